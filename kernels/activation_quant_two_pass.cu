@@ -1,0 +1,75 @@
+// activation_quant, x read twice (absmax, out): nothing of the row is kept, so N has no limit. One block a row.
+//
+//   quant_scale = 127 / max(max|x|, 1e-5); out = clamp(round(x * quant_scale), -128, 127) / quant_scale
+//
+// Bytes an element (bfloat16, fake-quantised): 4 read (the second 2 from the L2 when the rows in flight fit) + 2 written.
+#include "algorithms.hpp"
+#include "device/quantise.cuh"
+#include "device/row_threads.cuh"
+#include "device/support.hpp"
+
+namespace normquant::NORMQUANT_BACKEND {
+namespace {
+
+template <class X, int V>
+__global__ void __launch_bounds__(1024) activation_two_pass(const __grid_constant__ ActivationQuant a) {
+  RowThreads threads = row_threads(1);
+  const std::int64_t row = blockIdx.x;
+  const std::int64_t start = static_cast<std::int64_t>(threads.lane) * V;
+  const std::int64_t step = static_cast<std::int64_t>(threads.count) * V;
+
+  std::uint32_t absmax = 0;
+  for (std::int64_t column = start; column < a.columns; column += step) {
+    float x[V];
+    load_elements<X>(a.x.data, row * a.x.ld + column, x);
+#pragma unroll
+    for (int v = 0; v < V; ++v) absmax = max(absmax, magnitude_bits(x[v]));
+  }
+  const RowScale scale = row_scale(threads.largest(absmax));
+  for (std::int64_t column = start; column < a.columns; column += step) {
+    float x[V];
+    load_elements<X>(a.x.data, row * a.x.ld + column, x);
+    store_quantised(a.output, row, column, x, scale, a.rounding);
+  }
+  if (threads.lane == 0 && a.output.dequant_scale != nullptr) a.output.dequant_scale[row] = scale.dequant;
+}
+
+int elements(const Variant<ActivationQuant>& variant, const ActivationQuant& a) {
+  return elements_per_access(variant.tuning.access_bytes, a.x.type);
+}
+
+std::string why_not(const Variant<ActivationQuant>& variant, const ActivationQuant& a, const DeviceInfo&) {
+  if (a.rows > 0x7fffffff) return "needs more than 2^31 - 1 blocks";
+  return why_not_packets(elements(variant, a), a.columns, a.x, a.output);
+}
+
+std::int64_t requested_bytes(const Variant<ActivationQuant>&, const ActivationQuant& a, const DeviceInfo&) {
+  return algorithmic_bytes(a) + static_cast<std::int64_t>(size_of(a.x.type)) * a.rows * a.columns;
+}
+
+Status launch(const Variant<ActivationQuant>& variant, const ActivationQuant& a, const DeviceInfo&, void*,
+              Stream stream) {
+  const int count = variant.tuning.threads_per_row;
+  return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
+    return launch_kernel(activation_two_pass<typename decltype(packet)::element, decltype(packet)::count>,
+                         dim3{static_cast<unsigned>(a.rows), 1, 1}, dim3{static_cast<unsigned>(count), 1, 1},
+                         row_scratch_bytes(count, 1, 1), stream, a);
+  });
+}
+
+constexpr Variant<ActivationQuant> row(std::string_view name, std::string_view summary, Tuning tuning) {
+  return {name, summary, tuning, true, why_not, no_workspace, requested_bytes, launch};
+}
+
+}  // namespace
+
+const std::vector<Variant<ActivationQuant>>& activation_quant_two_pass() {
+  static const std::vector<Variant<ActivationQuant>> table = {
+      row("two_pass_t256_v16", "x read twice, 8 warps a row", {256, 1, 16}),
+      row("two_pass_t1024_v16", "x read twice, 32 warps a row", {1024, 1, 16}),
+      row("two_pass_t1024_v1", "x read twice, element accesses: any alignment, any N", {1024, 1, 1}),
+  };
+  return table;
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

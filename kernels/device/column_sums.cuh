@@ -1,0 +1,80 @@
+// Sums over rows (dweight, dbias): partial sums of the blocks in scratch memory, then one sum over the partials, always
+// in the same order.
+#pragma once
+
+#include <normquant/norm_quant_backward.hpp>
+
+#include "device/element.cuh"
+#include "device/support.hpp"
+
+namespace normquant::NORMQUANT_BACKEND {
+
+/// The backward's scratch memory: [parts, N] float32 partial sums of dweight, the same of dbias, a counter.
+struct ColumnPartials {
+  float* dweight = nullptr;  ///< null when dweight is not wanted
+  float* dbias = nullptr;
+  unsigned* arrived = nullptr;  ///< blocks that have written their partials
+  std::int64_t parts = 0;
+};
+
+inline std::size_t column_partials_bytes(const NormQuantBackward& a, std::int64_t parts) {
+  const std::int64_t vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
+  return vectors == 0 ? 0 : 256 + sizeof(float) * static_cast<std::size_t>(vectors * parts * a.columns);
+}
+
+inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t parts, void* workspace) {
+  ColumnPartials partials;
+  partials.parts = parts;
+  partials.arrived = static_cast<unsigned*>(workspace);
+  float* next = static_cast<float*>(workspace) + 256 / sizeof(float);
+  if (a.dweight.given()) {
+    partials.dweight = next;
+    next += parts * a.columns;
+  }
+  if (a.dbias.given()) partials.dbias = next;
+  return partials;
+}
+
+constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
+constexpr int sum_slices = 8;    ///< threads that share a column, each summing every 8th partial
+
+/// Sum over parts of one column, by the threads (threadIdx.y) of that column; the one with threadIdx.y == 0 gets it.
+/// `slots` holds sum_slices * sum_columns floats of shared memory.
+__device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t parts, std::int64_t columns,
+                                              std::int64_t column, float* slots) {
+  float sum = 0.0F;
+  if (column < columns) {
+    for (std::int64_t part = threadIdx.y; part < parts; part += sum_slices) sum += partial[part * columns + column];
+  }
+  slots[threadIdx.y * sum_columns + threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y == 0) {
+#pragma unroll
+    for (int slice = 1; slice < sum_slices; ++slice) sum += slots[slice * sum_columns + threadIdx.x];
+  }
+  __syncthreads();
+  return sum;
+}
+
+/// dweight and dbias from their partials, cast at the end. Block: (sum_columns, sum_slices).
+static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
+  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * sum_columns + threadIdx.x;
+  float* slots = shared_memory<float>();
+  const bool writes = threadIdx.y == 0 && column < a.columns;
+  if (a.dweight.given()) {
+    const float total[1] = {sum_of_parts(partials.dweight, partials.parts, a.columns, column, slots)};
+    if (writes) store_typed(a.dweight.data, a.dweight.type, column, total);
+  }
+  if (a.dbias.given()) {
+    const float total[1] = {sum_of_parts(partials.dbias, partials.parts, a.columns, column, slots)};
+    if (writes) store_typed(a.dbias.data, a.dbias.type, column, total);
+  }
+}
+
+inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartials& partials, Stream stream) {
+  const dim3 grid{static_cast<unsigned>(divide_up(a.columns, sum_columns)), 1, 1};
+  return launch_kernel(sum_partials, grid, dim3{sum_columns, sum_slices, 1}, sizeof(float) * sum_columns * sum_slices,
+                       stream, a, partials);
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

@@ -1,0 +1,154 @@
+// Storage types, and moving V neighbouring elements at a time between memory and float32.
+#pragma once
+
+#include <cstring>
+
+#include <normquant/types.hpp>
+
+#include "device/platform.cuh"
+
+namespace normquant::NORMQUANT_BACKEND {
+
+__device__ __forceinline__ float to_float(float value) { return value; }
+#if defined(__CUDACC__)
+__device__ __forceinline__ float to_float(half_t value) { return __half2float(value); }
+__device__ __forceinline__ float to_float(bfloat16_t value) { return __bfloat162float(value); }
+#else
+inline float to_float(half_t value) { return static_cast<float>(value); }
+inline float to_float(bfloat16_t value) { return static_cast<float>(value); }
+#endif
+
+/// Rounds to nearest even in the storage type.
+template <class T>
+__device__ __forceinline__ T from_float(float value) {
+  return static_cast<T>(value);
+}
+
+/// Memory words of one access: the widest that V elements of `Bytes` fill, 16 bytes at most.
+template <int Bytes>
+struct Word;
+template <>
+struct Word<1> {
+  using type = std::uint8_t;
+};
+template <>
+struct Word<2> {
+  using type = std::uint16_t;
+};
+template <>
+struct Word<4> {
+  using type = std::uint32_t;
+};
+template <>
+struct Word<8> {
+  using type = uint2;
+};
+template <>
+struct Word<16> {
+  using type = uint4;
+};
+
+/// V neighbouring elements as they lie in memory, loaded and stored in accesses of up to 16 bytes.
+template <class T, int V>
+struct Packet {
+  static constexpr int word_bytes = V * sizeof(T) < 16 ? V * sizeof(T) : 16;
+  static constexpr int words = V * static_cast<int>(sizeof(T)) / word_bytes;
+  using word = typename Word<word_bytes>::type;
+  word data[words] = {};
+
+  __device__ __forceinline__ void load(const T* from) {
+#pragma unroll
+    for (int i = 0; i < words; ++i) data[i] = reinterpret_cast<const word*>(from)[i];
+  }
+  __device__ __forceinline__ void store(T* to) const {
+#pragma unroll
+    for (int i = 0; i < words; ++i) reinterpret_cast<word*>(to)[i] = data[i];
+  }
+  __device__ __forceinline__ void unpack(float (&values)[V]) const {
+    T elements[V];
+    memcpy(elements, data, sizeof(elements));
+#pragma unroll
+    for (int i = 0; i < V; ++i) values[i] = to_float(elements[i]);
+  }
+  __device__ __forceinline__ void pack(const float (&values)[V]) {
+    T elements[V];
+#pragma unroll
+    for (int i = 0; i < V; ++i) elements[i] = from_float<T>(values[i]);
+    memcpy(data, elements, sizeof(elements));
+  }
+};
+
+template <class T, int V>
+__device__ __forceinline__ void load_elements(const void* data, std::int64_t index, float (&values)[V]) {
+  Packet<T, V> packet;
+  packet.load(static_cast<const T*>(data) + index);
+  packet.unpack(values);
+}
+
+template <class T, int V>
+__device__ __forceinline__ void store_elements(void* data, std::int64_t index, const float (&values)[V]) {
+  Packet<T, V> packet;
+  packet.pack(values);
+  packet.store(static_cast<T*>(data) + index);
+}
+
+/// V elements from `index` on, of a type known at run time (the branch is the same for the whole grid).
+template <int V>
+__device__ __forceinline__ void load_typed(const void* data, DType type, std::int64_t index, float (&values)[V]) {
+  if (type == DType::float32) return load_elements<float>(data, index, values);
+  if (type == DType::float16) return load_elements<half_t>(data, index, values);
+  load_elements<bfloat16_t>(data, index, values);
+}
+
+template <int V>
+__device__ __forceinline__ void store_typed(void* data, DType type, std::int64_t index, const float (&values)[V]) {
+  if (type == DType::float32) return store_elements<float>(data, index, values);
+  if (type == DType::float16) return store_elements<half_t>(data, index, values);
+  store_elements<bfloat16_t>(data, index, values);
+}
+
+/// K packets of V elements of a type known at run time; packet k starts at index_of(k) and is left alone unless
+/// inside(k). The loads of all packets are issued before the first is waited for.
+template <class T, int K, int V, class IndexOf, class Inside>
+__device__ __forceinline__ void load_packets(const void* data, IndexOf index_of, Inside inside, float (&values)[K][V]) {
+  Packet<T, V> packets[K];
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    if (inside(k)) packets[k].load(static_cast<const T*>(data) + index_of(k));
+  }
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    if (inside(k)) packets[k].unpack(values[k]);
+  }
+}
+template <int K, int V, class IndexOf, class Inside>
+__device__ __forceinline__ void load_packets_typed(const void* data, DType type, IndexOf index_of, Inside inside,
+                                                   float (&values)[K][V]) {
+  if (type == DType::float32) return load_packets<float>(data, index_of, inside, values);
+  if (type == DType::float16) return load_packets<half_t>(data, index_of, inside, values);
+  load_packets<bfloat16_t>(data, index_of, inside, values);
+}
+
+/// `value` as it comes back from storage of that type.
+__device__ __forceinline__ float rounded_to(DType type, float value) {
+  if (type == DType::float32) return value;
+  if (type == DType::float16) return to_float(from_float<half_t>(value));
+  return to_float(from_float<bfloat16_t>(value));
+}
+
+/// A packet's element type and element count, as a value that a lambda can take.
+template <class T, int V>
+struct PacketType {
+  using element = T;
+  static constexpr int count = V;
+};
+
+/// Calls `f` with the PacketType for elements of `type` in packets of `count` elements: as many as fill 16 bytes, or 1.
+template <class F>
+auto with_packet_type(DType type, int count, F&& f) {
+  if (type == DType::float32) return count == 1 ? f(PacketType<float, 1>{}) : f(PacketType<float, 4>{});
+  if (type == DType::float16) return count == 1 ? f(PacketType<half_t, 1>{}) : f(PacketType<half_t, 8>{});
+  return count == 1 ? f(PacketType<bfloat16_t, 1>{}) : f(PacketType<bfloat16_t, 8>{});
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

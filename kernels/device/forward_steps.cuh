@@ -1,0 +1,71 @@
+// The steps of the forward on one packet of V neighbouring columns.
+#pragma once
+
+#include <normquant/norm_quant_forward.hpp>
+
+#include "device/quantise.cuh"
+
+namespace normquant::NORMQUANT_BACKEND {
+
+/// h = x + residual, where the statistics and y start from: rounded to its stored type when h_source says so.
+template <class X, int V>
+__device__ __forceinline__ void load_h(const NormQuantForward& a, std::int64_t row, std::int64_t column,
+                                       float (&h)[V]) {
+  Packet<X, V> x;
+  x.load(static_cast<const X*>(a.x.data) + row * a.x.ld + column);
+  float residual[V] = {};
+  if (a.residual.given()) load_typed(a.residual.data, a.residual.type, row * a.residual.ld + column, residual);
+  x.unpack(h);
+  if (a.residual.given()) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) h[v] += residual[v];
+  }
+  if (a.residual_out.given() && a.h_source == HSource::stored) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) h[v] = rounded_to(a.residual_out.type, h[v]);
+  }
+}
+
+template <int V>
+__device__ __forceinline__ float packet_sum(const float (&h)[V]) {
+  float sum = 0.0F;
+#pragma unroll
+  for (int v = 0; v < V; ++v) sum += h[v];
+  return sum;
+}
+
+/// Sum of (h - mean)^2.
+template <int V>
+__device__ __forceinline__ float packet_squares(const float (&h)[V], float mean) {
+  float sum = 0.0F;
+#pragma unroll
+  for (int v = 0; v < V; ++v) sum = fmaf(h[v] - mean, h[v] - mean, sum);
+  return sum;
+}
+
+/// h becomes y = (h - mean) * rstd * weight + bias; answers the largest magnitude.
+template <int V>
+__device__ __forceinline__ std::uint32_t normalise_packet(const ConstVector& weight, const ConstVector& bias,
+                                                          std::int64_t column, float mean, float rstd, float (&h)[V]) {
+  float w[V] = {}, b[V] = {};
+  load_weights(weight, column, w);
+  load_biases(bias, column, b);
+  std::uint32_t absmax = 0;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    h[v] = affine(normalised(h[v], mean, rstd), w[v], b[v]);
+    absmax = max(absmax, magnitude_bits(h[v]));
+  }
+  return absmax;
+}
+
+/// The per-row results; one thread of the row writes them.
+__device__ __forceinline__ void store_row_results(const NormQuantForward& a, std::int64_t row, float mean, float rstd,
+                                                  RowScale scale) {
+  if (a.mean != nullptr) a.mean[row] = mean;
+  if (a.rstd != nullptr) a.rstd[row] = rstd;
+  if (a.quant_scale != nullptr) a.quant_scale[row] = scale.quant;
+  if (a.output.dequant_scale != nullptr) a.output.dequant_scale[row] = scale.dequant;
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

@@ -1,0 +1,91 @@
+// One kernel source, two compilers: nvcc for the GPU, g++ for the host device.
+// Everything that differs between the two is in this file and in host_exec/; kernels are ordinary CUDA.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include <normquant/device.hpp>
+#include <normquant/status.hpp>
+
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#define NORMQUANT_BACKEND cuda
+namespace normquant::cuda {
+using half_t = __half;
+using bfloat16_t = __nv_bfloat16;
+}  // namespace normquant::cuda
+#else
+#include <Eigen/Core>
+#include "host_exec/cuda_on_host.hpp"
+#define NORMQUANT_BACKEND host
+namespace normquant::host {
+using namespace normquant::host_exec;
+using half_t = Eigen::half;
+using bfloat16_t = Eigen::bfloat16;
+}  // namespace normquant::host
+#endif
+
+namespace normquant::NORMQUANT_BACKEND {
+
+/// The block's dynamic shared memory, 16-byte aligned. Kernels use no static __shared__ variables: so the host device
+/// knows the extent of all shared memory, poisons it, and can give it to AddressSanitizer.
+#if defined(__CUDACC__)
+template <class T>
+__device__ __forceinline__ T* shared_memory() {
+  extern __shared__ __align__(16) unsigned char storage[];
+  return reinterpret_cast<T*>(storage);
+}
+#else
+template <class T>
+T* shared_memory() {
+  return reinterpret_cast<T*>(dynamic_shared_memory());
+}
+#endif
+
+/// kernel<<<grid, block, shared_bytes, stream>>>(args...), with the launch's error as a Status.
+template <class... Parameters, class... Args>
+Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+                     [[maybe_unused]] Stream stream, const Args&... args) {
+#if defined(__CUDACC__)
+  cudaError_t error = cudaSuccess;
+  if (shared_bytes > 48 * 1024) {  // above this a kernel must ask
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  }
+  if (error == cudaSuccess) {
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = static_cast<cudaStream_t>(stream);
+    error = cudaLaunchKernelEx(&config, kernel, args...);
+  }
+  if (error != cudaSuccess) {
+    return Status::infrastructure(std::string("kernel launch failed: ") + cudaGetErrorString(error));
+  }
+  return {};
+#else
+  try {
+    run_grid({grid, block, shared_bytes}, [&] { kernel(args...); });
+    return {};
+  } catch (const std::exception& error) {
+    return Status::infrastructure(std::string("host execution: ") + error.what());
+  }
+#endif
+}
+
+/// Fills scratch memory with zero bytes, in the order of the stream.
+inline Status zero_fill(void* memory, std::size_t bytes, [[maybe_unused]] Stream stream) {
+#if defined(__CUDACC__)
+  const cudaError_t error = cudaMemsetAsync(memory, 0, bytes, static_cast<cudaStream_t>(stream));
+  if (error != cudaSuccess) return Status::infrastructure(std::string("memset failed: ") + cudaGetErrorString(error));
+#else
+  memset(memory, 0, bytes);
+#endif
+  return {};
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

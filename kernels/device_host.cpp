@@ -1,0 +1,61 @@
+// The host device: plain memory, kernels run by host_exec.
+#include <normquant/device.hpp>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "host_exec/cuda_on_host.hpp"
+
+namespace normquant {
+namespace {
+
+/// Shared memory that a Hopper block may ask for; the same kernels serve the same problems as on such a GPU.
+constexpr std::size_t hopper_shared_memory = 227 * 1024;
+
+class HostDevice final : public Device {
+ public:
+  HostDevice(std::uint64_t schedule_seed, int sm_count) : schedule_seed_(schedule_seed) {
+    info_.kind = DeviceKind::host;
+    info_.name = "host";
+    info_.sm_count = sm_count;
+    info_.shared_memory_per_block = hopper_shared_memory;
+    host_exec::set_schedule_seed(schedule_seed_);
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+  void* allocate(std::size_t bytes, std::string& why) override {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, 256, bytes == 0 ? 1 : bytes) == 0) return memory;
+    why = "out of memory: " + std::to_string(bytes) + " bytes asked of the host";
+    return nullptr;
+  }
+  void release(void* memory) override { std::free(memory); }
+  Status copy_to_device(void* to, const void* from, std::size_t bytes) override { return copy(to, from, bytes); }
+  Status copy_to_host(void* to, const void* from, std::size_t bytes) override { return copy(to, from, bytes); }
+  Status fill_bytes(void* memory, unsigned char value, std::size_t bytes) override {
+    std::memset(memory, value, bytes);
+    return {};
+  }
+  Status synchronize() override { return {}; }
+  Status make_current() override {
+    host_exec::set_schedule_seed(schedule_seed_);
+    return {};
+  }
+
+ private:
+  static Status copy(void* to, const void* from, std::size_t bytes) {
+    std::memcpy(to, from, bytes);
+    return {};
+  }
+
+  DeviceInfo info_;
+  std::uint64_t schedule_seed_;
+};
+
+}  // namespace
+
+std::unique_ptr<Device> open_host_device(std::uint64_t schedule_seed, int sm_count) {
+  return std::make_unique<HostDevice>(schedule_seed, sm_count);
+}
+
+}  // namespace normquant

@@ -1,0 +1,113 @@
+// CUDA's words for a kernel that g++ compiles for the CPU: built-in variables, intrinsics, vector types.
+// Each CUDA thread is a fiber; see docs/host_execution.md for what this models and what it does not.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __grid_constant__
+
+namespace normquant::host_exec {
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+};
+struct uint4 {
+  std::uint32_t x, y, z, w;
+} __attribute__((aligned(16), may_alias));
+struct uint2 {
+  std::uint32_t x, y;
+} __attribute__((aligned(8), may_alias));
+
+/// The built-in variables of the CUDA thread that runs now; the scheduler sets them at every switch.
+inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+/// Extent of a launch, as in kernel<<<grid, block, shared_bytes>>>.
+struct GridShape {
+  dim3 grid, block;
+  std::size_t shared_bytes = 0;
+};
+
+/// Runs `thread_body` once for every CUDA thread of the grid, block after block, in an order drawn from the schedule
+/// seed. Throws std::runtime_error, naming block and threads, when a barrier or warp operation is not reached by all.
+void run_grid(const GridShape& shape, const std::function<void()>& thread_body);
+
+/// Seed of the schedules of the launches that this OS thread makes from now on.
+void set_schedule_seed(std::uint64_t seed);
+
+/// The block's dynamic shared memory; filled with 0xFF (NaN) when the block starts.
+unsigned char* dynamic_shared_memory();
+
+/// Waits until all threads of the block are here.
+void block_barrier();
+
+/// Waits until all lanes of `mask` are here, each with a value of its own; returns the values by lane.
+/// `kind` names the operation, so that lanes that meet in different ones are found.
+const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const char* kind);
+
+/// This thread's lane in its warp.
+unsigned lane_of_this_thread();
+
+inline void __syncthreads() { block_barrier(); }
+inline void __syncwarp(unsigned mask = 0xffffffffU) { warp_exchange(mask, 0, "__syncwarp"); }
+inline void __threadfence() {}
+
+template <class T>
+T shuffled(unsigned mask, T value, unsigned from_lane, const char* kind) {
+  static_assert(sizeof(T) <= 8);
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  const std::uint64_t* all = warp_exchange(mask, bits, kind);
+  std::memcpy(&value, &all[from_lane & 31U], sizeof(T));
+  return value;
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, unsigned lane_mask) {
+  return shuffled(mask, value, lane_of_this_thread() ^ lane_mask, "__shfl_xor_sync");
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, unsigned lane) {
+  return shuffled(mask, value, lane, "__shfl_sync");
+}
+
+// One launch runs on one OS thread, and a fiber gives way only at barriers and warp operations: plain reads and writes
+// are atomic.
+template <class T>
+T atomicAdd(T* address, T value) {
+  const T before = *address;
+  *address = before + value;
+  return before;
+}
+
+inline std::uint32_t __float_as_uint(float value) {
+  std::uint32_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+inline float __uint_as_float(std::uint32_t bits) {
+  float value = 0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+inline unsigned max(unsigned a, unsigned b) { return a > b ? a : b; }
+inline int max(int a, int b) { return a > b ? a : b; }
+inline int min(int a, int b) { return a < b ? a : b; }
+using std::copysign;
+using std::fabs;
+inline float fmaxf(float a, float b) { return std::fmax(a, b); }
+inline float fminf(float a, float b) { return std::fmin(a, b); }
+inline float fmaf(float a, float b, float c) { return std::fma(a, b, c); }
+inline float rintf(float a) { return std::rint(a); }
+inline float truncf(float a) { return std::trunc(a); }
+inline float sqrtf(float a) { return std::sqrt(a); }
+inline float copysignf(float a, float b) { return std::copysign(a, b); }
+
+}  // namespace normquant::host_exec

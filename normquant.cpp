@@ -1,0 +1,36 @@
+// The program: one subcommand each for listing, validating, timing, reporting, gating and describing the machine.
+#include <cstdio>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+
+#include "bench/commands.hpp"
+#include "exit_status.hpp"
+#include "reports/commands.hpp"
+#include "validate/commands.hpp"
+
+int main(int argc, char** argv) {
+  using namespace normquant;
+  CLI::App app{"normquant: is this fused norm + quantise kernel right, and is it as fast as the hardware allows?",
+               "normquant"};
+  app.require_subcommand(1);
+  int status = exit_pass;  // every subcommand leaves its exit status here
+  validate::add_list_command(app, status);
+  validate::add_validate_command(app, status);
+  bench::add_bench_command(app, status);
+  bench::add_env_command(app, status);
+  reports::add_report_command(app, status);
+  reports::add_gate_command(app, status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_pass : exit_usage;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "normquant: out of memory; try a smaller shape or fewer --jobs\n");
+    return exit_infrastructure;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "normquant: %s\n", error.what());
+    return exit_infrastructure;
+  }
+  return status;
+}

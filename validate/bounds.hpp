@@ -1,0 +1,71 @@
+// How far an honest float32 evaluation may stray from the float64 truth. Derived in docs/numerics.md; every function
+// here is one formula of that page.
+//
+// u = 2^-24 is float32's unit roundoff, gamma(n) = n u / (1 - n u) bounds n roundings (Higham, Accuracy and Stability of
+// Numerical Algorithms, section 3.1).
+#pragma once
+
+#include <cstdint>
+
+#include "reference/activation_quant.hpp"
+#include "reference/norm_quant_backward.hpp"
+#include "reference/norm_quant_forward.hpp"
+#include "reference/weight_quant.hpp"
+#include "validate/host_tensor.hpp"
+
+namespace normquant::validate {
+
+using Vector = reference::Vector;
+
+double gamma(double roundings);
+
+/// Most additions that a term may go through in an honest sum over N columns: a thread's own terms, then a tree. Rows
+/// up to 96 may be summed in any order; longer rows are shared by threads, 1024 at most.
+double row_sum_depth(std::int64_t columns);
+/// The same over M rows: a block's own rows, then the partial sums of the blocks.
+double column_sum_depth(std::int64_t rows);
+/// The same over all elements of a weight matrix: threads of many blocks, then a tree.
+inline constexpr double matrix_sum_depth = 256;
+
+/// y and its codes: t = y * quant_scale before rounding, and what may be off.
+struct QuantBounds {
+  Array t;               ///< [M, N] y * quant_scale
+  Array t_error;         ///< [M, N] |computed t - t|
+  Vector dequant_scale;  ///< [M] max(absmax, 1e-5) / 127
+  Vector scale_error;    ///< [M] relative error of quant_scale and dequant_scale
+};
+
+/// Bounds of norm_quant_forward's row values and codes.
+struct ForwardBounds {
+  Vector mean_error;  ///< [M] absolute
+  Vector rstd_error;  ///< [M] relative
+  QuantBounds quant;
+};
+ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& forward,
+                             const reference::NormQuantForwardResult& truth);
+
+/// Bounds of the recomputed output: mean and rstd are given. `saved_scale`: [M] the given quant_scale, or empty.
+QuantBounds recompute_bounds(const reference::NormQuantForward& forward,
+                             const reference::NormQuantForwardResult& truth, const Vector& saved_scale);
+
+QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth);
+
+/// Bounds of norm_quant_backward before rounding to the storage types.
+struct BackwardBounds {
+  Array dx;       ///< [M, N] absolute
+  Vector dweight;  ///< [N] absolute
+  Vector dbias;    ///< [N] absolute
+};
+/// `multiplicity`: [M] how often each row counts; `total_rows`: their sum.
+BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array* dresidual,
+                               const reference::NormQuantBackwardResult& truth, const Vector& multiplicity,
+                               std::int64_t total_rows);
+
+/// weight_quant: t = w * weight_scale, one scale.
+struct WeightBounds {
+  Array t, t_error;
+  double scale_error = 0;  ///< relative error of weight_scale and its inverse
+};
+WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& truth);
+
+}  // namespace normquant::validate

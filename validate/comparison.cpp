@@ -1,0 +1,120 @@
+#include "validate/comparison.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace normquant::validate {
+namespace {
+
+constexpr std::size_t most_mismatches = 5;
+
+/// Poison is four, or two, bytes of 0xFF.
+bool is_poison(DType type, std::uint32_t bits) { return bits == (type == DType::float32 ? 0xFFFFFFFFU : 0xFFFFU); }
+
+/// The integers that some value within `error` of t rounds to.
+struct CodeRange {
+  double first, last;
+};
+CodeRange admissible_codes(double t, double error, reference::Rounding rounding, double least, double most) {
+  const auto clamped = [&](double code) { return std::clamp(code, least, most); };
+  if (!(error < 1e3)) return {least, most};
+  return {clamped(reference::round_to_integer(t - error, rounding)),
+          clamped(reference::round_to_integer(t + error, rounding))};
+}
+
+}  // namespace
+
+void Comparison::wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected,
+                       std::string actual) {
+  ++verdict_.elements_wrong;
+  if (verdict_.outcome == Outcome::pass) {
+    verdict_.outcome = Outcome::fail;
+    verdict_.reason = fmt::format("{}[{},{}] is {}, expected {}", tensor, row, column, actual, expected);
+  }
+  if (verdict_.mismatches.size() < most_mismatches) {
+    verdict_.mismatches.push_back({std::string(tensor), row, column, std::move(expected), std::move(actual)});
+  }
+}
+
+void Comparison::damaged(std::string_view tensor, std::string_view how) {
+  wrong(tensor, 0, 0, "no byte outside the tensor written", fmt::format("{}: {}", tensor, how));
+  verdict_.reason = fmt::format("{}: {}", tensor, how);
+}
+
+void Comparison::failed(const Status& status) {
+  verdict_.outcome = Outcome::error;
+  verdict_.reason = status.message;
+}
+
+void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
+                       double truth, double bound) {
+  ++verdict_.elements_checked;
+  const double actual = decode(type, bits);
+  if (is_poison(type, bits)) return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
+  if (std::isnan(truth)) {
+    if (!std::isnan(actual)) wrong(tensor, row, column, "NaN", fmt::format("{:.9g}", actual));
+    return;
+  }
+  if (std::isinf(truth)) {
+    if (!(actual == truth)) wrong(tensor, row, column, fmt::format("{}", truth), fmt::format("{:.9g}", actual));
+    return;
+  }
+  const double reach = std::abs(truth) + bound;
+  const double full = bound + unit_roundoff(type) * reach + half_smallest(type);
+  if (std::isinf(actual) && reach >= overflow_from(type) * (1 - unit_roundoff(type))) {
+    if (std::signbit(actual) != std::signbit(truth)) wrong(tensor, row, column, "infinity", "the other infinity");
+    return;
+  }
+  const double error = std::abs(actual - truth);
+  if (const double ratio = error / full; ratio > verdict_.worst_error_over_bound) {
+    verdict_.worst_error_over_bound = ratio;
+    verdict_.worst_tensor = tensor;
+  }
+  if (!(error <= full)) {
+    wrong(tensor, row, column, fmt::format("{:.9g} within {:.3g}", truth, full), fmt::format("{:.9g}", actual));
+  }
+}
+
+void Comparison::exact(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
+                       double truth) {
+  ++verdict_.elements_checked;
+  const double actual = decode(type, bits);
+  const bool right = std::isnan(truth) ? std::isnan(actual) : actual == truth;
+  if (is_poison(type, bits)) return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
+  if (!right) wrong(tensor, row, column, fmt::format("exactly {:.9g}", truth), fmt::format("{:.9g}", actual));
+}
+
+void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t,
+                      double t_error, reference::Rounding rounding, double least, double most) {
+  ++verdict_.elements_checked;
+  ++verdict_.codes_checked;
+  if (std::isnan(t)) {
+    if (actual != 0) wrong(tensor, row, column, "code 0 (a row of NaN)", fmt::format("{}", actual));
+    return;
+  }
+  const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
+  verdict_.codes_ambiguous += range.first != range.last ? 1 : 0;
+  if (actual >= range.first && actual <= range.last) return;
+  wrong(tensor, row, column,
+        range.first == range.last ? fmt::format("code {}", range.first)
+                                  : fmt::format("a code in [{}, {}]", range.first, range.last),
+        fmt::format("{} (y * quant_scale = {:.9g})", actual, t));
+}
+
+void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type,
+                                std::uint32_t bits, double t, double t_error, double dequant_scale, double scale_error,
+                                reference::Rounding rounding, double least, double most) {
+  if (std::isnan(t) || is_poison(type, bits)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
+  const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
+  ++verdict_.codes_checked;
+  verdict_.codes_ambiguous += range.first != range.last ? 1 : 0;
+  const double actual = decode(type, bits);
+  const double nearest = std::clamp(std::round(actual / dequant_scale), range.first, range.last);
+  // One product: code * dequant_scale (or the quotient, one rounding too).
+  const double truth = (std::isnan(nearest) ? range.first : nearest) * dequant_scale;
+  value(tensor, row, column, type, bits, truth, std::abs(truth) * (scale_error + 0x1p-24));
+}
+
+}  // namespace normquant::validate

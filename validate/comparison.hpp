@@ -1,0 +1,46 @@
+// Compares what a kernel wrote with the truth and its bound, element by element, and keeps score.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "reference/types.hpp"
+#include "validate/bounds.hpp"
+#include "validate/device_tensor.hpp"
+#include "validate/host_tensor.hpp"
+#include "validate/verdict.hpp"
+
+namespace normquant::validate {
+
+/// Collects the verdict of one problem on one variant. A value is right when |value - truth| <= bound: NaN never is,
+/// unless the truth is NaN.
+class Comparison {
+ public:
+  /// One value in `type`; `bits` are the stored ones. `bound` is for the float32 value: rounding to `type` is added.
+  void value(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
+             double truth, double bound);
+  /// A value that must have exactly these bits' value (zero's sign apart).
+  void exact(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
+             double truth);
+  /// An int8 code; t is y * quant_scale, NaN in a row of NaN (whose codes are 0).
+  void code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t, double t_error,
+            reference::Rounding rounding, double least, double most);
+  /// A fake-quantised value: its nearest code must be admissible, and the value be code * dequant_scale within bounds.
+  void fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
+                      double t, double t_error, double dequant_scale, double scale_error, reference::Rounding rounding,
+                      double least, double most);
+  void wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected, std::string actual);
+  /// A tensor as a whole is damaged: guard bands, padding, changed inputs.
+  void damaged(std::string_view tensor, std::string_view how);
+  void failed(const Status& status);
+  /// Elements whose row equals, bit for bit, one that was checked.
+  void count_equal_row(std::int64_t elements) { verdict_.elements_checked += elements; }
+
+  Verdict verdict() const { return verdict_; }
+
+ private:
+  Verdict verdict_;
+};
+
+}  // namespace normquant::validate

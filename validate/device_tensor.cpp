@@ -1,0 +1,109 @@
+#include "validate/device_tensor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace normquant::validate {
+namespace {
+
+constexpr std::size_t copy_bytes = std::size_t{32} << 20;
+constexpr std::size_t checked_padding_elements = 64;
+
+}  // namespace
+
+DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
+                           std::int64_t ld, int offset, unsigned char poison)
+    : device_(device), rows_(rows), columns_(columns), ld_(ld), element_bytes_(element_bytes), poison_(poison) {
+  const std::size_t body = rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * stride_bytes() + row_bytes();
+  const std::size_t lead = guard_bytes + static_cast<std::size_t>(offset) * element_bytes;
+  memory_ = device.allocate(lead + body + guard_bytes, why_not_);
+  if (memory_ != nullptr) data_ = static_cast<unsigned char*>(memory_) + lead;
+}
+
+DeviceTensor::~DeviceTensor() {
+  if (memory_ != nullptr) device_.release(memory_);
+}
+
+std::size_t DeviceTensor::padding_bytes() const {
+  return std::min(checked_padding_elements * element_bytes_, stride_bytes() - row_bytes());
+}
+
+std::int64_t DeviceTensor::rows_per_copy() const {
+  if (stride_bytes() - row_bytes() > padding_bytes()) return 1;
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(copy_bytes / std::max<std::size_t>(1, stride_bytes())));
+}
+
+unsigned char* DeviceTensor::row_address(std::int64_t row) const {
+  return data_ + static_cast<std::size_t>(row) * stride_bytes();
+}
+
+Status DeviceTensor::write_guards() {
+  auto* start = static_cast<unsigned char*>(memory_);
+  if (Status status = device_.fill_bytes(start, poison_, static_cast<std::size_t>(data_ - start)); !status.ok()) {
+    return status;
+  }
+  unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
+  return device_.fill_bytes(end, poison_, guard_bytes);
+}
+
+Status DeviceTensor::poison_all() {
+  for (std::int64_t row = 0; row < rows_; row += rows_per_copy()) {
+    const std::int64_t last = std::min(rows_, row + rows_per_copy()) - 1;
+    const std::size_t bytes = static_cast<std::size_t>(last - row) * stride_bytes() + row_bytes() +
+                              (last + 1 < rows_ ? padding_bytes() : 0);
+    if (Status status = device_.fill_bytes(row_address(row), poison_, bytes); !status.ok()) return status;
+  }
+  return write_guards();
+}
+
+Status DeviceTensor::upload(const std::vector<unsigned char>& dense, std::int64_t dense_rows) {
+  std::vector<unsigned char> staged;
+  for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
+    const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;
+    staged.assign(static_cast<std::size_t>(count - 1) * stride_bytes() + row_bytes() + padding_bytes(), poison_);
+    for (std::int64_t row = 0; row < count; ++row) {
+      std::memcpy(staged.data() + static_cast<std::size_t>(row) * stride_bytes(),
+                  dense.data() + static_cast<std::size_t>((first + row) % dense_rows) * row_bytes(), row_bytes());
+    }
+    const std::size_t bytes = staged.size() - (first + count < rows_ ? 0 : padding_bytes());
+    if (Status status = device_.copy_to_device(row_address(first), staged.data(), bytes); !status.ok()) return status;
+  }
+  return write_guards();
+}
+
+Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const {
+  std::vector<unsigned char> staged;
+  const auto damaged = [&](const unsigned char* bytes, std::size_t count) {
+    return std::any_of(bytes, bytes + count, [&](unsigned char byte) { return byte != poison_; });
+  };
+  auto* start = static_cast<unsigned char*>(memory_);
+  unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
+  for (const auto& [address, bytes, where] :
+       {std::tuple{start, static_cast<std::size_t>(data_ - start), "before the first row"},
+        std::tuple{end, guard_bytes, "after the last row"}}) {
+    staged.resize(bytes);
+    if (Status status = device_.copy_to_host(staged.data(), address, bytes); !status.ok()) return status;
+    if (damage.empty() && damaged(staged.data(), bytes)) damage = fmt::format("the guard band {} was written to", where);
+  }
+  for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
+    const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;
+    const std::size_t tail = first + count < rows_ ? padding_bytes() : 0;
+    staged.resize(static_cast<std::size_t>(count - 1) * stride_bytes() + row_bytes() + tail);
+    if (Status status = device_.copy_to_host(staged.data(), row_address(first), staged.size()); !status.ok()) {
+      return status;
+    }
+    for (std::int64_t row = 0; row < count; ++row) {
+      const unsigned char* elements = staged.data() + static_cast<std::size_t>(row) * stride_bytes();
+      const std::size_t padding = row + 1 < count ? padding_bytes() : tail;
+      if (damage.empty() && damaged(elements + row_bytes(), padding)) {
+        damage = fmt::format("the padding after row {} was written to", first + row);
+      }
+      if (!visitor(first + row, elements)) return {};
+    }
+  }
+  return {};
+}
+
+}  // namespace normquant::validate

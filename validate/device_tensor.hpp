@@ -1,0 +1,67 @@
+// A matrix on a device between guard bands, with poison between its rows.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <normquant/device.hpp>
+
+#include "validate/host_tensor.hpp"
+
+namespace normquant::validate {
+
+/// Owns the memory. Layout: guard band, `offset` elements, rows of `ld` elements each (the last one without its
+/// padding), guard band. Guards and padding (the first 64 elements of it) hold the poison byte and are checked.
+class DeviceTensor {
+ public:
+  static constexpr std::size_t guard_bytes = 1024;
+  /// 0xFF everywhere is NaN in every floating type, with a sign that no kernel's NaN has.
+  static constexpr unsigned char float_poison = 0xFF;
+  /// The one code that finite input cannot give.
+  static constexpr unsigned char code_poison = 0x80;
+
+  DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes, std::int64_t ld,
+               int offset, unsigned char poison);
+  ~DeviceTensor();
+  DeviceTensor(const DeviceTensor&) = delete;
+  DeviceTensor& operator=(const DeviceTensor&) = delete;
+
+  /// Why there is no memory; empty when there is.
+  const std::string& why_not() const { return why_not_; }
+  void* data() const { return data_; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t ld() const { return ld_; }
+  unsigned char poison() const { return poison_; }
+
+  /// Poisons rows, padding and guards.
+  Status poison_all();
+  /// Row r becomes row r % (rows of `dense`); padding and guards are poisoned.
+  Status upload(const std::vector<unsigned char>& dense, std::int64_t dense_rows);
+
+  /// Called for every row with its elements; stops early when it answers false.
+  using RowVisitor = std::function<bool(std::int64_t row, const unsigned char* elements)>;
+  /// Downloads the tensor and visits its rows. `damage` names the first guard or padding byte that was overwritten.
+  Status visit(const RowVisitor& visitor, std::string& damage) const;
+
+ private:
+  std::size_t row_bytes() const { return static_cast<std::size_t>(columns_) * element_bytes_; }
+  std::size_t stride_bytes() const { return static_cast<std::size_t>(ld_) * element_bytes_; }
+  /// Bytes of padding that are poisoned and checked after every row but the last.
+  std::size_t padding_bytes() const;
+  /// Rows that travel in one copy: many when the padding is short, one when it is long.
+  std::int64_t rows_per_copy() const;
+  Status write_guards();
+  unsigned char* row_address(std::int64_t row) const;
+
+  Device& device_;
+  std::int64_t rows_, columns_, ld_;
+  std::size_t element_bytes_;
+  unsigned char poison_;
+  void* memory_ = nullptr;
+  unsigned char* data_ = nullptr;
+  std::string why_not_;
+};
+
+}  // namespace normquant::validate

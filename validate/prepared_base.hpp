@@ -1,0 +1,333 @@
+// What the four operations' prepared problems share: tensors on the device, launching by name, visiting outputs.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <normquant/variant.hpp>
+
+#include "validate/comparison.hpp"
+#include "validate/device_tensor.hpp"
+#include "validate/host_tensor.hpp"
+#include "validate/prepared_problem.hpp"
+
+namespace normquant::validate {
+
+inline reference::NormKind reference_norm(NormKind norm) {
+  return norm == NormKind::layer ? reference::NormKind::layer : reference::NormKind::rms;
+}
+inline reference::Rounding reference_rounding(Rounding rounding) {
+  return rounding == Rounding::half_away ? reference::Rounding::half_away : reference::Rounding::half_even;
+}
+inline reference::Storage reference_storage(DType type) {
+  return type == DType::float32   ? reference::Storage::float32
+         : type == DType::float16 ? reference::Storage::float16
+                                  : reference::Storage::bfloat16;
+}
+
+inline constexpr double least_code = -128, most_code = 127;
+
+/// How an element of the fake-quantised output, and of the codes, is compared with the truth.
+inline auto compare_fake_quantised(std::string name, DType type, const QuantBounds* bounds, Rounding rounding) {
+  return [=](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
+    comparison.fake_quantised(name, i, j, type, bits, bounds->t(i, j), bounds->t_error(i, j), bounds->dequant_scale(i),
+                              bounds->scale_error(i), reference_rounding(rounding), least_code, most_code);
+  };
+}
+inline auto compare_code(std::string name, const QuantBounds* bounds, Rounding rounding) {
+  return [=](Comparison& comparison, std::int64_t i, std::int64_t j, int code) {
+    comparison.code(name, i, j, code, bounds->t(i, j), bounds->t_error(i, j), reference_rounding(rounding), least_code,
+                    most_code);
+  };
+}
+
+/// The first `distinct` rows of a result are compared with the reference; later rows must equal them bit for bit.
+template <class Args>
+class PreparedBase : public PreparedProblem {
+ public:
+  PreparedBase(const Problem& problem, Device& device, std::int64_t distinct)
+      : problem_(problem), device_(device), distinct_(distinct) {}
+
+  ~PreparedBase() override {
+    if (workspace_.data != nullptr) device_.release(workspace_.data);
+  }
+
+  const Problem& problem() const override { return problem_; }
+  std::int64_t algorithmic_bytes() const override { return normquant::algorithmic_bytes(args_); }
+  std::string_view chosen_variant() const override { return choose_variant(args_, device_.info()).name; }
+  std::string why_not(std::string_view name) const override {
+    const Variant<Args>* variant = find(name);
+    if (variant == nullptr) return "there is no variant of that name";
+    return variant->why_not(*variant, args_, device_.info());
+  }
+  std::int64_t requested_bytes(std::string_view name) const override {
+    const Variant<Args>* variant = find(name);
+    return variant == nullptr ? 0 : variant->requested_bytes(*variant, args_, device_.info());
+  }
+
+  Status reserve(std::string_view name) override {
+    const Variant<Args>* variant = find(name);
+    if (variant == nullptr) return no_such_variant(name);
+    const std::size_t needed = variant->workspace_bytes(*variant, args_, device_.info());
+    if (needed <= workspace_.bytes) return {};
+    if (workspace_.data != nullptr) device_.release(workspace_.data);
+    workspace_ = {};
+    std::string why;
+    void* memory = device_.allocate(needed, why);
+    if (memory == nullptr) return Status::infrastructure(why);
+    workspace_ = {memory, needed};
+    return {};
+  }
+
+  Status launch(std::string_view name, Stream stream) override {
+    const Variant<Args>* variant = find(name);
+    if (variant == nullptr) return no_such_variant(name);
+    return normquant::launch(*variant, args_, device_.info(), workspace_, stream);
+  }
+
+  Status poison_outputs() override {
+    for (const Output& output : outputs_) {
+      if (Status status = output.tensor->poison_all(); !status.ok()) return status;
+    }
+    if (workspace_.data == nullptr) return {};
+    return device_.fill_bytes(workspace_.data, DeviceTensor::float_poison, workspace_.bytes);
+  }
+
+  Verdict check() override {
+    Comparison comparison;
+    if (Status status = device_.synchronize(); !status.ok()) {
+      comparison.failed(status);
+      return comparison.verdict();
+    }
+    for (const Output& output : outputs_) check_output(output, comparison);
+    for (const Input& input : inputs_) check_unchanged(input, comparison);
+    return comparison.verdict();
+  }
+
+  std::uint64_t digest(std::string& why) override {
+    std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a
+    for (const Output& output : outputs_) {
+      std::string damage;
+      const Status status = output.tensor->visit(
+          [&](std::int64_t, const unsigned char* bytes) {
+            for (std::size_t i = 0; i < output.row_bytes; ++i) hash = (hash ^ bytes[i]) * 1099511628211ULL;
+            return true;
+          },
+          damage);
+      if (!status.ok()) why = status.message;
+    }
+    return hash;
+  }
+
+ protected:
+  using CompareRow = std::function<void(Comparison&, std::int64_t row, const unsigned char* elements)>;
+
+  struct Input {
+    std::string name;
+    std::unique_ptr<DeviceTensor> tensor;
+    std::shared_ptr<const HostTensor> source;
+  };
+  struct Output {
+    std::string name;
+    std::unique_ptr<DeviceTensor> tensor;
+    std::size_t row_bytes;
+    CompareRow compare_row;
+  };
+
+  /// [rows, N] inputs whose rows repeat those of `source`.
+  ConstMatrix add_input_matrix(std::string name, std::shared_ptr<const HostTensor> source) {
+    const std::int64_t ld = source->columns + problem_.row_padding;
+    void* data = add_input(std::move(name), source, problem_.rows, ld);
+    return {data, source->type, ld};
+  }
+  /// [columns] inputs.
+  ConstVector add_input_vector(std::string name, std::shared_ptr<const HostTensor> source) {
+    void* data = add_input(std::move(name), source, 1, source->columns);
+    return {data, source->type};
+  }
+
+  /// A [rows, columns] output of `element_bytes` a element; `compare` is called for the distinct rows.
+  DeviceTensor* add_output(std::string name, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
+                           std::int64_t ld, unsigned char poison, CompareRow compare) {
+    auto tensor = std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, problem_.offset, poison);
+    DeviceTensor* raw = tensor.get();
+    note(*raw);
+    outputs_.push_back({std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes,
+                        std::move(compare)});
+    return raw;
+  }
+  /// A floating [rows, N] output; `compare(comparison, row, column, bits)` is called element by element.
+  template <class Compare>
+  Matrix add_output_matrix(std::string name, DType type, Compare compare) {
+    const std::int64_t ld = problem_.columns + problem_.row_padding;
+    auto* tensor = add_output(std::move(name), problem_.rows, problem_.columns, size_of(type), ld,
+                              DeviceTensor::float_poison, rows_of(type, problem_.columns, compare));
+    return {tensor->data(), type, ld};
+  }
+  /// A floating vector of `length`; compare(comparison, 0, index, bits).
+  template <class Compare>
+  normquant::Vector add_output_vector(std::string name, DType type, std::int64_t length, Compare compare) {
+    auto* tensor = add_output(std::move(name), 1, length, size_of(type), length, DeviceTensor::float_poison,
+                              rows_of(type, length, compare));
+    return {tensor->data(), type};
+  }
+
+  /// A float32 value a row of the matrix: truth(row) and the absolute bound(row).
+  template <class Truth, class Bound>
+  float* add_row_values(std::string name, Truth truth, Bound bound) {
+    const std::int64_t distinct = distinct_;
+    auto compare = [name, distinct, truth, bound](Comparison& comparison, std::int64_t, std::int64_t row,
+                                                  std::uint32_t bits) {
+      comparison.value(name, row, 0, DType::float32, bits, truth(row % distinct), bound(row % distinct));
+    };
+    auto* tensor = add_output(name, 1, problem_.rows, sizeof(float), problem_.rows, DeviceTensor::float_poison,
+                              rows_of(DType::float32, problem_.rows, compare));
+    return static_cast<float*>(tensor->data());
+  }
+
+  /// int8 codes.
+  template <class Compare>
+  std::int8_t* add_codes(std::string name, Compare compare) {
+    const std::int64_t columns = problem_.columns;
+    auto row = [columns, compare](Comparison& comparison, std::int64_t i, const unsigned char* bytes) {
+      for (std::int64_t j = 0; j < columns; ++j) compare(comparison, i, j, static_cast<std::int8_t>(bytes[j]));
+    };
+    auto* tensor = add_output(std::move(name), problem_.rows, columns, 1, columns + problem_.row_padding,
+                              DeviceTensor::code_poison, row);
+    return static_cast<std::int8_t*>(tensor->data());
+  }
+
+  /// The outputs of a row-wise quantisation in the forms that the problem asks for. `bounds` outlives this object.
+  QuantOutput add_quantised(const QuantBounds* bounds, std::optional<DType> out, bool codes) {
+    QuantOutput output;
+    if (out) output.out = add_output_matrix("out", *out, compare_fake_quantised("out", *out, bounds, problem_.rounding));
+    if (!codes) return output;
+    output.codes = add_codes("codes", compare_code("codes", bounds, problem_.rounding));
+    output.ld_codes = problem_.columns + problem_.row_padding;
+    output.dequant_scale = add_row_values(
+        "dequant_scale", [bounds](std::int64_t i) { return bounds->dequant_scale(i); },
+        [bounds](std::int64_t i) { return bounds->dequant_scale(i) * bounds->scale_error(i); });
+    return output;
+  }
+
+  Problem problem_;
+  Device& device_;
+  std::int64_t distinct_;
+  Args args_{};
+
+  template <class Compare>
+  static CompareRow rows_of(DType type, std::int64_t columns, Compare compare) {
+    return [type, columns, compare](Comparison& comparison, std::int64_t row, const unsigned char* bytes) {
+      for (std::int64_t column = 0; column < columns; ++column) {
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, bytes + static_cast<std::size_t>(column) * size_of(type), size_of(type));
+        compare(comparison, row, column, bits);
+      }
+    };
+  }
+
+  /// Checks the contract once everything is set; the sentence goes to `why`.
+  bool complete(std::string& why) const {
+    why = why_no_memory_;
+    if (why.empty() && !upload_status_.ok()) why = upload_status_.message;
+    if (why.empty()) why = check_arguments(args_).message;
+    return why.empty();
+  }
+
+ private:
+  const Variant<Args>* find(std::string_view name) const {
+    if (name == "auto") return &choose_variant(args_, device_.info());
+    for (const Variant<Args>& variant : variants<Args>(device_.info().kind)) {
+      if (variant.name == name) return &variant;
+    }
+    return nullptr;
+  }
+  static Status no_such_variant(std::string_view name) {
+    return Status::invalid_argument("there is no variant called " + std::string(name));
+  }
+
+  void note(const DeviceTensor& tensor) {
+    if (why_no_memory_.empty()) why_no_memory_ = tensor.why_not();
+  }
+
+  void* add_input(std::string name, std::shared_ptr<const HostTensor> source, std::int64_t rows, std::int64_t ld) {
+    auto tensor = std::make_unique<DeviceTensor>(device_, rows, source->columns, size_of(source->type), ld,
+                                                 problem_.offset, DeviceTensor::float_poison);
+    note(*tensor);
+    if (tensor->why_not().empty() && upload_status_.ok()) upload_status_ = tensor->upload(source->bytes, source->rows);
+    void* data = tensor->data();
+    inputs_.push_back({std::move(name), std::move(tensor), std::move(source)});
+    return data;
+  }
+
+  void check_output(const Output& output, Comparison& comparison) const {
+    std::vector<unsigned char> first;  // the distinct rows, as written
+    std::string damage;
+    const std::int64_t elements = problem_.columns;
+    const Status status = output.tensor->visit(
+        [&](std::int64_t row, const unsigned char* bytes) {
+          if (row < distinct_ || output.tensor->rows() == 1) {
+            output.compare_row(comparison, row, bytes);
+            if (output.tensor->rows() > distinct_) first.insert(first.end(), bytes, bytes + output.row_bytes);
+            return true;
+          }
+          const unsigned char* twin = first.data() + static_cast<std::size_t>(row % distinct_) * output.row_bytes;
+          if (std::memcmp(bytes, twin, output.row_bytes) != 0) {
+            comparison.wrong(output.name, row, 0, "the bits of row " + std::to_string(row % distinct_), "other bits");
+          } else {
+            comparison.count_equal_row(elements);
+          }
+          return true;
+        },
+        damage);
+    if (!status.ok()) comparison.failed(status);
+    if (!damage.empty()) comparison.damaged(output.name, damage);
+  }
+
+  void check_unchanged(const Input& input, Comparison& comparison) const {
+    const std::size_t row_bytes = static_cast<std::size_t>(input.source->columns) * size_of(input.source->type);
+    std::string damage;
+    bool changed = false;
+    const Status status = input.tensor->visit(
+        [&](std::int64_t row, const unsigned char* bytes) {
+          const auto* expected =
+              input.source->bytes.data() + static_cast<std::size_t>(row % input.source->rows) * row_bytes;
+          changed = std::memcmp(bytes, expected, row_bytes) != 0;
+          return !changed;
+        },
+        damage);
+    if (!status.ok()) comparison.failed(status);
+    if (changed) damage = "the input was changed";
+    if (!damage.empty()) comparison.damaged(input.name, damage);
+  }
+
+  std::vector<Input> inputs_;
+  std::vector<Output> outputs_;
+  Workspace workspace_;
+  std::string why_no_memory_;
+  Status upload_status_;
+};
+
+/// A per-row vector of `rows` values that repeat those of `distinct`.
+inline HostTensor repeated_row_values(const Vector& distinct, std::int64_t rows) {
+  Array values(1, rows);
+  for (std::int64_t i = 0; i < rows; ++i) values(0, i) = distinct(i % distinct.size());
+  return HostTensor::of(DType::float32, values);
+}
+
+/// The values of a one-row tensor.
+inline Vector vector_values(const HostTensor& tensor) { return tensor.values().row(0).transpose(); }
+
+std::unique_ptr<PreparedProblem> prepare_norm_quant_forward(const Problem&, Device&, std::int64_t distinct,
+                                                            std::string& why);
+std::unique_ptr<PreparedProblem> prepare_norm_quant_backward(const Problem&, Device&, std::int64_t distinct,
+                                                             std::string& why);
+std::unique_ptr<PreparedProblem> prepare_activation_quant(const Problem&, Device&, std::int64_t distinct,
+                                                          std::string& why);
+std::unique_ptr<PreparedProblem> prepare_weight_quant(const Problem&, Device&, std::int64_t distinct, std::string& why);
+
+}  // namespace normquant::validate

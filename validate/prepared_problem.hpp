@@ -1,0 +1,62 @@
+// A problem on a device: its tensors filled, its reference at hand, ready to be launched, checked and timed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <normquant/device.hpp>
+#include <normquant/status.hpp>
+
+#include "validate/problem.hpp"
+#include "validate/verdict.hpp"
+
+namespace normquant::validate {
+
+/// One row of `normquant list`: a variant without its function pointers.
+struct VariantEntry {
+  Operation op;
+  std::string_view name;
+  std::string_view summary;
+  bool deterministic;
+  int threads_per_row, rows_per_block, access_bytes;
+};
+
+/// The variants of an operation on devices of that kind, in table order.
+std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind);
+
+/// See prepare(). Not thread-safe; several may live side by side.
+class PreparedProblem {
+ public:
+  virtual ~PreparedProblem() = default;
+  virtual const Problem& problem() const = 0;
+  virtual std::int64_t algorithmic_bytes() const = 0;
+  /// Name of the variant that `auto` stands for here.
+  virtual std::string_view chosen_variant() const = 0;
+  /// Why the variant does not serve this problem; empty when it does. `auto` is accepted wherever a variant is named.
+  virtual std::string why_not(std::string_view variant) const = 0;
+  virtual std::int64_t requested_bytes(std::string_view variant) const = 0;
+  /// Allocates what the variant needs as scratch. Call before the launches that are timed or captured.
+  virtual Status reserve(std::string_view variant) = 0;
+  /// Enqueues the variant once on `stream`; no allocation, no synchronisation.
+  virtual Status launch(std::string_view variant, Stream stream) = 0;
+  /// Fills every output and the scratch memory with a pattern that no right result contains.
+  virtual Status poison_outputs() = 0;
+  /// Compares the outputs, guard bands, poison between rows and unchanged inputs with the reference. Synchronises.
+  virtual Verdict check() = 0;
+  /// A hash over the bits of all outputs; `why` is filled when they cannot be read.
+  virtual std::uint64_t digest(std::string& why) = 0;
+  /// The same inputs in fresh buffers of their own (for rotation past a cache), sharing the reference.
+  virtual std::unique_ptr<PreparedProblem> copy(std::string& why) const = 0;
+};
+
+/// Generates the inputs, uploads them and lays out the outputs. Null with a sentence in `why` when memory runs out
+/// (why starts with "out of memory") or the problem breaks the operation's contract.
+/// Rows repeat with a period of `distinct_rows` (0: none repeat), so that large problems are checked completely by a
+/// reference of a few rows: every row must equal its first occurrence bit for bit.
+std::unique_ptr<PreparedProblem> prepare(const Problem& problem, Device& device, std::int64_t distinct_rows,
+                                         std::string& why);
+
+}  // namespace normquant::validate

@@ -1,0 +1,209 @@
+#include "validate/problem.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <utility>
+
+namespace normquant::validate {
+namespace {
+
+constexpr std::array<std::pair<Values, std::string_view>, 12> value_names = {{
+    {Values::normal, "normal"},
+    {Values::outlier_columns, "outlier_columns"},
+    {Values::constant, "constant"},
+    {Values::zeros, "zeros"},
+    {Values::one_hot, "one_hot"},
+    {Values::last_column, "last_column"},
+    {Values::huge_mean, "huge_mean"},
+    {Values::large, "large"},
+    {Values::tiny, "tiny"},
+    {Values::ties, "ties"},
+    {Values::one_nan, "one_nan"},
+    {Values::one_inf, "one_inf"},
+}};
+
+template <class Integer>
+bool parse_integer(std::string_view text, Integer& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+std::optional<bool> parse_flag(std::string_view text) {
+  if (text == "1") return true;
+  if (text == "0") return false;
+  return std::nullopt;
+}
+
+/// The optional types by key, so that writing and reading cannot disagree.
+template <class P>
+auto type_members(P& p) {
+  using Member = std::conditional_t<std::is_const_v<P>, const std::optional<DType>*, std::optional<DType>*>;
+  return std::array<std::pair<std::string_view, Member>, 9>{{{"residual", &p.residual},
+                                                             {"residual_out", &p.residual_out},
+                                                             {"weight", &p.weight},
+                                                             {"bias", &p.bias},
+                                                             {"out", &p.out},
+                                                             {"dy", &p.dy},
+                                                             {"dresidual", &p.dresidual},
+                                                             {"dx_residual", &p.dx_residual},
+                                                             {"dx", &p.dx}}};
+}
+template <class P>
+auto flag_members(P& p) {
+  using Member = std::conditional_t<std::is_const_v<P>, const bool*, bool*>;
+  return std::array<std::pair<std::string_view, Member>, 3>{
+      {{"codes", &p.codes}, {"packed", &p.packed}, {"save_quant_scale", &p.save_quant_scale}}};
+}
+
+/// Sets one member; false when key or value is unknown.
+bool set_member(Problem& p, std::string_view key, std::string_view value, std::string& why) {
+  for (auto [name, member] : type_members(p)) {
+    if (name == key) return (*member = dtype_named(value)).has_value();
+  }
+  for (auto [name, member] : flag_members(p)) {
+    if (name != key) continue;
+    const auto flag = parse_flag(value);
+    if (flag) *member = *flag;
+    return flag.has_value();
+  }
+  if (key == "op") {
+    const auto op = operation_named(value);
+    if (op) p.op = *op;
+    return op.has_value();
+  }
+  if (key == "shape") {
+    const auto shape = parse_shape(value, why);
+    if (shape) std::tie(p.rows, p.columns) = std::pair{shape->rows, shape->columns};
+    return shape.has_value();
+  }
+  if (key == "x") {
+    const auto type = dtype_named(value);
+    if (type) p.x = *type;
+    return type.has_value();
+  }
+  if (key == "norm") return p.norm = value == "layer" ? NormKind::layer : NormKind::rms, value == "layer" || value == "rms";
+  if (key == "rounding") {
+    p.rounding = value == "half_even" ? Rounding::half_even : Rounding::half_away;
+    return value == "half_even" || value == "half_away";
+  }
+  if (key == "h_source") {
+    p.h_source = value == "stored" ? HSource::stored : HSource::unrounded;
+    return value == "stored" || value == "unrounded";
+  }
+  if (key == "eps") return parse_integer(value, p.eps) && p.eps > 0 && std::isfinite(p.eps);
+  if (key == "values") {
+    const auto values = values_named(value);
+    if (values) p.values = *values;
+    return values.has_value();
+  }
+  constexpr std::int64_t most_padding = std::int64_t{1} << 40;
+  if (key == "row_padding") return parse_integer(value, p.row_padding) && p.row_padding >= 0 && p.row_padding <= most_padding;
+  if (key == "offset") return parse_integer(value, p.offset) && p.offset >= 0 && p.offset <= 1024;
+  if (key == "seed") return parse_integer(value, p.seed);
+  return false;
+}
+
+}  // namespace
+
+std::string_view name_of(Operation op) {
+  switch (op) {
+    case Operation::norm_quant_forward: return "norm_quant_forward";
+    case Operation::norm_quant_backward: return "norm_quant_backward";
+    case Operation::activation_quant: return "activation_quant";
+    case Operation::weight_quant: break;
+  }
+  return "weight_quant";
+}
+
+std::optional<Operation> operation_named(std::string_view name) {
+  for (Operation op : all_operations) {
+    if (name == name_of(op)) return op;
+  }
+  if (name == "forward") return Operation::norm_quant_forward;
+  if (name == "backward") return Operation::norm_quant_backward;
+  return std::nullopt;
+}
+
+std::string_view name_of(Values values) {
+  for (const auto& [value, name] : value_names) {
+    if (value == values) return name;
+  }
+  return "normal";
+}
+
+std::optional<Values> values_named(std::string_view name) {
+  for (const auto& [value, value_name] : value_names) {
+    if (value_name == name) return value;
+  }
+  return std::nullopt;
+}
+
+std::string to_text(const Problem& p) {
+  const Problem usual;
+  std::string text = fmt::format("op={} shape={}x{} x={}", name_of(p.op), p.rows, p.columns, name_of(p.x));
+  for (const auto& [name, member] : type_members(p)) {
+    if (member->has_value()) text += fmt::format(" {}={}", name, name_of(**member));
+  }
+  for (const auto& [name, member] : flag_members(p)) {
+    if (*member) text += fmt::format(" {}=1", name);
+  }
+  if (p.norm != usual.norm) text += fmt::format(" norm={}", name_of(p.norm));
+  if (p.rounding != usual.rounding) text += fmt::format(" rounding={}", name_of(p.rounding));
+  if (p.h_source != usual.h_source) text += fmt::format(" h_source={}", name_of(p.h_source));
+  if (p.eps != usual.eps) text += fmt::format(" eps={}", p.eps);
+  if (p.values != usual.values) text += fmt::format(" values={}", name_of(p.values));
+  if (p.row_padding != usual.row_padding) text += fmt::format(" row_padding={}", p.row_padding);
+  if (p.offset != usual.offset) text += fmt::format(" offset={}", p.offset);
+  if (p.seed != usual.seed) text += fmt::format(" seed={}", p.seed);
+  return text;
+}
+
+std::optional<Problem> parse_problem(std::string_view text, std::string& why) {
+  Problem problem;
+  bool has_op = false, has_shape = false;
+  while (!text.empty()) {
+    const std::size_t start = text.find_first_not_of(' ');
+    if (start == std::string_view::npos) break;
+    text.remove_prefix(start);
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(word.size());
+    const std::size_t equals = word.find('=');
+    const std::string_view key = word.substr(0, equals);
+    const std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
+    why.clear();
+    if (!set_member(problem, key, value, why)) {
+      why = fmt::format("'{}' is not a member of a problem with that value{}{}", word, why.empty() ? "" : ": ", why);
+      return std::nullopt;
+    }
+    has_op = has_op || key == "op";
+    has_shape = has_shape || key == "shape";
+  }
+  if (!has_op || !has_shape) {
+    why = "a problem needs op=... and shape=MxN";
+    return std::nullopt;
+  }
+  return problem;
+}
+
+std::optional<Shape> parse_shape(std::string_view text, std::string& why) {
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  const std::size_t x = text.find('x');
+  Shape shape;
+  if (x == std::string_view::npos || !parse_integer(text.substr(0, x), shape.rows) ||
+      !parse_integer(text.substr(x + 1), shape.columns)) {
+    why = fmt::format("'{}' is not a shape; write MxN with two whole numbers, as in 4096x4096", text);
+    return std::nullopt;
+  }
+  if (shape.rows < 0 || shape.rows > most || shape.columns < 1 || shape.columns > most ||
+      (shape.rows > 0 && shape.columns > most / shape.rows)) {
+    why = fmt::format("shape '{}' is out of range: M must be 0 or more, N 1 or more, and M * N at most 2^40", text);
+    return std::nullopt;
+  }
+  return shape;
+}
+
+}  // namespace normquant::validate

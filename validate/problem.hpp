@@ -1,0 +1,79 @@
+// A problem: operation, shape, types, switches, input values. Everything a case is made of, as one line of text.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <normquant/types.hpp>
+
+namespace normquant::validate {
+
+enum class Operation { norm_quant_forward, norm_quant_backward, activation_quant, weight_quant };
+
+inline constexpr Operation all_operations[] = {Operation::norm_quant_forward, Operation::norm_quant_backward,
+                                               Operation::activation_quant, Operation::weight_quant};
+
+std::string_view name_of(Operation op);
+/// Accepts the full name or the short form (`forward`, `backward`, `activation_quant`, `weight_quant`).
+std::optional<Operation> operation_named(std::string_view name);
+
+/// Kinds of input values; what each is for is said in inputs.cpp.
+enum class Values {
+  normal,           ///< standard normal
+  outlier_columns,  ///< a few columns 100 times larger, as language models have
+  constant,         ///< every element 0.75
+  zeros,
+  one_hot,          ///< one non-zero a row
+  last_column,      ///< only the last column is non-zero
+  huge_mean,        ///< mean 1000, standard deviation 1
+  large,            ///< magnitudes near the square root of float32's largest (float16: its largest)
+  tiny,             ///< absmax far below 1e-5
+  ties,             ///< y lands exactly on rounding ties
+  one_nan,          ///< normal, with one NaN in one row
+  one_inf           ///< normal, with one +Inf in one row
+};
+std::string_view name_of(Values values);
+std::optional<Values> values_named(std::string_view name);
+
+/// One case. Types that are absent mean "tensor not given". Which members an operation uses:
+/// all: rows, columns, x, values, row_padding, offset, seed; forward/backward: norm, rounding, eps, weight, bias;
+/// forward: h_source, residual, residual_out, save_quant_scale; backward: dy, dresidual, dx_residual, recompute
+/// (out/codes say in which form), save_quant_scale (hand it in); weight_quant: packed.
+struct Problem {
+  Operation op = Operation::norm_quant_forward;
+  std::int64_t rows = 1;
+  std::int64_t columns = 1;
+  DType x = DType::float32;  ///< x; the backward's h and dx; weight_quant's w
+  std::optional<DType> residual, residual_out, weight, bias;
+  std::optional<DType> out;  ///< type of the fake-quantised output
+  bool codes = false;        ///< int8 codes and dequant_scale
+  bool packed = false;
+  std::optional<DType> dy, dresidual, dx_residual, dx;  ///< dx: defaults to x's type
+  NormKind norm = NormKind::rms;
+  Rounding rounding = Rounding::half_away;
+  HSource h_source = HSource::unrounded;
+  bool save_quant_scale = false;
+  float eps = 1e-6F;
+  Values values = Values::normal;
+  std::int64_t row_padding = 0;  ///< ld - N of every matrix, elements
+  int offset = 0;                ///< elements by which every tensor starts past a 256-byte boundary
+  std::uint64_t seed = 1;
+
+  bool operator==(const Problem&) const = default;
+};
+
+/// `op=norm_quant_forward shape=4x64 x=bfloat16 norm=rms ...`: every member that differs from its default.
+std::string to_text(const Problem& problem);
+/// The inverse of to_text; nothing, and a sentence in `why`, when the text is not a valid problem.
+std::optional<Problem> parse_problem(std::string_view text, std::string& why);
+
+struct Shape {
+  std::int64_t rows = 0, columns = 0;
+  bool operator==(const Shape&) const = default;
+};
+/// `MxN` with M in [0, 2^40], N in [1, 2^40] and M * N at most 2^40; nothing and a sentence in `why` otherwise.
+std::optional<Shape> parse_shape(std::string_view text, std::string& why);
+
+}  // namespace normquant::validate

@@ -1,0 +1,42 @@
+// Runs cases on devices, in parallel, and collects what was found.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "validate/devices.hpp"
+#include "validate/suite.hpp"
+#include "validate/verdict.hpp"
+
+namespace normquant::validate {
+
+/// One case on one variant of one device.
+struct CaseResult {
+  std::string device;
+  std::string variant;
+  Problem problem;
+  Verdict verdict;
+};
+
+/// `normquant validate ... --case` with everything that this one result depends on.
+std::string reproducing_command(const CaseResult& result);
+
+/// A case and the variants to run it on.
+struct Job {
+  DeviceChoice device;
+  Case subject;
+  std::vector<std::string> variants;
+};
+
+struct RunOptions {
+  int threads = 1;
+  /// Called after every job, by one thread at a time, with how many of how many are done.
+  std::function<void(std::size_t done, std::size_t all)> progress;
+};
+
+/// Runs every job on every variant: outputs and scratch poisoned, launched, checked; variants that promise the same bits
+/// run twice. The results come in the order of the jobs, whatever the number of threads.
+std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options);
+
+}  // namespace normquant::validate

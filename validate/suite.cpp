@@ -1,0 +1,237 @@
+#include "validate/suite.hpp"
+
+#include <array>
+#include <random>
+
+namespace normquant::validate {
+namespace {
+
+constexpr std::array all_types = {DType::float32, DType::float16, DType::bfloat16};
+constexpr auto f32 = DType::float32;
+
+bool is_row_norm(Operation op) { return op == Operation::norm_quant_forward || op == Operation::norm_quant_backward; }
+
+/// The plain problem of an operation: everything in x's type, weight given.
+Problem plain(Operation op, Shape shape, DType x) {
+  Problem p;
+  p.op = op;
+  p.rows = shape.rows;
+  p.columns = shape.columns;
+  p.x = x;
+  p.out = x;
+  if (is_row_norm(op)) p.weight = x;
+  if (op == Operation::norm_quant_backward) p.dy = x;
+  if (op == Operation::activation_quant) p.rounding = Rounding::half_even;
+  return p;
+}
+
+/// The plain problem with each feature in turn.
+std::vector<Problem> features(Operation op, Shape shape, DType x) {
+  std::vector<Problem> all;
+  const auto with = [&](auto change) {
+    Problem p = plain(op, shape, x);
+    change(p);
+    all.push_back(p);
+  };
+  with([](Problem&) {});
+  with([](Problem& p) { p.codes = true, p.out.reset(); });
+  with([](Problem& p) { p.codes = true; });
+  with([](Problem& p) { p.out = f32; });
+  with([](Problem& p) { p.row_padding = 8; });
+  with([](Problem& p) { p.row_padding = 5, p.offset = 1; });
+  if (op == Operation::weight_quant) {
+    with([](Problem& p) { p.packed = true, p.out.reset(); });
+    with([](Problem& p) { p.packed = true, p.codes = true; });
+    return all;
+  }
+  with([](Problem& p) { p.rounding = p.rounding == Rounding::half_even ? Rounding::half_away : Rounding::half_even; });
+  if (op == Operation::activation_quant) return all;
+  with([](Problem& p) { p.norm = NormKind::layer, p.bias = p.x; });
+  with([](Problem& p) { p.norm = NormKind::layer, p.weight.reset(); });
+  with([](Problem& p) { p.weight = f32, p.bias = f32; });
+  with([](Problem& p) { p.save_quant_scale = true, p.eps = 1e-5F; });
+  if (op == Operation::norm_quant_forward) {
+    with([](Problem& p) { p.residual = p.x, p.residual_out = p.x; });
+    with([](Problem& p) { p.residual = f32, p.residual_out = f32, p.norm = NormKind::layer; });
+    with([](Problem& p) { p.residual = p.x, p.residual_out = p.x, p.h_source = HSource::stored; });
+    with([](Problem& p) { p.residual_out = f32; });
+  } else {
+    with([](Problem& p) { p.out.reset(); });
+    with([](Problem& p) { p.dresidual = p.x, p.norm = NormKind::layer, p.bias = f32; });
+    with([](Problem& p) { p.dresidual = f32, p.dx_residual = f32, p.dy = f32; });
+  }
+  return all;
+}
+
+/// The plain problem with each kind of value; ties need a weight and a bias.
+std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
+  std::vector<Problem> all;
+  for (Values values : {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::last_column,
+                        Values::huge_mean, Values::large, Values::tiny, Values::one_nan, Values::one_inf, Values::ties}) {
+    for (NormKind norm : {NormKind::rms, NormKind::layer}) {
+      if (norm == NormKind::layer && !is_row_norm(op)) continue;
+      Problem p = plain(op, shape, x);
+      p.norm = norm;
+      p.values = values;
+      p.codes = true;
+      if (is_row_norm(op) && values == Values::ties) p.bias = x;
+      all.push_back(p);
+      if (values != Values::ties || op == Operation::weight_quant) continue;
+      p.rounding = p.rounding == Rounding::half_even ? Rounding::half_away : Rounding::half_even;
+      all.push_back(p);
+    }
+  }
+  return all;
+}
+
+/// Draws problems over all members.
+class Draw {
+ public:
+  explicit Draw(std::uint64_t seed) : generator_(seed) {}
+
+  template <class T, std::size_t n>
+  T one_of(const std::array<T, n>& choices) {
+    return choices[generator_() % n];
+  }
+  bool one_in(unsigned n) { return generator_() % n == 0; }
+  DType type() { return one_of(all_types); }
+  std::optional<DType> maybe_type() { return one_in(3) ? std::nullopt : std::optional(type()); }
+
+  Problem problem(Operation op, Shape shape) {
+    Problem p = plain(op, shape, type());
+    p.out = maybe_type();
+    p.codes = !p.out || one_in(3);
+    p.rounding = one_in(2) ? Rounding::half_even : Rounding::half_away;
+    p.row_padding = one_of(std::array<std::int64_t, 4>{0, 0, 16, 3});
+    p.offset = one_of(std::array{0, 0, 16, 1});
+    p.seed = generator_();
+    if (op == Operation::weight_quant) p.packed = one_in(2), p.rounding = Rounding::half_away;
+    if (!is_row_norm(op)) return p;
+    p.norm = one_in(2) ? NormKind::layer : NormKind::rms;
+    p.weight = maybe_type();
+    p.bias = maybe_type();
+    p.save_quant_scale = one_in(3);
+    p.eps = one_of(std::array{1e-5F, 1e-6F, 1e-8F, 0.1F});
+    p.values = one_of(std::array{Values::normal, Values::normal, Values::normal, Values::outlier_columns});
+    if (op == Operation::norm_quant_forward) {
+      p.residual = maybe_type();
+      if (p.residual || one_in(2)) p.residual_out = type();
+      if (p.residual_out && one_in(2)) p.h_source = HSource::stored;
+      return p;
+    }
+    p.dy = type();
+    p.dresidual = maybe_type();
+    p.dx_residual = maybe_type();
+    p.dx = type();
+    if (one_in(4)) p.out.reset(), p.codes = false;
+    return p;
+  }
+
+ private:
+  std::mt19937_64 generator_;
+};
+
+/// Lengths below, at and above vector widths, warps and the rows that each algorithm can hold; primes; model sizes.
+constexpr std::array<std::int64_t, 26> short_rows = {1,  2,   3,   7,   8,   9,   16,  24,  31,   32,   33,   64,   65,
+                                                     96, 127, 128, 256, 257, 509, 512, 768, 1000, 1024, 1025, 2048, 2560};
+constexpr std::array<std::int64_t, 16> long_rows = {3000, 4093,  4096,  4097,  5120,  6912,  8192,  8200,
+                                                    8209, 11008, 14336, 16384, 16392, 18944, 32768, 32771};
+constexpr std::array<std::int64_t, 7> row_counts = {1, 2, 3, 4, 5, 9, 17};
+
+void add(std::vector<Case>& cases, const std::vector<Problem>& problems, std::uint64_t seed) {
+  for (Problem p : problems) {
+    p.seed += seed;
+    cases.push_back({p, 0, false});
+  }
+}
+
+/// Shapes that only size makes interesting.
+void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
+  constexpr std::int64_t distinct = 61;  // a prime: a row number that is off by a power of two meets another row
+  const auto with = [&](Shape shape, DType x, bool gpu_only, std::int64_t padding = 0) {
+    Problem p = plain(op, shape, x);
+    p.seed = seed;
+    p.row_padding = padding;
+    cases.push_back({p, distinct, gpu_only});
+  };
+  with({2, 58112}, DType::bfloat16, false);
+  with({2, 58120}, f32, false);
+  with({1, 131072}, DType::float16, false);
+  with({1, 1048576}, DType::bfloat16, false);
+  with({131, 256}, DType::bfloat16, false);
+  with({133, 257}, DType::float16, false);
+  with({1057, 64}, DType::bfloat16, false);
+  with({70001, 40}, DType::bfloat16, true);
+  with({4099, 2560}, DType::bfloat16, true);
+  // Row offsets beyond 2^31 elements with three short rows, and beyond it with as many elements.
+  with({3, 64}, DType::bfloat16, false, std::int64_t{1} << 30);
+  with({70000, 32768}, DType::bfloat16, true);
+}
+
+/// Every combination of types of the tensors of the forward.
+void add_all_types(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
+  const std::array<std::optional<DType>, 4> given_or_not = {std::nullopt, f32, DType::float16, DType::bfloat16};
+  for (DType x : all_types) {
+    for (auto weight : given_or_not) {
+      for (auto bias : given_or_not) {
+        for (auto stream : given_or_not) {
+          for (DType second : all_types) {
+            Problem p = plain(op, {3, 72}, x);
+            p.weight = weight, p.bias = bias, p.out = second;
+            if (op == Operation::norm_quant_forward) p.residual = stream, p.residual_out = second;
+            if (op == Operation::norm_quant_backward) p.dresidual = stream, p.dx_residual = stream, p.dy = second;
+            p.norm = bias ? NormKind::layer : NormKind::rms;
+            p.seed = seed;
+            cases.push_back({p, 0, false});
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<SuiteSize> suite_named(std::string_view name) {
+  if (name == "smoke") return SuiteSize::smoke;
+  if (name == "standard") return SuiteSize::standard;
+  if (name == "exhaustive") return SuiteSize::exhaustive;
+  return std::nullopt;
+}
+
+std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<Shape>& shapes) {
+  std::vector<Case> cases;
+  if (!shapes.empty()) {
+    for (Shape shape : shapes) {
+      for (DType x : all_types) add(cases, features(op, shape, x), seed);
+    }
+    return cases;
+  }
+  const bool smoke = size == SuiteSize::smoke;
+  add(cases, {plain(op, {0, 64}, DType::bfloat16), plain(op, {1, 1}, f32)}, seed);
+  for (DType x : all_types) {
+    add(cases, features(op, smoke ? Shape{3, 136} : Shape{5, 1032}, x), seed);
+    if (!smoke || x == DType::bfloat16) add(cases, kinds_of_values(op, smoke ? Shape{3, 72} : Shape{4, 520}, x), seed);
+  }
+  Draw draw(seed);
+  const int drawn = smoke ? 20 : size == SuiteSize::standard ? 150 : 1500;
+  for (int i = 0; i < drawn; ++i) {
+    const bool is_long = !smoke && i % 4 == 0;
+    const Shape shape{draw.one_of(row_counts), is_long ? draw.one_of(long_rows) : draw.one_of(short_rows)};
+    cases.push_back({draw.problem(op, shape), 0, false});
+  }
+  if (smoke) {
+    add(cases, {plain(op, {2, 4096}, DType::bfloat16), plain(op, {1, 8192}, DType::float16)}, seed);
+    return cases;
+  }
+  add_large(cases, op, seed);
+  if (size == SuiteSize::exhaustive) {
+    if (is_row_norm(op)) add_all_types(cases, op, seed);
+    for (DType x : all_types) {
+      for (std::int64_t columns : long_rows) add(cases, {plain(op, {3, columns}, x)}, seed);
+    }
+  }
+  return cases;
+}
+
+}  // namespace normquant::validate

@@ -1,0 +1,56 @@
+#include "validate/summary.hpp"
+
+#include <algorithm>
+
+#include "exit_status.hpp"
+
+namespace normquant::validate {
+
+std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
+  std::vector<VariantSummary> all;
+  for (const CaseResult& result : results) {
+    auto found = std::find_if(all.begin(), all.end(), [&](const VariantSummary& s) {
+      return s.device == result.device && s.op == result.problem.op && s.variant == result.variant;
+    });
+    if (found == all.end()) {
+      found = all.insert(all.end(), VariantSummary{result.device, result.problem.op, result.variant});
+    }
+    const Verdict& verdict = result.verdict;
+    switch (verdict.outcome) {
+      case Outcome::pass: ++found->passed; break;
+      case Outcome::fail: ++found->failed; break;
+      case Outcome::skipped: ++found->skipped; break;
+      case Outcome::error: ++found->errors; break;
+    }
+    found->elements += verdict.elements_checked;
+    if (result.problem.values == Values::normal || result.problem.values == Values::outlier_columns) {
+      found->codes += verdict.codes_checked;
+      found->ambiguous += verdict.codes_ambiguous;
+    }
+    found->worst_error_over_bound = std::max(found->worst_error_over_bound, verdict.worst_error_over_bound);
+  }
+  return all;
+}
+
+Totals totals(const std::vector<VariantSummary>& variants) {
+  Totals all;
+  for (const VariantSummary& v : variants) {
+    all.passed += v.passed;
+    all.failed += v.failed;
+    all.skipped += v.skipped;
+    all.errors += v.errors;
+    all.elements += v.elements;
+    all.codes += v.codes;
+    all.ambiguous += v.ambiguous;
+  }
+  return all;
+}
+
+int exit_status_of(const Totals& totals, const std::vector<std::string>& never_checked) {
+  if (totals.failed > 0 || totals.ambiguous_share() > most_ambiguous) return exit_wrong_results;
+  if (totals.errors > 0) return exit_infrastructure;
+  if (totals.passed == 0) return exit_usage;
+  return never_checked.empty() ? exit_pass : exit_wrong_results;
+}
+
+}  // namespace normquant::validate

@@ -1,0 +1,42 @@
+// What a validation amounts to: counts by variant, and the verdict over all.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "validate/run.hpp"
+
+namespace normquant::validate {
+
+/// All results of one variant on one device.
+struct VariantSummary {
+  std::string device;
+  Operation op;
+  std::string variant;
+  std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0;
+  std::int64_t elements = 0;
+  std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values, where ties have no reason to be
+  double worst_error_over_bound = 0;
+};
+
+/// In the order of the first result of each.
+std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results);
+
+/// Share of codes with two admissible values that random input may have; more means that a bound is too loose to trust.
+inline constexpr double most_ambiguous = 1e-3;
+
+/// Counts over all variants.
+struct Totals {
+  std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0, elements = 0, codes = 0, ambiguous = 0;
+  double ambiguous_share() const {
+    return codes == 0 ? 0.0 : static_cast<double>(ambiguous) / static_cast<double>(codes);
+  }
+};
+Totals totals(const std::vector<VariantSummary>& variants);
+
+/// The exit status: wrong results before infrastructure, nothing checked is a usage error. `never_checked` names
+/// variants that were wanted but skipped everywhere.
+int exit_status_of(const Totals& totals, const std::vector<std::string>& never_checked);
+
+}  // namespace normquant::validate

@@ -1,0 +1,37 @@
+// What a check found.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace normquant::validate {
+
+enum class Outcome {
+  pass,
+  fail,     ///< wrong results
+  skipped,  ///< the variant does not serve the problem; `reason` says why. Never counts as pass
+  error     ///< CUDA, memory or the host execution failed; `reason` says how
+};
+
+/// One wrong element: where, what was expected (codes as a set), what was there.
+struct Mismatch {
+  std::string tensor;  ///< "out", "codes", "dweight", ...
+  std::int64_t row = 0, column = 0;
+  std::string expected, actual;
+};
+
+/// Result of checking one problem on one variant.
+struct Verdict {
+  Outcome outcome = Outcome::pass;
+  std::string reason;                  ///< for skipped and error, and the first sentence of a failure
+  std::int64_t elements_checked = 0;   ///< over all outputs
+  std::int64_t elements_wrong = 0;
+  std::int64_t codes_checked = 0;
+  std::int64_t codes_ambiguous = 0;    ///< two admissible codes
+  double worst_error_over_bound = 0;   ///< over all values that are not codes; > 1 is wrong
+  std::string worst_tensor;            ///< where that was
+  std::vector<Mismatch> mismatches;    ///< the first few
+};
+
+}  // namespace normquant::validate
