@@ -1,0 +1,87 @@
+#include "bench/cases.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace normquant::bench {
+namespace {
+
+using validate::Operation;
+using validate::Problem;
+
+constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "codes"};
+constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer"};
+constexpr std::string_view activation_forms[] = {"out", "codes"};
+constexpr std::string_view weight_forms[] = {"out", "codes", "packed"};
+
+void set_norm(Problem& problem, DType dtype, bool layer) {
+  problem.weight = dtype;
+  if (layer) problem.bias = dtype;
+  problem.norm = layer ? NormKind::layer : NormKind::rms;
+  problem.eps = layer ? default_eps::layer_norm_linear_quant : default_eps::rms_norm_linear_quant;
+}
+
+void set_forward(Problem& problem, DType dtype, std::string_view form) {
+  set_norm(problem, dtype, form == "layer");
+  if (form == "rms+residual") problem.residual = problem.residual_out = dtype;
+  if (form == "codes") {
+    problem.codes = true;
+  } else {
+    problem.out = dtype;
+  }
+}
+
+void set_backward(Problem& problem, DType dtype, std::string_view form) {
+  set_norm(problem, dtype, form == "layer");
+  problem.dy = dtype;
+  problem.out = dtype;
+  if (form == "rms+dresidual") problem.dresidual = dtype;
+}
+
+void set_quant(Problem& problem, DType dtype, std::string_view form) {
+  problem.rounding = Rounding::half_even;
+  if (form == "out") problem.out = dtype;
+  problem.codes = form == "codes";
+  problem.packed = form == "packed";
+}
+
+}  // namespace
+
+std::span<const std::string_view> forms_of(Operation op) {
+  switch (op) {
+    case Operation::norm_quant_forward: return forward_forms;
+    case Operation::norm_quant_backward: return backward_forms;
+    case Operation::activation_quant: return activation_forms;
+    case Operation::weight_quant: return weight_forms;
+  }
+  return {};
+}
+
+std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view form) {
+  const auto forms = forms_of(op);
+  if (std::find(forms.begin(), forms.end(), form) == forms.end()) return std::nullopt;
+  Problem problem;
+  problem.op = op;
+  problem.rows = shape.rows;
+  problem.columns = shape.columns;
+  problem.x = dtype;
+  if (op == Operation::norm_quant_forward) {
+    set_forward(problem, dtype, form);
+  } else if (op == Operation::norm_quant_backward) {
+    set_backward(problem, dtype, form);
+  } else {
+    set_quant(problem, dtype, form);
+  }
+  return Case{problem, std::string(form)};
+}
+
+std::string shape_text(const Problem& problem) { return fmt::format("{}x{}", problem.rows, problem.columns); }
+
+std::string case_name(const Case& timed, std::string_view variant) {
+  const Problem& problem = timed.problem;
+  return fmt::format("{}/{}/{}/{}/{}", validate::name_of(problem.op), variant, shape_text(problem),
+                     normquant::name_of(problem.x), timed.form);
+}
+
+}  // namespace normquant::bench

@@ -1,0 +1,37 @@
+// Cases: what is timed, by name. A case is an operation, a shape, a type and a form; a form is a choice of optional
+// inputs and outputs that real layers use.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "validate/problem.hpp"
+
+namespace normquant::bench {
+
+/// The forms of an operation:
+///   norm_quant_forward   rms, rms+residual (residual in, residual_out), layer (weight and bias), codes (rms, int8 out)
+///   norm_quant_backward  rms, rms+dresidual, layer; all with the recomputed out
+///   activation_quant     out, codes
+///   weight_quant         out, codes, packed
+/// Norms take a weight. Every tensor has the case's type; codes are int8.
+std::span<const std::string_view> forms_of(validate::Operation op);
+
+struct Case {
+  validate::Problem problem;
+  std::string form;
+  bool operator==(const Case&) const = default;
+};
+
+/// The case of that form; nothing when the operation has no such form.
+std::optional<Case> make_case(validate::Operation op, validate::Shape shape, DType dtype, std::string_view form);
+
+/// `MxN`.
+std::string shape_text(const validate::Problem& problem);
+
+/// `norm_quant_forward/<variant>/<MxN>/<dtype>/<form>`.
+std::string case_name(const Case& timed, std::string_view variant);
+
+}  // namespace normquant::bench

@@ -1,0 +1,13 @@
+// Subcommands of this folder. Each adds itself to `app` and leaves its exit status (exit_status.hpp) in `status`.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace normquant::bench {
+
+void add_bench_command(CLI::App& app, int& status);
+void add_env_command(CLI::App& app, int& status);
+
+}  // namespace normquant::bench

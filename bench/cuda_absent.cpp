@@ -1,0 +1,31 @@
+// Stands in for the .cu files of this folder in a build without CUDA.
+#ifndef NORMQUANT_WITH_CUDA
+
+#include "bench/copy_limit.hpp"
+#include "bench/gpu_facts.hpp"
+#include "bench/profiler_range.hpp"
+#include "bench/timer.hpp"
+
+namespace normquant::bench {
+
+std::unique_ptr<Timer> open_cuda_timer(Device&, std::string& why) {
+  why = "this build has no CUDA";
+  return nullptr;
+}
+
+std::unique_ptr<Copier> open_cuda_copier(const DeviceInfo&) { return nullptr; }
+
+std::optional<GpuFacts> gpu_facts(int, std::string& why) {
+  why = "this build has no CUDA";
+  return std::nullopt;
+}
+std::string cuda_runtime_version() { return {}; }
+std::string cuda_driver_version() { return {}; }
+std::size_t gpu_free_bytes() { return 0; }
+
+ProfilerRange::ProfilerRange(const std::string&) {}
+ProfilerRange::~ProfilerRange() = default;
+
+}  // namespace normquant::bench
+
+#endif

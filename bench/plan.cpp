@@ -1,0 +1,95 @@
+#include "bench/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <regex>
+
+#include "bench/sweeps.hpp"
+
+namespace normquant::bench {
+namespace {
+
+using validate::Operation;
+
+std::optional<Narrowing> parse_narrowing(const PlanRequest& request, std::string& why) {
+  Narrowing narrowing;
+  for (const std::string& name : request.ops) {
+    const std::optional<Operation> op = validate::operation_named(name);
+    if (!op) {
+      why = fmt::format(
+          "there is no operation \"{}\"; give forward, backward, activation_quant or weight_quant, short or full",
+          name);
+      return std::nullopt;
+    }
+    narrowing.ops.push_back(*op);
+  }
+  for (const std::string& text : request.shapes) {
+    const std::optional<validate::Shape> shape = parse_timed_shape(text, why);
+    if (!shape) return std::nullopt;
+    narrowing.shapes.push_back(*shape);
+  }
+  for (const std::string& name : request.dtypes) {
+    const std::optional<DType> dtype = dtype_named(name);
+    if (!dtype) {
+      why = fmt::format("there is no type \"{}\"; give float32, float16 or bfloat16", name);
+      return std::nullopt;
+    }
+    narrowing.dtypes.push_back(*dtype);
+  }
+  return narrowing;
+}
+
+std::optional<Sweep> chosen_sweep(const PlanRequest& request, std::string& why) {
+  if (!request.sweep.empty()) return find_sweep(request.sweep, why);
+  if (!request.shapes.empty()) return all_forms();
+  return find_sweep(request.default_sweep, why);
+}
+
+/// The variants of every operation that the pattern matches.
+std::optional<std::map<Operation, std::vector<std::string>>> matching_variants(const std::string& pattern,
+                                                                               const VariantNames& variants,
+                                                                               std::string& why) {
+  std::map<Operation, std::vector<std::string>> matching;
+  try {
+    const std::regex regex(pattern.empty() ? ".*" : pattern);
+    for (Operation op : validate::all_operations) {
+      if (pattern == "auto") {
+        matching[op] = {"auto"};
+        continue;
+      }
+      for (std::string& name : variants(op)) {
+        if (std::regex_search(name, regex)) matching[op].push_back(std::move(name));
+      }
+    }
+  } catch (const std::regex_error&) {
+    why = fmt::format("the variant pattern \"{}\" is not a regular expression", pattern);
+    return std::nullopt;
+  }
+  return matching;
+}
+
+}  // namespace
+
+std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, const VariantNames& variants,
+                                                  std::string& why) {
+  const std::optional<Narrowing> narrowing = parse_narrowing(request, why);
+  if (!narrowing) return std::nullopt;
+  const std::optional<Sweep> sweep = chosen_sweep(request, why);
+  if (!sweep) return std::nullopt;
+  auto matching = matching_variants(request.variant, variants, why);
+  if (!matching) return std::nullopt;
+  const std::vector<Case> cases = expand(narrowed(*sweep, *narrowing));
+  std::vector<PlannedCase> plan;
+  for (const Case& timed : cases) {
+    for (const std::string& variant : (*matching)[timed.problem.op]) plan.push_back({timed, variant});
+  }
+  if (!plan.empty()) return plan;
+  why = cases.empty()
+            ? fmt::format("the sweep \"{}\" has no case of the operations asked for", sweep->name)
+            : fmt::format("no variant of these operations is called like \"{}\"; `normquant list` shows the names",
+                          request.variant);
+  return std::nullopt;
+}
+
+}  // namespace normquant::bench

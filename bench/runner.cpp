@@ -1,0 +1,178 @@
+#include "bench/runner.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <new>
+
+#include "bench/rotation.hpp"
+
+namespace normquant::bench {
+namespace {
+
+/// Rows of a case's inputs repeat with this period, so that the reference has few rows to compute. A prime, so that no
+/// tile or block size divides it and a kernel that mixes up rows of different blocks is found out.
+constexpr std::int64_t distinct_rows = 61;
+
+/// Up to this many elements over all copies, all copies are checked after timing; above it one, or the checks would
+/// take longer than the sweep.
+constexpr std::int64_t check_all_elements = std::int64_t{1} << 20;
+
+bool fail(TimingRecord& record, Result result, std::string reason) {
+  record.result = result;
+  record.reason = std::move(reason);
+  return false;
+}
+
+/// Turns a Status into the record's error; true when it was ok.
+bool accept(const Status& status, TimingRecord& record, std::string_view what) {
+  if (status.ok()) return true;
+  if (status.code == StatusCode::unsupported) return fail(record, Result::skipped, status.message);
+  return fail(record, Result::error, fmt::format("{}: {}", what, status.message));
+}
+
+}  // namespace
+
+TimingRecord Runner::run(const Case& timed, std::string_view variant, long long least_launches) {
+  TimingRecord record;
+  record.timed = timed;
+  record.variant = variant;
+  record.time_kind = parts_.timer.time_kind();
+  try {
+    if (loaded_ != timed) load(timed);
+    run_checked(record, least_launches);
+  } catch (const std::bad_alloc&) {
+    unload();
+    fail(record, Result::error, "out of memory on the host");
+  } catch (const std::exception& error) {
+    unload();
+    fail(record, Result::error, error.what());
+  }
+  return record;
+}
+
+void Runner::run_checked(TimingRecord& record, long long least_launches) {
+  if (!load_failure_.empty()) {
+    fail(record, Result::error, load_failure_);
+    return;
+  }
+  const validate::PreparedProblem& first = *slots_.front();
+  record.auto_variant = first.chosen_variant();
+  record.bytes = first.algorithmic_bytes();
+  if (std::string why = first.why_not(record.variant); !why.empty()) {
+    fail(record, Result::skipped, std::move(why));
+    return;
+  }
+  record.requested_bytes = first.requested_bytes(record.variant);
+  record.rotated_bytes = record.bytes * static_cast<std::int64_t>(slots_.size());
+  if (!check_before(record) || !time(record, least_launches) || !check_after(record)) return;
+  record.result = Result::pass;
+  if (!copy_failure_.empty()) record.reason = copy_failure_;
+}
+
+void Runner::unload() {
+  slots_.clear();
+  loaded_.reset();
+}
+
+void Runner::load(const Case& timed) {
+  unload();
+  copy_ = {};
+  copy_failure_.clear();
+  load_failure_.clear();
+  const std::size_t free_before = parts_.free_bytes != nullptr ? parts_.free_bytes() : 0;
+  std::unique_ptr<validate::PreparedProblem> first =
+      validate::prepare(timed.problem, parts_.device, distinct_rows, load_failure_);
+  if (first == nullptr) {
+    if (load_failure_.empty()) load_failure_ = "the case could not be prepared";
+    loaded_ = timed;  // remembered, so that the other variants do not try again
+    return;
+  }
+  slots_.push_back(std::move(first));
+  if (parts_.limit != nullptr) {  // before the copies take the memory that it needs
+    const Status status = parts_.limit->copy_time(slots_.front()->algorithmic_bytes(), copy_);
+    if (!status.ok()) copy_failure_ = status.message;
+  }
+  if (parts_.free_bytes != nullptr) {
+    const std::size_t free_after = parts_.free_bytes();
+    load_failure_ = add_copies(free_before > free_after ? free_before - free_after : 0);
+  }
+  loaded_ = timed;
+}
+
+/// Copies the first slot until the rotation is complete or memory is short; one more than the first is not required.
+std::string Runner::add_copies(std::size_t slot_bytes) {
+  // What the allocator had in store does not show in free memory; a slot takes its traffic at least.
+  const std::int64_t bytes = slots_.front()->algorithmic_bytes();
+  slot_bytes = std::max(slot_bytes, static_cast<std::size_t>(std::max<std::int64_t>(bytes, 0)));
+  const int wanted = rotation_slots({bytes, parts_.device.info().l2_bytes, slot_bytes, parts_.free_bytes()});
+  while (static_cast<int>(slots_.size()) < wanted) {
+    std::string why;
+    std::unique_ptr<validate::PreparedProblem> copy = slots_.front()->copy(why);
+    if (copy == nullptr) {
+      if (why.starts_with("out of memory")) return {};  // fewer slots then; records say how much was rotated
+      return "the buffers could not be copied: " + why;
+    }
+    slots_.push_back(std::move(copy));
+  }
+  return {};
+}
+
+bool Runner::check_before(TimingRecord& record) {
+  for (const auto& slot : slots_) {
+    if (!accept(slot->reserve(record.variant), record, "scratch memory")) return false;
+  }
+  validate::PreparedProblem& first = *slots_.front();
+  if (!accept(first.poison_outputs(), record, "poisoning the outputs")) return false;
+  if (!accept(first.launch(record.variant, nullptr), record, "the launch")) return false;
+  if (!accept(parts_.device.synchronize(), record, "the launch")) return false;
+  return check_slot(0, record, "before timing");
+}
+
+bool Runner::time(TimingRecord& record, long long least_launches) {
+  const Enqueue enqueue = [this, &record](int slot, Stream stream) {
+    return slots_[static_cast<std::size_t>(slot)]->launch(record.variant, stream);
+  };
+  if (!accept(parts_.timer.prepare(enqueue, static_cast<int>(slots_.size())), record, "timing")) return false;
+  Sampling sampling;
+  if (!accept(collect(parts_.timer, parts_.rule, least_launches, sampling), record, "timing")) return false;
+  if (parts_.nvml != nullptr) record.sm_clock_mhz = parts_.nvml->sm_clock_mhz(parts_.pci_bus_id);
+  record.samples = std::move(sampling.microseconds);
+  record.stop = sampling.stop;
+  record.summary = summarise(record.samples);
+  record.drifting = drifting(record.summary, parts_.rule);
+  record.launches_per_sample = parts_.timer.launches_per_sample();
+  if (copy_.microseconds > 0) {
+    record.copy_us = copy_.microseconds;
+    record.copy_way = copy_.way;
+  }
+  return true;
+}
+
+/// Poisons all buffers that were timed, runs exactly what was timed once more, and looks at what it wrote.
+bool Runner::check_after(TimingRecord& record) {
+  for (const auto& slot : slots_) {
+    if (!accept(slot->poison_outputs(), record, "poisoning the outputs")) return false;
+  }
+  if (!accept(parts_.timer.run_once(), record, "the run after timing")) return false;
+  const validate::Problem& problem = record.timed.problem;
+  const auto count = static_cast<std::int64_t>(slots_.size());
+  const bool all = problem.rows * problem.columns <= check_all_elements / count;
+  for (std::size_t slot = all ? 0 : slots_.size() - 1; slot < slots_.size(); ++slot) {
+    if (!check_slot(slot, record, "after timing")) return false;
+  }
+  return true;
+}
+
+bool Runner::check_slot(std::size_t slot, TimingRecord& record, std::string_view when) {
+  const validate::Verdict verdict = slots_[slot]->check();
+  switch (verdict.outcome) {
+    case validate::Outcome::pass: return true;
+    case validate::Outcome::fail: return fail(record, Result::wrong, fmt::format("{}: {}", when, verdict.reason));
+    case validate::Outcome::skipped: return fail(record, Result::skipped, verdict.reason);
+    case validate::Outcome::error: return fail(record, Result::error, fmt::format("{}: {}", when, verdict.reason));
+  }
+  return fail(record, Result::error, "the check gave no verdict");
+}
+
+}  // namespace normquant::bench

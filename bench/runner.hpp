@@ -1,0 +1,56 @@
+// Runs one case on one variant: prepare, check, time, check again.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <normquant/device.hpp>
+
+#include "bench/copy_limit.hpp"
+#include "bench/nvml.hpp"
+#include "bench/timer.hpp"
+#include "bench/timing_record.hpp"
+#include "validate/prepared_problem.hpp"
+
+namespace normquant::bench {
+
+/// What a runner works with. Everything outlives it; what is optional may be null.
+struct RunnerParts {
+  Device& device;
+  Timer& timer;
+  SamplingRule rule;
+  CopyLimit* limit = nullptr;             ///< GPU only
+  std::size_t (*free_bytes)() = nullptr;  ///< GPU only: memory left for copies of the buffers
+  const Nvml* nvml = nullptr;             ///< for the clock after each case
+  std::string pci_bus_id = {};
+};
+
+/// Keeps the buffers of the case it ran last, so that the variants of one case share them.
+class Runner {
+ public:
+  explicit Runner(RunnerParts parts) : parts_(std::move(parts)) {}
+
+  /// Never throws: whatever goes wrong is the record's reason. `least_launches` must be timed at least.
+  TimingRecord run(const Case& timed, std::string_view variant, long long least_launches);
+
+ private:
+  void run_checked(TimingRecord& record, long long least_launches);
+  void load(const Case& timed);
+  void unload();
+  std::string add_copies(std::size_t slot_bytes);
+  bool check_before(TimingRecord& record);
+  bool time(TimingRecord& record, long long least_launches);
+  bool check_after(TimingRecord& record);
+  bool check_slot(std::size_t slot, TimingRecord& record, std::string_view when);
+
+  RunnerParts parts_;
+  std::optional<Case> loaded_;
+  std::string load_failure_;  ///< why the loaded case cannot run; empty when it can
+  std::vector<std::unique_ptr<validate::PreparedProblem>> slots_;
+  CopyTime copy_;
+  std::string copy_failure_;
+};
+
+}  // namespace normquant::bench

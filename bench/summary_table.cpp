@@ -1,0 +1,114 @@
+#include "bench/summary_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "exit_status.hpp"
+
+namespace normquant::bench {
+namespace {
+
+/// The passing records of one case: the fastest run of every variant.
+struct CaseResults {
+  std::string title;
+  std::string auto_variant;
+  std::map<std::string, const TimingRecord*> by_variant;
+  const TimingRecord* best = nullptr;
+};
+
+bool faster(const TimingRecord& a, const TimingRecord* b) {
+  return b == nullptr || a.summary.median < b->summary.median;
+}
+
+std::vector<CaseResults> grouped(const std::vector<TimingRecord>& records) {
+  std::vector<CaseResults> cases;
+  std::map<std::string, std::size_t> index;
+  for (const TimingRecord& record : records) {
+    if (record.result != Result::pass) continue;
+    const auto& problem = record.timed.problem;
+    const std::string title = fmt::format("{} {} {} {}", validate::name_of(problem.op), shape_text(problem),
+                                          normquant::name_of(problem.x), record.timed.form);
+    const auto [at, added] = index.emplace(title, cases.size());
+    if (added) cases.push_back({title, record.auto_variant, {}, nullptr});
+    CaseResults& results = cases[at->second];
+    const TimingRecord*& known = results.by_variant[record.variant];
+    if (faster(record, known)) known = &record;
+    if (faster(record, results.best)) results.best = &record;
+  }
+  return cases;
+}
+
+/// `name 1.04x`: auto's choice and its time over the best time; the name alone when that variant was not timed.
+std::string auto_text(const CaseResults& results) {
+  for (const std::string& name : {results.auto_variant, std::string("auto")}) {
+    const auto found = results.by_variant.find(name);
+    if (found == results.by_variant.end()) continue;
+    const double ratio = found->second->summary.median / results.best->summary.median;
+    return fmt::format("{} {:.2f}x", results.auto_variant, ratio);
+  }
+  return results.auto_variant + " (not timed)";
+}
+
+std::vector<std::string> cells(const CaseResults& results) {
+  const TimingRecord& best = *results.best;
+  const auto share = best.share_of_copy();
+  const bool gpu = best.timed_on_gpu();
+  return {results.title,
+          best.variant,
+          fmt::format("{:.2f}", best.summary.median),
+          gpu ? fmt::format("{:.0f}", best.gb_per_s()) : "-",
+          gpu && share ? fmt::format("{:.0f}%", *share * 100) : "-",
+          auto_text(results)};
+}
+
+}  // namespace
+
+std::string summary_table(const std::vector<TimingRecord>& records) {
+  const std::vector<CaseResults> cases = grouped(records);
+  if (cases.empty()) return {};
+  const bool gpu = cases.front().best->timed_on_gpu();
+  std::vector<std::vector<std::string>> rows = {
+      {"case", "best variant", gpu ? "us" : "CPU us", "GB/s", "of copy", "auto"}};
+  for (const CaseResults& results : cases) rows.push_back(cells(results));
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string table = gpu ? "" : "host: CPU execution, not a GPU time\n";
+  for (const auto& row : rows) {
+    table += fmt::format("{:<{}}  {:<{}}  {:>{}}  {:>{}}  {:>{}}  {}\n", row[0], widths[0], row[1], widths[1], row[2],
+                         widths[2], row[3], widths[3], row[4], widths[4], row[5]);
+  }
+  return table;
+}
+
+Tally tally(const std::vector<TimingRecord>& records) {
+  Tally counts;
+  for (const TimingRecord& record : records) {
+    switch (record.result) {
+      case Result::pass: ++counts.pass; break;
+      case Result::skipped: ++counts.skipped; break;
+      case Result::wrong: ++counts.wrong; break;
+      case Result::error: ++counts.error; break;
+    }
+  }
+  return counts;
+}
+
+std::string tally_text(const Tally& counts) {
+  std::string text = fmt::format("{} timed", counts.pass);
+  if (counts.skipped > 0) text += fmt::format(", {} skipped (the variant does not serve the case)", counts.skipped);
+  if (counts.wrong > 0) text += fmt::format(", {} WRONG and not timed", counts.wrong);
+  if (counts.error > 0) text += fmt::format(", {} ended in an error", counts.error);
+  return text;
+}
+
+int exit_status_of(const Tally& counts) {
+  if (counts.wrong > 0) return exit_wrong_results;
+  if (counts.error > 0) return exit_infrastructure;
+  return counts.pass > 0 ? exit_pass : exit_usage;
+}
+
+}  // namespace normquant::bench

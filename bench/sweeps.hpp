@@ -1,0 +1,70 @@
+// Sweeps: lists of cases, by name (named_sweeps.cpp) or from a file.
+//
+// A sweep file:
+//   {"name": "mine", "about": "one line",
+//    "cases": [{"op": "forward", "shapes": ["1x4096", "4096x4096"], "dtypes": ["bfloat16"], "forms": ["rms", "layer"]},
+//              {"op": "backward", "rows": [2048, 8192], "columns": [2560, 6912]}]}
+// A group stands for the product of its axes. `shapes` may be written as the product of `rows` and `columns`; `dtypes`
+// defaults to bfloat16, `forms` to all forms of the operation (cases.hpp).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bench/cases.hpp"
+#include "validate/problem.hpp"
+
+namespace normquant::bench {
+
+/// A product of axes.
+struct CaseGroup {
+  validate::Operation op = validate::Operation::norm_quant_forward;
+  std::vector<validate::Shape> shapes;
+  std::vector<DType> dtypes = {DType::bfloat16};
+  std::vector<std::string> forms;
+};
+
+struct Sweep {
+  std::string name;
+  std::string about;
+  std::vector<CaseGroup> groups;
+};
+
+/// Columns that a published model gives to these operations, and where that is written down.
+struct PublishedModel {
+  std::string_view name;
+  std::string_view source;
+  std::vector<std::int64_t> widths;  ///< hidden size, then intermediate size (input of the down projection)
+};
+const std::vector<PublishedModel>& published_models();
+
+/// quick, host, models, decode, training, anchors, edges, weights.
+const std::vector<Sweep>& named_sweeps();
+
+/// The sweep of that text; nothing, and a sentence in `why`, when it is malformed.
+std::optional<Sweep> parse_sweep(std::string_view text, std::string& why);
+
+/// A named sweep, or the file of that path.
+std::optional<Sweep> find_sweep(const std::string& name_or_path, std::string& why);
+
+/// What the command line says about the cases; an empty list says nothing.
+struct Narrowing {
+  std::vector<validate::Operation> ops;  ///< keep groups of these operations only
+  std::vector<validate::Shape> shapes;   ///< in place of the groups' shapes
+  std::vector<DType> dtypes;             ///< in place of the groups' types
+};
+Sweep narrowed(const Sweep& sweep, const Narrowing& narrowing);
+
+/// Every operation with every form; shapes to be given by a Narrowing.
+Sweep all_forms();
+
+/// The cases of a sweep in order, each once.
+std::vector<Case> expand(const Sweep& sweep);
+
+/// As validate::parse_shape, and refuses M = 0: there is nothing to time.
+std::optional<validate::Shape> parse_timed_shape(std::string_view text, std::string& why);
+
+}  // namespace normquant::bench

@@ -1,0 +1,174 @@
+// Steady GPU time: launches back to back in a CUDA graph over rotated buffers, timed by CUDA events.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "bench/rotation.hpp"
+#include "bench/timer.hpp"
+
+namespace normquant::bench {
+namespace {
+
+constexpr double warm_up_us = 10'000;  // of replays before the first sample: clocks rise, lazy loading ends
+
+Status status_of(cudaError_t error, const char* call) {
+  if (error == cudaSuccess) return {};
+  (void)cudaGetLastError();  // not left for the next call to find
+  return Status::infrastructure(std::string(call) + ": " + cudaGetErrorString(error));
+}
+
+#define NORMQUANT_TRY(call)                                                       \
+  do {                                                                            \
+    if (Status status_ = status_of((call), #call); !status_.ok()) return status_; \
+  } while (false)
+
+/// CUDA handles that destroy themselves.
+template <class Handle, cudaError_t (*destroy)(Handle)>
+class Owned {
+ public:
+  Owned() = default;
+  Owned(Owned&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Owned& operator=(Owned&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Owned() {
+    if (handle_ != nullptr) (void)destroy(handle_);
+  }
+  Handle get() const { return handle_; }
+  Handle* put() { return &handle_; }
+
+ private:
+  Handle handle_ = nullptr;
+};
+using OwnedStream = Owned<cudaStream_t, cudaStreamDestroy>;
+using OwnedEvent = Owned<cudaEvent_t, cudaEventDestroy>;
+using OwnedGraph = Owned<cudaGraph_t, cudaGraphDestroy>;
+using OwnedReplay = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
+
+class CudaTimer final : public Timer {
+ public:
+  explicit CudaTimer(Device& device) : device_(device) {}
+
+  Status open() {
+    if (Status status = device_.make_current(); !status.ok()) return status;
+    NORMQUANT_TRY(cudaStreamCreateWithFlags(stream_.put(), cudaStreamNonBlocking));
+    return {};
+  }
+
+  std::string_view time_kind() const override { return "steady"; }
+  int launches_per_sample() const override { return launches_; }
+
+  Status prepare(const Enqueue& enqueue, int slots) override {
+    replay_ = OwnedReplay();
+    if (Status status = device_.synchronize(); !status.ok()) return status;  // buffers are filled on another stream
+    // Directly once: a kernel's first launch loads its module, which a capture must not.
+    if (Status status = enqueue(0, stream_.get()); !status.ok()) return status;
+    NORMQUANT_TRY(cudaStreamSynchronize(stream_.get()));
+    if (Status status = capture(enqueue, slots, 1); !status.ok()) return status;
+    double round_us = 0;
+    if (Status status = time_replays(2, round_us); !status.ok()) return status;
+    if (const int rounds = rounds_per_replay(round_us, slots); rounds > 1) {
+      if (Status status = capture(enqueue, slots, rounds); !status.ok()) return status;
+    }
+    return warm_up();
+  }
+
+  // replay | event replay event replay event ...: each replay is enqueued while an earlier one still runs, so that the
+  // time between two events holds GPU work only.
+  Status measure(int count, std::vector<double>& microseconds) override {
+    if (Status status = make_events(count + 1); !status.ok()) return status;
+    NORMQUANT_TRY(cudaGraphLaunch(replay_.get(), stream_.get()));
+    NORMQUANT_TRY(cudaEventRecord(events_[0].get(), stream_.get()));
+    for (int i = 1; i <= count; ++i) {
+      NORMQUANT_TRY(cudaGraphLaunch(replay_.get(), stream_.get()));
+      NORMQUANT_TRY(cudaEventRecord(events_[i].get(), stream_.get()));
+    }
+    NORMQUANT_TRY(cudaStreamSynchronize(stream_.get()));
+    for (int i = 1; i <= count; ++i) {
+      float milliseconds = 0;
+      NORMQUANT_TRY(cudaEventElapsedTime(&milliseconds, events_[i - 1].get(), events_[i].get()));
+      microseconds.push_back(static_cast<double>(milliseconds) * 1e3 / launches_);
+    }
+    return {};
+  }
+
+  Status run_once() override {
+    if (Status status = device_.synchronize(); !status.ok()) return status;
+    NORMQUANT_TRY(cudaGraphLaunch(replay_.get(), stream_.get()));
+    NORMQUANT_TRY(cudaStreamSynchronize(stream_.get()));
+    return {};
+  }
+
+ private:
+  /// Captures `rounds` rounds over all slots into replay_.
+  Status capture(const Enqueue& enqueue, int slots, int rounds) {
+    OwnedGraph graph;
+    NORMQUANT_TRY(cudaStreamBeginCapture(stream_.get(), cudaStreamCaptureModeThreadLocal));
+    const Status launched = enqueue_rounds(enqueue, slots, rounds);
+    const cudaError_t ended = cudaStreamEndCapture(stream_.get(), graph.put());  // also after a failed launch
+    if (!launched.ok()) return launched;
+    if (Status status = status_of(ended, "cudaStreamEndCapture"); !status.ok()) return status;
+    OwnedReplay replay;
+    NORMQUANT_TRY(cudaGraphInstantiateWithFlags(replay.put(), graph.get(), 0));
+    NORMQUANT_TRY(cudaGraphUpload(replay.get(), stream_.get()));
+    replay_ = std::move(replay);
+    launches_ = rounds * slots;
+    return {};
+  }
+
+  Status enqueue_rounds(const Enqueue& enqueue, int slots, int rounds) {
+    for (int i = 0; i < rounds * slots; ++i) {
+      if (Status status = enqueue(i % slots, stream_.get()); !status.ok()) return status;
+    }
+    return {};
+  }
+
+  /// Microseconds of one replay, the shortest of `count`.
+  Status time_replays(int count, double& microseconds) {
+    std::vector<double> samples;
+    if (Status status = measure(count, samples); !status.ok()) return status;
+    microseconds = *std::min_element(samples.begin(), samples.end()) * launches_;
+    return {};
+  }
+
+  Status warm_up() {
+    for (double spent = 0; spent < warm_up_us;) {
+      double replay_us = 0;
+      if (Status status = time_replays(2, replay_us); !status.ok()) return status;
+      spent += 3 * std::max(replay_us, shortest_replay_us / 10);
+    }
+    return {};
+  }
+
+  Status make_events(int count) {
+    while (static_cast<int>(events_.size()) < count) {
+      OwnedEvent event;
+      NORMQUANT_TRY(cudaEventCreate(event.put()));
+      events_.push_back(std::move(event));
+    }
+    return {};
+  }
+
+  Device& device_;
+  OwnedStream stream_;
+  OwnedReplay replay_;
+  std::vector<OwnedEvent> events_;
+  int launches_ = 1;
+};
+
+#undef NORMQUANT_TRY
+
+}  // namespace
+
+std::unique_ptr<Timer> open_cuda_timer(Device& device, std::string& why) {
+  auto timer = std::make_unique<CudaTimer>(device);
+  if (Status status = timer->open(); !status.ok()) {
+    why = status.message;
+    return nullptr;
+  }
+  return timer;
+}
+
+}  // namespace normquant::bench

@@ -1,0 +1,36 @@
+// Arrays and switches of the reference. All arithmetic is float64; a storage type only says how a value is rounded
+// when it is stored.
+#pragma once
+
+#include <Eigen/Core>
+
+namespace normquant::reference {
+
+/// A matrix, row by row: one row a token (activations) or an output feature (linear weights).
+using Array = Eigen::Array<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+/// One number a row, or one a column.
+using Vector = Eigen::ArrayXd;
+
+/// Which norm: `layer` subtracts the mean, `rms` does not (specification, section 1).
+enum class NormKind { layer, rms };
+
+/// Where a tie goes: away from zero, or to the even integer (specification, section 5).
+enum class Rounding { half_away, half_even };
+
+/// Type in which a tensor is stored. `float64` stands for "not rounded".
+enum class Storage { float64, float32, float16, bfloat16 };
+
+/// Floor of absmax and absmean (specification, sections 1 and 3). A float32 kernel's floor is 1e-5 rounded to float32:
+/// 2.5e-8 less, relatively, an error that a bound on its scale must count.
+inline constexpr double scale_floor = 1e-5;
+
+/// `value` as a float32 kernel stores it: rounded to float32, and from there to `storage`, to nearest even both times.
+double round_to_storage(double value, Storage storage);
+
+/// The same for every element.
+Array round_to_storage(const Array& values, Storage storage);
+
+/// The integer nearest to `value`; NaN stays NaN.
+double round_to_integer(double value, Rounding rounding);
+
+}  // namespace normquant::reference

@@ -1,0 +1,206 @@
+#include "reports/records.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <system_error>
+#include <nlohmann/json.hpp>
+
+#include "reports/order_statistics.hpp"
+
+namespace normquant::reports {
+namespace {
+
+using nlohmann::json;
+
+/// What is wrong with one record; caught where file and line are known.
+struct Malformed {
+  std::string sentence;
+};
+
+std::string text(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::string required_text(const json& object, const char* key) {
+  std::string value = text(object, key);
+  if (value.empty()) throw Malformed{fmt::format("the record has no \"{}\"", key)};
+  return value;
+}
+
+std::optional<double> number(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+double required_time(const json& object, const char* key) {
+  const std::optional<double> value = number(object, key);
+  if (!value || !(*value > 0)) throw Malformed{fmt::format("\"{}\" is not a positive number", key)};
+  return *value;
+}
+
+Environment environment_of(const json& record) {
+  if (text(record, "suite") != "normquant") throw Malformed{"the environment record is not normquant's"};
+  if (number(record, "schema") != 1.0)
+    throw Malformed{"the records have a format version that this program is not for"};
+  Environment environment;
+  environment.time = text(record, "time");
+  environment.commit = text(record, "commit");
+  environment.version = text(record, "version");
+  if (const auto cpu = record.find("cpu"); cpu != record.end() && cpu->is_object()) {
+    environment.cpu = text(*cpu, "model");
+  }
+  if (const auto gpu = record.find("gpu"); gpu != record.end() && gpu->is_object()) {
+    environment.gpu = required_text(*gpu, "name");
+    environment.driver = text(*gpu, "driver");
+    environment.cuda_runtime = text(*gpu, "cuda_runtime");
+    environment.power_limit_w = number(*gpu, "power_limit_w");
+    if (const auto ecc = gpu->find("ecc"); ecc != gpu->end() && ecc->is_boolean()) environment.ecc = ecc->get<bool>();
+  }
+  environment.json = record.dump(-1, ' ', false, json::error_handler_t::replace);
+  return environment;
+}
+
+std::vector<double> samples_of(const json& record) {
+  const auto found = record.find("samples");
+  if (found == record.end() || !found->is_array() || found->empty())
+    throw Malformed{"a passed case has no \"samples\""};
+  std::vector<double> samples;
+  for (const json& sample : *found) {
+    if (!sample.is_number() || !(sample.get<double>() > 0)) {
+      throw Malformed{"\"samples\" holds something else than positive numbers"};
+    }
+    samples.push_back(sample.get<double>());
+  }
+  return samples;
+}
+
+Timing timing_of(const json& record) {
+  Timing timing;
+  timing.op = required_text(record, "op");
+  timing.variant = required_text(record, "variant");
+  timing.auto_variant = text(record, "auto_variant");
+  timing.shape = required_text(record, "shape");
+  timing.dtype = required_text(record, "dtype");
+  timing.form = required_text(record, "form");
+  timing.time_kind = required_text(record, "time_kind");
+  timing.verdict = required_text(record, "verdict");
+  timing.reason = text(record, "reason");
+  timing.bytes = static_cast<std::int64_t>(std::clamp(number(record, "bytes").value_or(0), 0.0, 9e18));
+  constexpr std::string_view verdicts[] = {"pass", "skipped", "wrong", "error"};
+  if (std::find(std::begin(verdicts), std::end(verdicts), timing.verdict) == std::end(verdicts)) {
+    throw Malformed{fmt::format("the verdict \"{}\" is unknown", timing.verdict)};
+  }
+  if (!timing.passed()) return timing;
+  timing.samples = samples_of(record);
+  timing.median_us = required_time(record, "median_us");
+  timing.q1_us = required_time(record, "q1_us");
+  timing.q3_us = required_time(record, "q3_us");
+  timing.gb_per_s = number(record, "gb_per_s");
+  timing.copy_us = number(record, "copy_us");
+  timing.share_of_copy = number(record, "share_of_copy");
+  return timing;
+}
+
+/// Adds one record to the set.
+void add_record(const json& record, std::size_t environments_before, RecordSet& set) {
+  if (!record.is_object() || !record.contains("kind")) throw Malformed{"this is not a normquant record"};
+  const std::string kind = text(record, "kind");
+  if (kind == "environment") {
+    set.environments.push_back(environment_of(record));
+    return;
+  }
+  if (set.environments.size() == environments_before) {
+    throw Malformed{"this is not a normquant record file: it does not begin with an environment record"};
+  }
+  if (kind != "timing") throw Malformed{fmt::format("the record kind \"{}\" is unknown", kind)};
+  set.timings.push_back(timing_of(record));
+  set.timings.back().environment = set.environments.size() - 1;
+}
+
+}  // namespace
+
+std::string Timing::case_text() const { return fmt::format("{} {} {} {}", op, shape, dtype, form); }
+
+bool parse_records(std::string_view content, const std::string& file, RecordSet& set, std::string& why) {
+  const std::size_t environments_before = set.environments.size();
+  int line_number = 0;
+  while (!content.empty()) {
+    ++line_number;
+    const std::size_t end = content.find('\n');
+    const bool cut_off = end == std::string_view::npos;
+    const std::string_view line = content.substr(0, end);
+    content.remove_prefix(cut_off ? content.size() : end + 1);
+    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const json record = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (record.is_discarded() && cut_off && set.environments.size() > environments_before) {
+      set.warnings.push_back(fmt::format("{}:{}: the last line is cut off and left out", file, line_number));
+      break;
+    }
+    try {
+      if (record.is_discarded()) throw Malformed{"this line is not JSON"};
+      add_record(record, environments_before, set);
+    } catch (const Malformed& malformed) {
+      why = fmt::format("{}:{}: {}", file, line_number, malformed.sentence);
+      return false;
+    }
+  }
+  if (set.environments.size() > environments_before) return true;
+  why = fmt::format("{} holds no records", file);
+  return false;
+}
+
+std::optional<RecordSet> read_records(const std::vector<std::string>& files, std::string& why) {
+  RecordSet set;
+  for (const std::string& file : files) {
+    std::ifstream stream(file, std::ios::binary);
+    std::error_code ignored;
+    if (!stream || std::filesystem::is_directory(file, ignored)) {
+      why = fmt::format("cannot read {}", file);
+      return std::nullopt;
+    }
+    const std::string content{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+    if (!parse_records(content, file, set, why)) return std::nullopt;
+  }
+  pool(set);
+  return set;
+}
+
+void pool(RecordSet& set) {
+  std::map<std::string, std::size_t> first;
+  std::vector<Timing> pooled;
+  std::vector<bool> grown;
+  for (Timing& timing : set.timings) {
+    const std::string device = set.environments[timing.environment].device();
+    const std::string key = fmt::format("{}\n{}\n{}\n{}", device, timing.case_text(), timing.variant, timing.time_kind);
+    const auto known = timing.passed() ? first.find(key) : first.end();
+    if (known != first.end()) {
+      std::vector<double>& samples = pooled[known->second].samples;
+      samples.insert(samples.end(), timing.samples.begin(), timing.samples.end());
+      grown[known->second] = true;
+      continue;
+    }
+    if (timing.passed()) first.emplace(key, pooled.size());
+    pooled.push_back(std::move(timing));
+    grown.push_back(false);
+  }
+  for (std::size_t i = 0; i < pooled.size(); ++i) {
+    if (!grown[i]) continue;
+    Timing& timing = pooled[i];
+    const std::vector<double> sorted = ascending(timing.samples);
+    timing.median_us = quantile(sorted, 0.5);
+    timing.q1_us = quantile(sorted, 0.25);
+    timing.q3_us = quantile(sorted, 0.75);
+    if (timing.gb_per_s) timing.gb_per_s = static_cast<double>(timing.bytes) / timing.median_us / 1e3;
+    if (timing.copy_us) timing.share_of_copy = *timing.copy_us / timing.median_us;
+  }
+  set.timings = std::move(pooled);
+}
+
+}  // namespace normquant::reports

@@ -1,0 +1,60 @@
+// Record files, read back: JSON lines as `normquant bench --out` writes them. Knows the format, not the programs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace normquant::reports {
+
+/// What an environment record says about the machine. Unknown values are empty.
+struct Environment {
+  std::string time, commit, version;
+  std::string gpu;  ///< product name; empty when the host device ran the cases
+  std::string driver, cuda_runtime;
+  std::optional<bool> ecc;
+  std::optional<double> power_limit_w;
+  std::string cpu;
+  std::string json;  ///< the whole record, for `--format json`
+
+  /// The GPU's name, or "host".
+  std::string device() const { return gpu.empty() ? "host" : gpu; }
+};
+
+/// What became of one case on one variant.
+struct Timing {
+  std::size_t environment = 0;  ///< index into RecordSet::environments
+  std::string op, variant, auto_variant, shape, dtype, form;
+  std::string time_kind;  ///< "steady" or "cpu_execution"
+  std::string verdict;    ///< "pass", "skipped", "wrong" or "error"
+  std::string reason;
+  std::vector<double> samples;                 ///< microseconds a launch; not empty when passed
+  double median_us = 0, q1_us = 0, q3_us = 0;  ///< when passed
+  std::int64_t bytes = 0;
+  std::optional<double> gb_per_s, copy_us, share_of_copy;  ///< GPU times only
+
+  bool passed() const { return verdict == "pass"; }
+  /// `norm_quant_forward 4096x4096 bfloat16 rms`: the case, whatever the variant.
+  std::string case_text() const;
+};
+
+struct RecordSet {
+  std::vector<Environment> environments;
+  std::vector<Timing> timings;  ///< in file order; repeated runs of one case on one variant are one entry (see pool)
+  std::vector<std::string> warnings;
+};
+
+/// Appends the records in `content`. False, and in `why` a sentence that names `file` and the line, when the text is
+/// empty, corrupt, or not from normquant. A last line that is cut off, as a killed run leaves it, is a warning.
+bool parse_records(std::string_view content, const std::string& file, RecordSet& set, std::string& why);
+
+/// Reads the files one after another; nothing, and a sentence in `why`, when one cannot be read or parsed.
+std::optional<RecordSet> read_records(const std::vector<std::string>& files, std::string& why);
+
+/// Joins passing timings of the same case, variant and device: their samples are put together and their median and
+/// quartiles taken again.
+void pool(RecordSet& set);
+
+}  // namespace normquant::reports

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# All tests: sets up, then source checks, then every preset built with warnings as errors and tested, cheapest first.
+#
+#   scripts/test.sh [--jobs N] [--no-setup]
+#
+#   --jobs N      compile and test that many at once (default: all cores)
+#   --no-setup    do not look for missing packages
+#   --help        this text
+#
+# Steps: shell scripts, clang-format, presets debug and host-only, clang-tidy, presets sanitize and release. Tests labelled
+# `slow` run in host-only and release only. Without the CUDA Toolkit release is the same as host-only, and is skipped.
+# Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
+set -euo pipefail
+# shellcheck source=scripts/steps.sh
+source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
+
+jobs=$(nproc) setup=yes
+while [ $# -gt 0 ]; do
+  case $1 in
+    --jobs) require_value "$@" && jobs=$2 && shift ;;
+    --no-setup) setup=no ;;
+    --help | -h) usage_of "$0" && exit 0 ;;
+    *) fail $exit_usage "there is no option $1; --help shows the options" ;;
+  esac
+  shift
+done
+require_count --jobs "$jobs"
+cd "$root"
+
+check_shell_scripts() {
+  local file
+  for file in scripts/*.sh .ci/run; do bash -n "$file"; done
+  if command -v shellcheck >/dev/null; then
+    shellcheck --external-sources --severity=warning scripts/*.sh .ci/run
+  else
+    echo "shellcheck is not installed: only the syntax was checked"
+  fi
+}
+
+# The project's own sources, each ended by a NUL.
+sources() {
+  find . \( -path './build*' -o -path ./out -o -path ./carried -o -path './.*' \) -prune -o \
+    -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh' \) -print0
+}
+
+check_format() {
+  sources | xargs -0 clang-format-14 --dry-run -Werror
+  echo "$(sources | tr -dc '\0' | wc -c) files are formatted as .clang-format says"
+}
+
+# The kernels are checked as the host device compiles them.
+check_with_clang_tidy() {
+  cmake --build build/host-only --target normquant_commit >/dev/null # writes a header that others include
+  local files status=0
+  files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build/host-only/compile_commands.json | sort -u)
+  echo "$(wc -l <<<"$files") files"
+  timeout 900 xargs -d '\n' -n 1 -P "$jobs" clang-tidy-14 --quiet -p build/host-only \
+    <<<"$files" 2>build/clang-tidy.log || status=$?
+  if [ $status -ne 0 ]; then grep -vE ' generated\.$| treated as errors?$' build/clang-tidy.log || true; fi
+  return $status
+}
+
+build_preset() {
+  cmake --preset "$1" -DNORMQUANT_WERROR=ON
+  cmake --build --preset "$1" -j "$jobs"
+}
+
+test_preset() { ctest --preset "$1" -j "$jobs"; }
+
+# preset NAME: builds and tests it.
+preset() {
+  run_step_as $exit_infrastructure "$1: build" build_preset "$1"
+  if [ $step_status -eq 0 ]; then
+    run_step_as $exit_wrong_results "$1: tests" test_preset "$1"
+  else
+    skip_step "$1: tests" "its build failed"
+  fi
+}
+
+if [ $setup = yes ]; then
+  run_step "set-up" bash scripts/setup.sh --checks
+  [ $first_failure -eq 0 ] || echo "test.sh: set-up failed; going on with what is there"
+else
+  skip_step "set-up" "--no-setup"
+fi
+
+run_step_as $exit_wrong_results "shell scripts" check_shell_scripts
+if command -v clang-format-14 >/dev/null; then
+  run_step_as $exit_wrong_results "clang-format" check_format
+else
+  skip_step "clang-format" "clang-format-14 is not installed, and other versions format differently"
+fi
+
+preset debug
+preset host-only
+if ! command -v clang-tidy-14 >/dev/null; then
+  skip_step "clang-tidy" "clang-tidy-14 is not installed"
+elif [ ! -e build/host-only/compile_commands.json ]; then
+  skip_step "clang-tidy" "preset host-only could not be configured"
+else
+  run_step_as $exit_wrong_results "clang-tidy" check_with_clang_tidy
+fi
+preset sanitize
+if find_nvcc >/dev/null; then
+  preset release
+else
+  skip_step "release: build, tests" "no CUDA Toolkit (nvcc) here: the CUDA code was not compiled"
+fi
+gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"
+
+print_summary
+exit $first_failure

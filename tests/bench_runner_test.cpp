@@ -1,0 +1,69 @@
+// The runner on the host device: only what is right gets times, and every way to fail is a record.
+#include <gtest/gtest.h>
+
+#include <normquant/device.hpp>
+
+#include "bench/runner.hpp"
+
+namespace normquant::bench {
+namespace {
+
+std::size_t plenty() { return std::size_t{1} << 34; }
+std::size_t nothing_left() { return 0; }
+
+class RunnerTest : public testing::Test {
+ protected:
+  TimingRecord run(const Case& timed, const std::string& variant, std::size_t (*free_bytes)() = nullptr) {
+    RunnerParts parts{*device_, *timer_, {.minimum = 2, .maximum = 2, .batch = 1}};
+    parts.free_bytes = free_bytes;
+    Runner runner(parts);
+    return runner.run(timed, variant, 0);
+  }
+  static Case forward(std::int64_t rows, std::int64_t columns) {
+    return *make_case(validate::Operation::norm_quant_forward, {rows, columns}, DType::float32, "rms");
+  }
+  std::unique_ptr<Device> device_ = open_host_device();
+  std::unique_ptr<Timer> timer_ = open_host_timer(*device_);
+};
+
+TEST_F(RunnerTest, ARightCaseGetsTimes) {
+  const TimingRecord record = run(forward(3, 64), "auto");
+  EXPECT_EQ(record.result, Result::pass) << record.reason;
+  EXPECT_EQ(record.samples.size(), 2U);
+  EXPECT_GT(record.summary.median, 0);
+  EXPECT_EQ(record.time_kind, "cpu_execution");
+  EXPECT_FALSE(record.auto_variant.empty());
+  EXPECT_GT(record.bytes, 2 * 3 * 64 * 4);
+  EXPECT_FALSE(record.share_of_copy());
+}
+
+TEST_F(RunnerTest, EveryCopyOfTheRotationIsRight) {
+  const TimingRecord record = run(forward(3, 64), "auto", plenty);
+  EXPECT_EQ(record.result, Result::pass) << record.reason;
+  EXPECT_GE(record.rotated_bytes, 2 * record.bytes);
+}
+
+TEST_F(RunnerTest, WithoutMemoryForCopiesOneBufferIsTimed) {
+  const TimingRecord record = run(forward(3, 64), "auto", nothing_left);
+  EXPECT_EQ(record.result, Result::pass) << record.reason;
+  EXPECT_EQ(record.rotated_bytes, record.bytes);
+}
+
+TEST_F(RunnerTest, WhatDoesNotFitIsAnErrorNotAnException) {
+  const TimingRecord record = run(forward(1 << 20, 1 << 20), "auto");
+  EXPECT_EQ(record.result, Result::error);
+  EXPECT_FALSE(record.reason.empty());
+  EXPECT_TRUE(record.samples.empty());
+}
+
+TEST_F(RunnerTest, EveryVariantEitherPassesOrSaysWhyNot) {
+  const Case timed = forward(2, 100);
+  for (const auto& entry : validate::catalogue(timed.problem.op, DeviceKind::host)) {
+    const TimingRecord record = run(timed, std::string(entry.name));
+    EXPECT_TRUE(record.result == Result::pass || record.result == Result::skipped) << entry.name << record.reason;
+    EXPECT_EQ(record.result == Result::skipped, !record.reason.empty()) << entry.name;
+  }
+}
+
+}  // namespace
+}  // namespace normquant::bench

@@ -1,0 +1,258 @@
+// Cases, sweeps, plans and the device option: what the command line and sweep files are turned into.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <set>
+
+#include "bench/plan.hpp"
+#include "bench/sweeps.hpp"
+
+namespace normquant::bench {
+namespace {
+
+using validate::Operation;
+using validate::Shape;
+
+const Sweep& sweep_named(const std::string& name) {
+  const auto& sweeps = named_sweeps();
+  return *std::find_if(sweeps.begin(), sweeps.end(), [&](const Sweep& sweep) { return sweep.name == name; });
+}
+
+bool times_shape(const Sweep& sweep, Shape shape) {
+  const std::vector<Case> cases = expand(sweep);
+  return std::any_of(cases.begin(), cases.end(), [&](const Case& timed) {
+    return timed.problem.rows == shape.rows && timed.problem.columns == shape.columns;
+  });
+}
+
+TEST(Cases, EveryFormOfEveryOperationMakesACase) {
+  for (Operation op : validate::all_operations) {
+    ASSERT_FALSE(forms_of(op).empty());
+    for (std::string_view form : forms_of(op)) {
+      const auto made = make_case(op, {3, 5}, DType::float16, form);
+      ASSERT_TRUE(made) << form;
+      EXPECT_EQ(made->problem.rows, 3);
+      EXPECT_EQ(made->problem.columns, 5);
+      EXPECT_EQ(made->problem.x, DType::float16);
+    }
+  }
+  EXPECT_FALSE(make_case(Operation::norm_quant_forward, {3, 5}, DType::float16, "sideways"));
+}
+
+TEST(Cases, FormsSetTheTensorsTheyAreNamedFor) {
+  const auto problem = [](Operation op, std::string_view form) {
+    return make_case(op, {2, 8}, DType::bfloat16, form)->problem;
+  };
+  EXPECT_TRUE(problem(Operation::norm_quant_forward, "rms+residual").residual_out);
+  EXPECT_TRUE(problem(Operation::norm_quant_forward, "rms").weight);
+  EXPECT_FALSE(problem(Operation::norm_quant_forward, "rms").bias);
+  EXPECT_EQ(problem(Operation::norm_quant_forward, "layer").norm, NormKind::layer);
+  EXPECT_TRUE(problem(Operation::norm_quant_forward, "layer").bias);
+  EXPECT_TRUE(problem(Operation::norm_quant_forward, "codes").codes);
+  EXPECT_FALSE(problem(Operation::norm_quant_forward, "codes").out);
+  EXPECT_TRUE(problem(Operation::norm_quant_backward, "rms").out) << "the output is recomputed";
+  EXPECT_TRUE(problem(Operation::norm_quant_backward, "rms+dresidual").dresidual);
+  EXPECT_TRUE(problem(Operation::weight_quant, "packed").packed);
+}
+
+TEST(Cases, NamesSayEverything) {
+  const Case timed = *make_case(Operation::norm_quant_forward, {16, 4096}, DType::bfloat16, "rms+residual");
+  EXPECT_EQ(case_name(timed, "one_pass_w4"), "norm_quant_forward/one_pass_w4/16x4096/bfloat16/rms+residual");
+}
+
+TEST(NamedSweeps, NoneIsEmptyAndAllNamesDiffer) {
+  std::set<std::string> names;
+  for (const Sweep& sweep : named_sweeps()) {
+    EXPECT_FALSE(expand(sweep).empty()) << sweep.name;
+    EXPECT_FALSE(sweep.about.empty()) << sweep.name;
+    EXPECT_TRUE(names.insert(sweep.name).second) << sweep.name;
+  }
+  for (const char* name : {"quick", "host", "models", "decode", "training", "anchors", "edges"}) {
+    EXPECT_TRUE(names.count(name)) << name;
+  }
+}
+
+TEST(NamedSweeps, HoldThePublishedShapes) {
+  for (const PublishedModel& model : published_models()) {
+    EXPECT_FALSE(model.source.empty()) << model.name;
+    for (std::int64_t width : model.widths) {
+      EXPECT_TRUE(times_shape(sweep_named("models"), {8192, width})) << model.name;
+      EXPECT_TRUE(times_shape(sweep_named("decode"), {1, width})) << model.name;
+      EXPECT_TRUE(times_shape(sweep_named("decode"), {256, width})) << model.name;
+      EXPECT_TRUE(times_shape(sweep_named("training"), {2048, width})) << model.name;
+      EXPECT_TRUE(times_shape(sweep_named("training"), {65536, width})) << model.name;
+    }
+  }
+  for (std::int64_t width : {1024, 2048, 2560, 3584, 4096, 6912, 8192, 14336, 18944, 28672}) {
+    EXPECT_TRUE(times_shape(sweep_named("models"), {16, width})) << width;
+  }
+}
+
+TEST(NamedSweeps, AnchorsHoldTheMeasuredShapes) {
+  for (const Shape shape : {Shape{1, 4096}, Shape{1024, 4096}, Shape{4096, 1024}, Shape{8192, 2560}, Shape{16384, 4096},
+                            Shape{4096, 11008}, Shape{4096, 16384}}) {
+    EXPECT_TRUE(times_shape(sweep_named("anchors"), shape));
+  }
+}
+
+TEST(NamedSweeps, QuickAndHostTouchEveryOperation) {
+  for (const char* name : {"quick", "host"}) {
+    for (Operation op : validate::all_operations) {
+      EXPECT_FALSE(expand(narrowed(sweep_named(name), {{op}, {}, {}})).empty()) << name;
+    }
+  }
+}
+
+TEST(NamedSweeps, HostIsTiny) {
+  for (const Case& timed : expand(sweep_named("host"))) EXPECT_LE(timed.problem.rows * timed.problem.columns, 4096);
+}
+
+TEST(ParseSweep, ReadsAxesAsAProduct) {
+  std::string why;
+  const auto sweep = parse_sweep(R"({"name": "mine", "about": "two groups", "cases": [
+      {"op": "forward", "shapes": ["1x4096", "2x64"], "dtypes": ["bf16", "float32"], "forms": ["rms", "layer"]},
+      {"op": "norm_quant_backward", "rows": [2, 4], "columns": [8, 16]}]})",
+                                 why);
+  ASSERT_TRUE(sweep) << why;
+  EXPECT_EQ(sweep->name, "mine");
+  const std::vector<Case> cases = expand(*sweep);
+  EXPECT_EQ(cases.size(), 2U * 2 * 2 + 4 * 3);
+  EXPECT_EQ(case_name(cases[0], "v"), "norm_quant_forward/v/1x4096/bfloat16/rms");
+  EXPECT_TRUE(times_shape(*sweep, {4, 16}));
+}
+
+TEST(ParseSweep, EachCaseComesOnce) {
+  std::string why;
+  const auto sweep = parse_sweep(R"({"cases": [{"op": "forward", "shapes": ["2x4", "2x4"], "forms": ["rms"]},
+                                               {"op": "norm_quant_forward", "shapes": ["2x4"], "forms": ["rms"]}]})",
+                                 why);
+  ASSERT_TRUE(sweep) << why;
+  EXPECT_EQ(expand(*sweep).size(), 1U);
+}
+
+TEST(ParseSweep, MalformedTextsGetASentence) {
+  const char* malformed[] = {"",
+                             "not json",
+                             "[]",
+                             "{}",
+                             R"({"cases": []})",
+                             R"({"cases": {}})",
+                             R"({"cases": [3]})",
+                             R"({"name": 3, "cases": [{"op": "forward", "shapes": ["1x1"]}]})",
+                             R"({"cases": [{"shapes": ["1x1"]}]})",
+                             R"({"cases": [{"op": "sideways", "shapes": ["1x1"]}]})",
+                             R"({"cases": [{"op": "forward"}]})",
+                             R"({"cases": [{"op": "forward", "shapes": []}]})",
+                             R"({"cases": [{"op": "forward", "shapes": "1x1"}]})",
+                             R"({"cases": [{"op": "forward", "shapes": [11]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["0x"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["-1x4"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["1e9x1e9"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["0x4"]}]})",
+                             R"({"cases": [{"op": "forward", "rows": [1]}]})",
+                             R"({"cases": [{"op": "forward", "rows": [1.5], "columns": [4]}]})",
+                             R"({"cases": [{"op": "forward", "rows": [-1], "columns": [4]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["1x1"], "dtypes": ["int7"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["1x1"], "forms": ["packed"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["1x1"], "form": ["rms"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["1x1"]}], "extra": 1})"};
+  for (const char* text : malformed) {
+    std::string why;
+    EXPECT_FALSE(parse_sweep(text, why)) << text;
+    EXPECT_FALSE(why.empty()) << text;
+  }
+}
+
+TEST(FindSweep, ByNameByFileOrASentence) {
+  std::string why;
+  EXPECT_TRUE(find_sweep("quick", why));
+  EXPECT_FALSE(find_sweep("no_such_sweep", why));
+  EXPECT_NE(why.find("quick"), std::string::npos) << "the sentence lists the names: " << why;
+  EXPECT_FALSE(find_sweep(".", why)) << "a folder is not a sweep";
+
+  const std::string path = testing::TempDir() + "sweep.json";
+  std::ofstream(path) << R"({"cases": [{"op": "forward", "shapes": ["2x4"]}]})";
+  const auto sweep = find_sweep(path, why);
+  ASSERT_TRUE(sweep) << why;
+  EXPECT_EQ(expand(*sweep).size(), forms_of(Operation::norm_quant_forward).size());
+  std::ofstream(path) << "{";
+  EXPECT_FALSE(find_sweep(path, why));
+  EXPECT_NE(why.find("malformed"), std::string::npos) << why;
+  std::remove(path.c_str());
+}
+
+std::vector<std::string> two_variants(Operation) { return {"first", "second"}; }
+
+TEST(Plan, VariantsOfOneCaseStandSideBySide) {
+  PlanRequest request;
+  request.ops = {"forward"};
+  request.shapes = {"2x4"};
+  std::string why;
+  const auto plan = make_plan(request, two_variants, why);
+  ASSERT_TRUE(plan) << why;
+  ASSERT_EQ(plan->size(), 2 * forms_of(Operation::norm_quant_forward).size());
+  EXPECT_EQ((*plan)[0].name(), "norm_quant_forward/first/2x4/bfloat16/rms");
+  EXPECT_EQ((*plan)[1].name(), "norm_quant_forward/second/2x4/bfloat16/rms");
+}
+
+TEST(Plan, OptionsReplaceTheSweepsAxes) {
+  PlanRequest request;
+  request.sweep = "decode";
+  request.shapes = {"3x7"};
+  request.dtypes = {"float32"};
+  request.variant = "second";
+  std::string why;
+  const auto plan = make_plan(request, two_variants, why);
+  ASSERT_TRUE(plan) << why;
+  EXPECT_EQ(plan->size(), 3U);
+  EXPECT_EQ(plan->front().name(), "norm_quant_forward/second/3x7/float32/rms");
+}
+
+TEST(Plan, VariantIsAPatternOrAuto) {
+  PlanRequest request;
+  request.ops = {"activation_quant"};
+  request.shapes = {"2x4"};
+  std::string why;
+  request.variant = "^fir";
+  EXPECT_EQ(make_plan(request, two_variants, why)->size(), 2U) << "first only, in two forms";
+  request.variant = "s";
+  EXPECT_EQ(make_plan(request, two_variants, why)->size(), 4U) << "found anywhere in the name, as validate does";
+  request.variant = "auto";
+  EXPECT_EQ(make_plan(request, two_variants, why)->front().variant, "auto");
+}
+
+TEST(Plan, WhatIsUnknownOrMatchesNothingGetsASentence) {
+  const auto refused = [](const PlanRequest& request) {
+    std::string why;
+    return !make_plan(request, two_variants, why) && !why.empty();
+  };
+  PlanRequest request;
+  request.ops = {"sideways"};
+  EXPECT_TRUE(refused(request));
+  for (const char* shape : {"0x", "-1x4", "1e9x1e9", "4", "", "0x4", "4x0"}) {
+    request = {};
+    request.shapes = {shape};
+    EXPECT_TRUE(refused(request)) << shape;
+  }
+  request = {};
+  request.dtypes = {"int7"};
+  EXPECT_TRUE(refused(request));
+  request = {};
+  request.sweep = "no_such_sweep";
+  EXPECT_TRUE(refused(request));
+  request = {};
+  request.variant = "third";
+  EXPECT_TRUE(refused(request));
+  request = {};
+  request.variant = "(";
+  EXPECT_TRUE(refused(request));
+  request = {};
+  request.sweep = "decode";
+  request.ops = {"weight_quant"};
+  EXPECT_TRUE(refused(request));
+}
+
+}  // namespace
+}  // namespace normquant::bench

@@ -1,0 +1,88 @@
+// Rounding to integers and to storage types, as the reference does it.
+#include "reference/types.hpp"
+
+#include <cmath>
+#include <limits>
+
+#include <gtest/gtest.h>
+
+namespace normquant::reference {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+TEST(ReferenceRoundToInteger, SendsTiesAwayFromZeroForHalfAway) {
+  const double ties[][2] = {{0.5, 1}, {1.5, 2}, {2.5, 3}, {126.5, 127}, {-0.5, -1}, {-1.5, -2}, {-2.5, -3}};
+  for (const auto& [value, expected] : ties) EXPECT_EQ(round_to_integer(value, Rounding::half_away), expected) << value;
+}
+
+TEST(ReferenceRoundToInteger, SendsTiesToTheEvenIntegerForHalfEven) {
+  const double ties[][2] = {{0.5, 0}, {1.5, 2}, {2.5, 2}, {3.5, 4}, {126.5, 126}, {-0.5, 0}, {-1.5, -2}, {-2.5, -2}};
+  for (const auto& [value, expected] : ties) EXPECT_EQ(round_to_integer(value, Rounding::half_even), expected) << value;
+}
+
+TEST(ReferenceRoundToInteger, BothRoundingsTakeTheNearestIntegerNextToATie) {
+  for (const double tie : {0.5, 1.5, 2.5, 126.5, -0.5, -1.5, -126.5}) {
+    const double above = std::nextafter(tie, infinity), below = std::nextafter(tie, -infinity);
+    for (const Rounding rounding : {Rounding::half_away, Rounding::half_even}) {
+      EXPECT_EQ(round_to_integer(above, rounding), tie + 0.5) << tie;
+      EXPECT_EQ(round_to_integer(below, rounding), tie - 0.5) << tie;
+    }
+  }
+}
+
+TEST(ReferenceRoundToInteger, KeepsNaN) {
+  EXPECT_TRUE(std::isnan(round_to_integer(nan, Rounding::half_away)));
+  EXPECT_TRUE(std::isnan(round_to_integer(nan, Rounding::half_even)));
+}
+
+TEST(ReferenceRoundToStorage, KeepsEveryBitOfFloat64) {
+  EXPECT_EQ(round_to_storage(1.0 + 0x1p-52, Storage::float64), 1.0 + 0x1p-52);
+}
+
+TEST(ReferenceRoundToStorage, RoundsTiesToEvenInEachType) {
+  // The spacing above 1 is 2^-23, 2^-10, 2^-7: one and a half spacings lie between an odd and an even neighbour.
+  const struct {
+    Storage storage;
+    double spacing;
+  } types[] = {{Storage::float32, 0x1p-23}, {Storage::float16, 0x1p-10}, {Storage::bfloat16, 0x1p-7}};
+  for (const auto& [storage, spacing] : types) {
+    EXPECT_EQ(round_to_storage(1 + 0.5 * spacing, storage), 1.0);
+    EXPECT_EQ(round_to_storage(1 + 1.5 * spacing, storage), 1 + 2 * spacing);
+    EXPECT_EQ(round_to_storage(-1 - 0.75 * spacing, storage), -1 - spacing);
+  }
+}
+
+TEST(ReferenceRoundToStorage, RoundsThroughFloat32AsAFloat32KernelStores) {
+  // Just above a bfloat16 tie: float32 loses the excess, and the tie then goes to even.
+  EXPECT_EQ(round_to_storage(1 + 0x1p-8 + 0x1p-40, Storage::bfloat16), 1.0);
+  EXPECT_EQ(round_to_storage(1 + 0x1p-11 + 0x1p-40, Storage::float16), 1.0);
+}
+
+TEST(ReferenceRoundToStorage, OverflowsAndKeepsNonFiniteValuesLikeTheType) {
+  EXPECT_EQ(round_to_storage(65504.0, Storage::float16), 65504.0);
+  EXPECT_EQ(round_to_storage(65520.0, Storage::float16), infinity);
+  EXPECT_EQ(round_to_storage(65520.0, Storage::bfloat16), 65536.0);
+  EXPECT_EQ(round_to_storage(-1e39, Storage::float32), -infinity);
+  for (const Storage storage : {Storage::float32, Storage::float16, Storage::bfloat16}) {
+    EXPECT_EQ(round_to_storage(infinity, storage), infinity);
+    EXPECT_TRUE(std::isnan(round_to_storage(nan, storage)));
+  }
+}
+
+TEST(ReferenceRoundToStorage, KeepsSubnormalsOfFloat16) {
+  EXPECT_EQ(round_to_storage(0x1p-24, Storage::float16), 0x1p-24);
+  EXPECT_EQ(round_to_storage(0x1p-26, Storage::float16), 0.0);
+}
+
+TEST(ReferenceRoundToStorage, RoundsEveryElementOfAnArray) {
+  Array values(2, 2);
+  values << 1 + 0x1p-9, 1 + 0x1p-7, -3.0, 257.0;
+  Array expected(2, 2);
+  expected << 1.0, 1 + 0x1p-7, -3.0, 256.0;
+  EXPECT_TRUE((round_to_storage(values, Storage::bfloat16) == expected).all());
+}
+
+}  // namespace
+}  // namespace normquant::reference

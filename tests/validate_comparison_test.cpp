@@ -1,0 +1,143 @@
+// The comparison accepts by error <= bound, and notices every kind of damage.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "validate/comparison.hpp"
+#include "validate/device_tensor.hpp"
+#include "validate/prepared_problem.hpp"
+#include "validate/summary.hpp"
+
+namespace normquant::validate {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+bool value_passes(DType type, double actual, double truth, double bound) {
+  Comparison comparison;
+  comparison.value("t", 0, 0, type, encode(type, actual), truth, bound);
+  return comparison.verdict().outcome == Outcome::pass;
+}
+
+TEST(Comparison, ValuesPassWithinTheBoundOnly) {
+  EXPECT_TRUE(value_passes(DType::float32, 1.0, 1.0, 0));
+  EXPECT_TRUE(value_passes(DType::float32, 1.01, 1.0, 0.011));
+  EXPECT_FALSE(value_passes(DType::float32, 1.01, 1.0, 0.009));
+  EXPECT_FALSE(value_passes(DType::float32, -1.0, 1.0, 0.5));
+}
+
+TEST(Comparison, NanPassesOnlyWhereNanIsTheTruth) {
+  EXPECT_FALSE(value_passes(DType::float32, nan, 1.0, 1e30));
+  EXPECT_FALSE(value_passes(DType::float32, 1.0, nan, 1e30));
+  EXPECT_TRUE(value_passes(DType::bfloat16, nan, nan, 0));
+}
+
+TEST(Comparison, InfinityPassesOnlyWhereTheTypeOverflows) {
+  EXPECT_TRUE(value_passes(DType::float16, inf, 70000.0, 0));
+  EXPECT_FALSE(value_passes(DType::float16, -inf, 70000.0, 0));
+  EXPECT_FALSE(value_passes(DType::float16, inf, 60000.0, 0));
+  EXPECT_FALSE(value_passes(DType::float32, inf, 70000.0, 0));
+  EXPECT_TRUE(value_passes(DType::float32, inf, inf, 0));
+  EXPECT_FALSE(value_passes(DType::float32, 1e38, inf, 0));
+}
+
+TEST(Comparison, PoisonIsNeverTakenForNan) {
+  Comparison comparison;
+  comparison.value("t", 0, 0, DType::float32, 0xFFFFFFFFU, nan, 0);
+  EXPECT_EQ(comparison.verdict().outcome, Outcome::fail);
+}
+
+bool code_passes(int actual, double t, double error) {
+  Comparison comparison;
+  comparison.code("codes", 0, 0, actual, t, error, reference::Rounding::half_away, -128, 127);
+  return comparison.verdict().outcome == Outcome::pass;
+}
+
+TEST(Comparison, OneCodeIsAdmissibleAwayFromTies) {
+  EXPECT_TRUE(code_passes(3, 3.4, 0.01));
+  EXPECT_FALSE(code_passes(4, 3.4, 0.01));
+  EXPECT_FALSE(code_passes(2, 3.4, 0.01));
+}
+
+TEST(Comparison, TwoCodesAreAdmissibleNextToATie) {
+  EXPECT_TRUE(code_passes(3, 3.4999, 0.001));
+  EXPECT_TRUE(code_passes(4, 3.4999, 0.001));
+  EXPECT_FALSE(code_passes(5, 3.4999, 0.001));
+}
+
+TEST(Comparison, ARowOfNanHasCodeZero) {
+  EXPECT_TRUE(code_passes(0, nan, 0));
+  EXPECT_FALSE(code_passes(-128, nan, 0));
+}
+
+TEST(Comparison, FakeQuantisedValuesAreCheckedAsCodes) {
+  const auto passes = [](double actual) {
+    Comparison comparison;
+    comparison.fake_quantised("out", 0, 0, DType::bfloat16, encode(DType::bfloat16, actual), 100.2, 1e-4, 0.01, 1e-6,
+                              reference::Rounding::half_away, -128, 127);
+    return comparison.verdict().outcome == Outcome::pass;
+  };
+  EXPECT_TRUE(passes(1.00));
+  EXPECT_FALSE(passes(1.01));  // code 101
+  EXPECT_FALSE(passes(0.99));
+}
+
+TEST(DeviceTensor, NoticesWritesToGuardsAndPadding) {
+  auto device = open_host_device();
+  const auto damage_after_writing = [&](std::int64_t element) {
+    DeviceTensor tensor(*device, 3, 4, sizeof(float), 6, 1, DeviceTensor::float_poison);
+    EXPECT_TRUE(tensor.upload(std::vector<unsigned char>(48, 0), 3).ok());
+    static_cast<float*>(tensor.data())[element] = 1.0F;
+    std::string damage;
+    EXPECT_TRUE(tensor.visit([](std::int64_t, const unsigned char*) { return true; }, damage).ok());
+    return damage;
+  };
+  EXPECT_EQ(damage_after_writing(0), "");
+  EXPECT_EQ(damage_after_writing(15), "");  // the last element of the last row
+  EXPECT_NE(damage_after_writing(-1), "");
+  EXPECT_NE(damage_after_writing(4), "");   // padding after row 0
+  EXPECT_NE(damage_after_writing(16), "");  // behind the last row
+}
+
+TEST(PreparedProblem, OutputsThatNobodyWroteFail) {
+  for (Operation op : all_operations) {
+    Problem p;
+    p.op = op;
+    p.rows = 3;
+    p.columns = 40;
+    p.out = DType::bfloat16;
+    p.codes = true;
+    auto device = open_host_device();
+    std::string why;
+    auto prepared = prepare(p, *device, 0, why);
+    ASSERT_NE(prepared, nullptr) << why;
+    ASSERT_TRUE(prepared->poison_outputs().ok());
+    EXPECT_EQ(prepared->check().outcome, Outcome::fail) << name_of(op);
+    ASSERT_TRUE(prepared->reserve("auto").ok());
+    ASSERT_TRUE(prepared->launch("auto", nullptr).ok());
+    EXPECT_EQ(prepared->check().outcome, Outcome::pass) << name_of(op);
+  }
+}
+
+TEST(Summary, ExitStatusesFollowTheResults) {
+  const auto status = [](std::int64_t passed, std::int64_t failed, std::int64_t errors, std::int64_t skipped) {
+    Totals t;
+    t.passed = passed, t.failed = failed, t.errors = errors, t.skipped = skipped;
+    return exit_status_of(t, {});
+  };
+  EXPECT_EQ(status(3, 0, 0, 2), 0);
+  EXPECT_EQ(status(3, 1, 1, 0), 1);
+  EXPECT_EQ(status(3, 0, 1, 0), 5);
+  EXPECT_EQ(status(0, 0, 0, 9), 2) << "skipped is not passed";
+  Totals loose;
+  loose.passed = 1, loose.codes = 1000, loose.ambiguous = 2;
+  EXPECT_EQ(exit_status_of(loose, {}), 1) << "bounds that admit too many codes cannot be trusted";
+  Totals fine;
+  fine.passed = 1;
+  EXPECT_EQ(exit_status_of(fine, {"some_variant"}), 1) << "a variant that was never checked is no success";
+}
+
+}  // namespace
+}  // namespace normquant::validate
