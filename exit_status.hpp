@@ -5,12 +5,12 @@ namespace normquant {
 
 enum ExitStatus : int {
   exit_pass = 0,
-  exit_wrong_results = 1,    ///< a variant's output was wrong
-  exit_usage = 2,            ///< bad arguments, unreadable or malformed files, nothing matched
-  exit_regression = 3,       ///< the gate found something slower
-  exit_inconclusive = 4,     ///< the gate could not decide
-  exit_infrastructure = 5,   ///< CUDA, memory, or writing a result failed
-  exit_gpu_absent = 77       ///< --require-gpu, and there is none
+  exit_wrong_results = 1,   ///< a variant's output was wrong
+  exit_usage = 2,           ///< bad arguments, unreadable or malformed files, nothing matched
+  exit_regression = 3,      ///< the gate found something slower
+  exit_inconclusive = 4,    ///< the gate could not decide
+  exit_infrastructure = 5,  ///< CUDA, memory, or writing a result failed
+  exit_gpu_absent = 77      ///< --require-gpu, and there is none
 };
 
 }  // namespace normquant

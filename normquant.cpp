@@ -23,6 +23,10 @@ int main(int argc, char** argv) {
   reports::add_gate_command(app, status);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    if (argc > 1) std::fprintf(stderr, "normquant: '%s' does not name a subcommand\n", argv[1]);
+    app.exit(error);
+    return exit_usage;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? exit_pass : exit_usage;
   } catch (const std::bad_alloc&) {

@@ -20,16 +20,18 @@ Status check_arguments(const ActivationQuant& a) {
 
 template <>
 std::int64_t algorithmic_bytes(const ActivationQuant& a) {
-  const std::int64_t matrices = size_of(a.x.type) + (a.output.out.given() ? size_of(a.output.out.type) : 0) +
-                                (a.output.codes != nullptr ? 1 : 0);
+  const std::int64_t matrices =
+      size_of(a.x.type) + (a.output.out.given() ? size_of(a.output.out.type) : 0) + (a.output.codes != nullptr ? 1 : 0);
   return a.rows * (a.columns * matrices + (a.output.dequant_scale != nullptr ? 4 : 0));
 }
 
 template <>
 const std::vector<Variant<ActivationQuant>>& variants<ActivationQuant>(DeviceKind kind) {
-  static const auto on_host = joined<ActivationQuant>({host::activation_quant_one_pass(), host::activation_quant_two_pass()});
+  static const auto on_host =
+      joined<ActivationQuant>({host::activation_quant_one_pass(), host::activation_quant_two_pass()});
 #if defined(NORMQUANT_WITH_CUDA)
-  static const auto on_cuda = joined<ActivationQuant>({cuda::activation_quant_one_pass(), cuda::activation_quant_two_pass()});
+  static const auto on_cuda =
+      joined<ActivationQuant>({cuda::activation_quant_one_pass(), cuda::activation_quant_two_pass()});
 #else
   static const std::vector<Variant<ActivationQuant>> on_cuda;
 #endif

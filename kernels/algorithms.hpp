@@ -9,14 +9,14 @@
 #include <normquant/norm_quant_forward.hpp>
 #include <normquant/weight_quant.hpp>
 
-#define NORMQUANT_DECLARE_ALGORITHMS                                           \
-  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass(); \
-  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_shared();   \
-  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass(); \
+#define NORMQUANT_DECLARE_ALGORITHMS                                             \
+  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass();   \
+  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_shared();     \
+  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass();   \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_one_pass(); \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_two_pass(); \
-  const std::vector<Variant<ActivationQuant>>& activation_quant_one_pass();    \
-  const std::vector<Variant<ActivationQuant>>& activation_quant_two_pass();    \
+  const std::vector<Variant<ActivationQuant>>& activation_quant_one_pass();      \
+  const std::vector<Variant<ActivationQuant>>& activation_quant_two_pass();      \
   const std::vector<Variant<WeightQuant>>& weight_quant_two_pass();
 
 namespace normquant::host {

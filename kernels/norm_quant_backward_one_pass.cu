@@ -206,7 +206,8 @@ std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const No
 /// Shared memory: the reductions' scratch, later the rows of a block side by side (rows_per_block > 1).
 std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a) {
   const std::size_t scratch = row_scratch_bytes(t.threads_per_row, t.rows_per_block, sums_a_reduction);
-  const std::size_t side_by_side = 16 + (t.rows_per_block > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0);
+  const std::size_t side_by_side =
+      16 + (t.rows_per_block > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0);
   return scratch > side_by_side ? scratch : side_by_side;
 }
 
@@ -214,7 +215,9 @@ template <class H, int V>
 Status launch_packets(int k, const NormQuantBackward& a, const ColumnPartials& partials, dim3 grid, const Tuning& t,
                       Stream stream) {
   const dim3 block{static_cast<unsigned>(t.threads_per_row), static_cast<unsigned>(t.rows_per_block), 1};
-  const auto run = [&](auto kernel) { return launch_kernel(kernel, grid, block, shared_bytes(t, a), stream, a, partials, t.mode); };
+  const auto run = [&](auto kernel) {
+    return launch_kernel(kernel, grid, block, shared_bytes(t, a), stream, a, partials, t.mode);
+  };
   if (k == 1) return run(backward_one_pass<H, V, 1>);
   if (k == 2) return run(backward_one_pass<H, V, 2>);
   if (k == 4) return run(backward_one_pass<H, V, 4>);

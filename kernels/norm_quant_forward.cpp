@@ -15,7 +15,8 @@ Status check_arguments(const NormQuantForward& a) {
   check.check_norm(a.norm);
   check.check_rounding(a.rounding);
   check.require(a.h_source == HSource::unrounded || a.h_source == HSource::stored, "h_source is not a known value");
-  check.require(a.eps > 0 && std::isfinite(a.eps), "eps is " + std::to_string(a.eps) + "; it must be positive and finite");
+  check.require(a.eps > 0 && std::isfinite(a.eps),
+                "eps is " + std::to_string(a.eps) + "; it must be positive and finite");
   check.require(a.x.given(), "x is null");
   check.require(a.output.given(), "both out and codes are null; at least one is needed");
   check.check_matrix("x", a.x, a.columns);
@@ -42,9 +43,11 @@ std::int64_t algorithmic_bytes(const NormQuantForward& a) {
 
 template <>
 const std::vector<Variant<NormQuantForward>>& variants<NormQuantForward>(DeviceKind kind) {
-  static const auto on_host = joined<NormQuantForward>({host::norm_quant_forward_one_pass(), host::norm_quant_forward_shared(), host::norm_quant_forward_two_pass()});
+  static const auto on_host = joined<NormQuantForward>(
+      {host::norm_quant_forward_one_pass(), host::norm_quant_forward_shared(), host::norm_quant_forward_two_pass()});
 #if defined(NORMQUANT_WITH_CUDA)
-  static const auto on_cuda = joined<NormQuantForward>({cuda::norm_quant_forward_one_pass(), cuda::norm_quant_forward_shared(), cuda::norm_quant_forward_two_pass()});
+  static const auto on_cuda = joined<NormQuantForward>(
+      {cuda::norm_quant_forward_one_pass(), cuda::norm_quant_forward_shared(), cuda::norm_quant_forward_two_pass()});
 #else
   static const std::vector<Variant<NormQuantForward>> on_cuda;
 #endif

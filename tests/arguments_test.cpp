@@ -17,7 +17,8 @@ constexpr std::int64_t rows = 2, columns = 16;
 
 struct Memory {
   std::vector<float> in = std::vector<float>(rows * columns, 1.0F), out = std::vector<float>(rows * columns, -7.0F),
-                     second = out, vector = std::vector<float>(columns, 1.0F), row_values = std::vector<float>(rows, 1.0F);
+                     second = out, vector = std::vector<float>(columns, 1.0F),
+                     row_values = std::vector<float>(rows, 1.0F);
   std::vector<std::int8_t> codes = std::vector<std::int8_t>(rows * columns, 99);
 };
 

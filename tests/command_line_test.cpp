@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <string>
+#include <nlohmann/json.hpp>
 
 #include <normquant/device.hpp>
 
@@ -23,7 +23,8 @@ Answer run(const std::string& arguments) {
   Answer result;
   FILE* pipe = popen((std::string(NORMQUANT_PROGRAM) + " " + arguments + " 2>&1 </dev/null").c_str(), "r");
   std::array<char, 4096> buffer{};
-  while (std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) result.output.append(buffer.data(), count);
+  while (std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    result.output.append(buffer.data(), count);
   const int status = pclose(pipe);
   result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
   return result;
@@ -90,8 +91,8 @@ TEST(CommandLine, UnwritableResultFilesAreRefusedBeforeAnyWork) {
 TEST(CommandLine, ValidateWritesJsonAndJunit) {
   const auto folder = scratch_folder("validate");
   const auto json_file = folder / "v.json", junit_file = folder / "v.xml";
-  const Answer r = run("validate --op forward --variant v16 --shape 3x20 --dtype bfloat16 --json " + json_file.string() +
-                    " --junit " + junit_file.string());
+  const Answer r = run("validate --op forward --variant v16 --shape 3x20 --dtype bfloat16 --json " +
+                       json_file.string() + " --junit " + junit_file.string());
   EXPECT_EQ(r.status, 2) << r.output;  // 20 is no multiple of 8: all skipped, and named so
   const auto document = nlohmann::json::parse(std::ifstream(json_file));
   EXPECT_EQ(document["schema"], "normquant.validate/1");

@@ -21,9 +21,10 @@ TEST(Problem, EveryProblemOfEverySuiteComesBackFromItsText) {
 }
 
 TEST(Problem, MalformedTextIsRefusedWithTheWord) {
-  for (const char* text : {"op=forward", "shape=2x2", "op=sideways shape=2x2", "op=forward shape=2x2 x=int4",
-                           "op=forward shape=2x2 eps=-1", "op=forward shape=2x2 eps=nan", "op=forward shape=2x2 colour=red",
-                           "op=forward shape=2x2 offset=-1", "op=forward shape=2x2 codes=yes", "", "op"}) {
+  for (const char* text :
+       {"op=forward", "shape=2x2", "op=sideways shape=2x2", "op=forward shape=2x2 x=int4",
+        "op=forward shape=2x2 eps=-1", "op=forward shape=2x2 eps=nan", "op=forward shape=2x2 colour=red",
+        "op=forward shape=2x2 offset=-1", "op=forward shape=2x2 codes=yes", "", "op"}) {
     std::string why;
     EXPECT_FALSE(parse_problem(text, why).has_value()) << text;
     EXPECT_FALSE(why.empty()) << text;

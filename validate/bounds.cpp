@@ -43,9 +43,8 @@ void quantise_row(Eigen::Index row, const Array& y, const RowError& error, Quant
     bounds.t_error.row(row).setConstant(std::numeric_limits<double>::infinity());
     return;
   }
-  bounds.t_error.row(row) = (second_order * (127 * error.own + t.abs() * own_max) / left +
-                             (exact_scale ? 0.0 : 3 * u) * t.abs())
-                                .transpose();
+  bounds.t_error.row(row) =
+      (second_order * (127 * error.own + t.abs() * own_max) / left + (exact_scale ? 0.0 : 3 * u) * t.abs()).transpose();
 }
 
 QuantBounds empty_bounds(const Array& y, const Vector& quant_scale) {
@@ -67,9 +66,11 @@ Eigen::ArrayXd vector_or(const std::optional<Vector>& vector, Eigen::Index colum
 RowError affine_error(const Eigen::ArrayXd& xhat, const Eigen::ArrayXd& y, const Eigen::ArrayXd& weight,
                       const Eigen::ArrayXd& bias, double rstd, double mean_error, double rstd_error, bool floor_holds) {
   const Eigen::ArrayXd product = (xhat * weight).abs();
-  const Eigen::ArrayXd rounding = (product == 0).select(
-      Eigen::ArrayXd::Zero(y.size()), gamma(3) * product + (bias == 0).select(Eigen::ArrayXd::Zero(y.size()), u * y.abs()) +
-                                          underflow * (1 + weight.abs()));
+  const Eigen::ArrayXd rounding =
+      (product == 0)
+          .select(Eigen::ArrayXd::Zero(y.size()), gamma(3) * product +
+                                                      (bias == 0).select(Eigen::ArrayXd::Zero(y.size()), u * y.abs()) +
+                                                      underflow * (1 + weight.abs()));
   const Eigen::ArrayXd from_mean = mean_error * rstd * weight.abs();
   // rstd's error either is a factor of every y, but for the bias, or an error of every product.
   const Eigen::ArrayXd as_factor = rstd_error * bias.abs();
@@ -118,8 +119,8 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
   return bounds;
 }
 
-QuantBounds recompute_bounds(const reference::NormQuantForward& forward,
-                             const reference::NormQuantForwardResult& truth, const Vector& saved_scale) {
+QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
+                             const Vector& saved_scale) {
   const Eigen::Index rows = truth.y.rows(), columns = truth.y.cols();
   QuantBounds bounds = empty_bounds(truth.y, saved_scale.size() > 0 ? saved_scale : truth.quant_scale);
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
@@ -155,7 +156,8 @@ BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array*
   // c1: xhat (2), wdy (1), product, sum, / N. c2: wdy, sum, / N.
   const Vector c1_error = gamma(row_depth + 5) * (truth.xhat * truth.wdy).abs().rowwise().sum() / columns;
   const Vector c2_error = gamma(row_depth + 2) * truth.wdy.abs().rowwise().sum() / columns;
-  const Array terms = truth.wdy.abs() + truth.xhat.abs().colwise() * truth.c1.abs() + truth.c2.abs().replicate(1, dy.cols());
+  const Array terms =
+      truth.wdy.abs() + truth.xhat.abs().colwise() * truth.c1.abs() + truth.c2.abs().replicate(1, dy.cols());
   // xhat (2), wdy (1), the product, two additions, * rstd: 7 roundings of terms no larger than their sum of magnitudes.
   bounds.dx = (gamma(7) * terms + truth.xhat.abs().colwise() * c1_error + c2_error.replicate(1, dy.cols())).colwise() *
               rstd.abs();

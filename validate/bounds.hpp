@@ -45,14 +45,14 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
                              const reference::NormQuantForwardResult& truth);
 
 /// Bounds of the recomputed output: mean and rstd are given. `saved_scale`: [M] the given quant_scale, or empty.
-QuantBounds recompute_bounds(const reference::NormQuantForward& forward,
-                             const reference::NormQuantForwardResult& truth, const Vector& saved_scale);
+QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
+                             const Vector& saved_scale);
 
 QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth);
 
 /// Bounds of norm_quant_backward before rounding to the storage types.
 struct BackwardBounds {
-  Array dx;       ///< [M, N] absolute
+  Array dx;        ///< [M, N] absolute
   Vector dweight;  ///< [N] absolute
   Vector dbias;    ///< [N] absolute
 };

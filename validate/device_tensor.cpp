@@ -51,8 +51,8 @@ Status DeviceTensor::write_guards() {
 Status DeviceTensor::poison_all() {
   for (std::int64_t row = 0; row < rows_; row += rows_per_copy()) {
     const std::int64_t last = std::min(rows_, row + rows_per_copy()) - 1;
-    const std::size_t bytes = static_cast<std::size_t>(last - row) * stride_bytes() + row_bytes() +
-                              (last + 1 < rows_ ? padding_bytes() : 0);
+    const std::size_t bytes =
+        static_cast<std::size_t>(last - row) * stride_bytes() + row_bytes() + (last + 1 < rows_ ? padding_bytes() : 0);
     if (Status status = device_.fill_bytes(row_address(row), poison_, bytes); !status.ok()) return status;
   }
   return write_guards();
@@ -85,7 +85,8 @@ Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const
         std::tuple{end, guard_bytes, "after the last row"}}) {
     staged.resize(bytes);
     if (Status status = device_.copy_to_host(staged.data(), address, bytes); !status.ok()) return status;
-    if (damage.empty() && damaged(staged.data(), bytes)) damage = fmt::format("the guard band {} was written to", where);
+    if (damage.empty() && damaged(staged.data(), bytes))
+      damage = fmt::format("the guard band {} was written to", where);
   }
   for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
     const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;

@@ -26,7 +26,8 @@ double standard_normal(std::uint64_t stream, std::uint64_t index) {
 Array normal_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns) {
   const std::uint64_t stream = hashed(problem.seed * 16 + static_cast<std::uint64_t>(tensor));
   Array values(rows, columns);
-  for (Eigen::Index i = 0; i < values.size(); ++i) values.data()[i] = standard_normal(stream, static_cast<std::uint64_t>(i));
+  for (Eigen::Index i = 0; i < values.size(); ++i)
+    values.data()[i] = standard_normal(stream, static_cast<std::uint64_t>(i));
   return values;
 }
 

@@ -1,8 +1,8 @@
 // `normquant list`: operations, variants and what each serves.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "exit_status.hpp"
@@ -29,7 +29,8 @@ void print_table(const std::vector<Operation>& operations) {
     fmt::print("\n");
   }
   fmt::print(
-      "threads: threads that share a row (weight_quant: of a block); rows: rows a block works on side by side; access:\n"
+      "threads: threads that share a row (weight_quant: of a block); rows: rows a block works on side by side; "
+      "access:\n"
       "widest load or store (elem: any alignment, any N; others need rows that start at, and N that is, a multiple of\n"
       "the access). Devices: host{}.\n",
       built_with_cuda() ? " and cuda" : " only (this build has no CUDA kernels)");
@@ -40,14 +41,14 @@ void print_json(const std::vector<Operation>& operations) {
   for (Operation op : operations) {
     nlohmann::json entry = {{"name", name_of(op)}, {"variants", nlohmann::json::array()}};
     for (const VariantEntry& v : catalogue(op, DeviceKind::host)) {
-      entry["variants"].push_back({{"name", v.name},
-                                   {"summary", v.summary},
-                                   {"deterministic", v.deterministic},
-                                   {"threads_per_row", v.threads_per_row},
-                                   {"rows_per_block", v.rows_per_block},
-                                   {"access_bytes", v.access_bytes},
-                                   {"devices", built_with_cuda() ? nlohmann::json{"host", "cuda"}
-                                                                 : nlohmann::json::array({"host"})}});
+      entry["variants"].push_back(
+          {{"name", v.name},
+           {"summary", v.summary},
+           {"deterministic", v.deterministic},
+           {"threads_per_row", v.threads_per_row},
+           {"rows_per_block", v.rows_per_block},
+           {"access_bytes", v.access_bytes},
+           {"devices", built_with_cuda() ? nlohmann::json{"host", "cuda"} : nlohmann::json::array({"host"})}});
     }
     document["operations"].push_back(entry);
   }

@@ -156,8 +156,8 @@ class PreparedBase : public PreparedProblem {
     auto tensor = std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, problem_.offset, poison);
     DeviceTensor* raw = tensor.get();
     note(*raw);
-    outputs_.push_back({std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes,
-                        std::move(compare)});
+    outputs_.push_back(
+        {std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes, std::move(compare)});
     return raw;
   }
   /// A floating [rows, N] output; `compare(comparison, row, column, bits)` is called element by element.
@@ -204,7 +204,8 @@ class PreparedBase : public PreparedProblem {
   /// The outputs of a row-wise quantisation in the forms that the problem asks for. `bounds` outlives this object.
   QuantOutput add_quantised(const QuantBounds* bounds, std::optional<DType> out, bool codes) {
     QuantOutput output;
-    if (out) output.out = add_output_matrix("out", *out, compare_fake_quantised("out", *out, bounds, problem_.rounding));
+    if (out)
+      output.out = add_output_matrix("out", *out, compare_fake_quantised("out", *out, bounds, problem_.rounding));
     if (!codes) return output;
     output.codes = add_codes("codes", compare_code("codes", bounds, problem_.rounding));
     output.ld_codes = problem_.columns + problem_.row_padding;

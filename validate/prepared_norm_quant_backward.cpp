@@ -23,7 +23,8 @@ Vector rounded_to_float(const Vector& values) { return values.cast<float>().cast
 /// How often each of the distinct rows occurs.
 Vector multiplicity_of(std::int64_t rows, std::int64_t distinct) {
   Vector multiplicity(distinct);
-  for (std::int64_t i = 0; i < distinct; ++i) multiplicity(i) = static_cast<double>((rows - i + distinct - 1) / distinct);
+  for (std::int64_t i = 0; i < distinct; ++i)
+    multiplicity(i) = static_cast<double>((rows - i + distinct - 1) / distinct);
   return multiplicity;
 }
 
@@ -103,17 +104,18 @@ class PreparedBackward final : public PreparedBase<NormQuantBackward> {
 
  private:
   Matrix add_gradient(const std::string& name, DType type) {
-    return add_output_matrix(name, type, [t = truth_.get(), name, type](Comparison& comparison, std::int64_t i,
-                                                                       std::int64_t j, std::uint32_t bits) {
-      comparison.value(name, i, j, type, bits, t->result.dx(i, j), t->bounds.dx(i, j));
-    });
+    return add_output_matrix(
+        name, type,
+        [t = truth_.get(), name, type](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
+          comparison.value(name, i, j, type, bits, t->result.dx(i, j), t->bounds.dx(i, j));
+        });
   }
   normquant::Vector add_column_sums(const std::string& name, DType type, const Vector& sums, const Vector& bounds) {
-    return add_output_vector(name, type, problem_.columns,
-                             [&sums, &bounds, name, type](Comparison& comparison, std::int64_t, std::int64_t j,
-                                                          std::uint32_t bits) {
-                               comparison.value(name, 0, j, type, bits, sums(j), bounds(j));
-                             });
+    return add_output_vector(
+        name, type, problem_.columns,
+        [&sums, &bounds, name, type](Comparison& comparison, std::int64_t, std::int64_t j, std::uint32_t bits) {
+          comparison.value(name, 0, j, type, bits, sums(j), bounds(j));
+        });
   }
 
   std::shared_ptr<const Truth> truth_;

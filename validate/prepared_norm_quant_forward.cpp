@@ -11,7 +11,7 @@ namespace {
 /// Everything that does not depend on the device: shared by copies of a problem.
 struct Truth {
   std::shared_ptr<const HostTensor> x, residual, weight, bias;
-  Array h;                    ///< x + residual in float32
+  Array h;                      ///< x + residual in float32
   std::optional<Array> stored;  ///< h as residual_out stores it
   reference::NormQuantForwardResult result;
   ForwardBounds bounds;

@@ -34,13 +34,12 @@ class PreparedWeight final : public PreparedBase<WeightQuant> {
     args_.columns = p.columns;
     args_.w = add_input_matrix("w", t->w);
     if (p.out) {
-      args_.out = add_output_matrix("out", *p.out,
-                                    [t, type = *p.out](Comparison& comparison, std::int64_t i, std::int64_t j,
-                                                       std::uint32_t bits) {
-                                      comparison.fake_quantised("out", i, j, type, bits, t->bounds.t(i, j),
-                                                                t->bounds.t_error(i, j), t->result.dequant_factor,
-                                                                t->bounds.scale_error, ternary_rounding, -1, 1);
-                                    });
+      args_.out = add_output_matrix(
+          "out", *p.out,
+          [t, type = *p.out](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
+            comparison.fake_quantised("out", i, j, type, bits, t->bounds.t(i, j), t->bounds.t_error(i, j),
+                                      t->result.dequant_factor, t->bounds.scale_error, ternary_rounding, -1, 1);
+          });
     }
     if (p.codes) {
       args_.ld_codes = p.columns + p.row_padding;

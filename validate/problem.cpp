@@ -85,7 +85,8 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
     if (type) p.x = *type;
     return type.has_value();
   }
-  if (key == "norm") return p.norm = value == "layer" ? NormKind::layer : NormKind::rms, value == "layer" || value == "rms";
+  if (key == "norm")
+    return p.norm = value == "layer" ? NormKind::layer : NormKind::rms, value == "layer" || value == "rms";
   if (key == "rounding") {
     p.rounding = value == "half_even" ? Rounding::half_even : Rounding::half_away;
     return value == "half_even" || value == "half_away";
@@ -101,7 +102,8 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
     return values.has_value();
   }
   constexpr std::int64_t most_padding = std::int64_t{1} << 40;
-  if (key == "row_padding") return parse_integer(value, p.row_padding) && p.row_padding >= 0 && p.row_padding <= most_padding;
+  if (key == "row_padding")
+    return parse_integer(value, p.row_padding) && p.row_padding >= 0 && p.row_padding <= most_padding;
   if (key == "offset") return parse_integer(value, p.offset) && p.offset >= 0 && p.offset <= 1024;
   if (key == "seed") return parse_integer(value, p.seed);
   return false;

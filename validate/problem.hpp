@@ -25,14 +25,14 @@ enum class Values {
   outlier_columns,  ///< a few columns 100 times larger, as language models have
   constant,         ///< every element 0.75
   zeros,
-  one_hot,          ///< one non-zero a row
-  last_column,      ///< only the last column is non-zero
-  huge_mean,        ///< mean 1000, standard deviation 1
-  large,            ///< magnitudes near the square root of float32's largest (float16: its largest)
-  tiny,             ///< absmax far below 1e-5
-  ties,             ///< y lands exactly on rounding ties
-  one_nan,          ///< normal, with one NaN in one row
-  one_inf           ///< normal, with one +Inf in one row
+  one_hot,      ///< one non-zero a row
+  last_column,  ///< only the last column is non-zero
+  huge_mean,    ///< mean 1000, standard deviation 1
+  large,        ///< magnitudes near the square root of float32's largest (float16: its largest)
+  tiny,         ///< absmax far below 1e-5
+  ties,         ///< y lands exactly on rounding ties
+  one_nan,      ///< normal, with one NaN in one row
+  one_inf       ///< normal, with one +Inf in one row
 };
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);

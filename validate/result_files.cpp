@@ -31,21 +31,15 @@ std::string xml_escaped(std::string_view text) {
 
 json result_as_json(const CaseResult& result) {
   const Verdict& v = result.verdict;
-  json entry = {{"device", result.device},
-                {"op", name_of(result.problem.op)},
-                {"variant", result.variant},
-                {"problem", to_text(result.problem)},
-                {"outcome", name_of(v.outcome)},
-                {"reason", v.reason}};
+  json entry = {{"device", result.device},       {"op", name_of(result.problem.op)},
+                {"variant", result.variant},     {"problem", to_text(result.problem)},
+                {"outcome", name_of(v.outcome)}, {"reason", v.reason}};
   if (v.outcome == Outcome::fail) {
     entry["reproduce"] = reproducing_command(result);
     entry["elements_wrong"] = v.elements_wrong;
     for (const Mismatch& m : v.mismatches) {
-      entry["mismatches"].push_back({{"tensor", m.tensor},
-                                     {"row", m.row},
-                                     {"column", m.column},
-                                     {"expected", m.expected},
-                                     {"actual", m.actual}});
+      entry["mismatches"].push_back(
+          {{"tensor", m.tensor}, {"row", m.row}, {"column", m.column}, {"expected", m.expected}, {"actual", m.actual}});
     }
   }
   return entry;

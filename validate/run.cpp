@@ -68,8 +68,8 @@ std::vector<CaseResult> run_job(const Job& job, Device& device) {
   }
   for (const std::string& variant : job.variants) {
     const bool same_bits = variant == "auto" || deterministic[variant];
-    results.push_back({job.device.name(), variant, job.subject.problem,
-                       check_variant(*prepared, device, variant, same_bits)});
+    results.push_back(
+        {job.device.name(), variant, job.subject.problem, check_variant(*prepared, device, variant, same_bits)});
   }
   return results;
 }

@@ -66,8 +66,9 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
 /// The plain problem with each kind of value; ties need a weight and a bias.
 std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
   std::vector<Problem> all;
-  for (Values values : {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::last_column,
-                        Values::huge_mean, Values::large, Values::tiny, Values::one_nan, Values::one_inf, Values::ties}) {
+  for (Values values :
+       {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::last_column,
+        Values::huge_mean, Values::large, Values::tiny, Values::one_nan, Values::one_inf, Values::ties}) {
     for (NormKind norm : {NormKind::rms, NormKind::layer}) {
       if (norm == NormKind::layer && !is_row_norm(op)) continue;
       Problem p = plain(op, shape, x);
@@ -132,8 +133,8 @@ class Draw {
 };
 
 /// Lengths below, at and above vector widths, warps and the rows that each algorithm can hold; primes; model sizes.
-constexpr std::array<std::int64_t, 26> short_rows = {1,  2,   3,   7,   8,   9,   16,  24,  31,   32,   33,   64,   65,
-                                                     96, 127, 128, 256, 257, 509, 512, 768, 1000, 1024, 1025, 2048, 2560};
+constexpr std::array<std::int64_t, 26> short_rows = {
+    1, 2, 3, 7, 8, 9, 16, 24, 31, 32, 33, 64, 65, 96, 127, 128, 256, 257, 509, 512, 768, 1000, 1024, 1025, 2048, 2560};
 constexpr std::array<std::int64_t, 16> long_rows = {3000, 4093,  4096,  4097,  5120,  6912,  8192,  8200,
                                                     8209, 11008, 14336, 16384, 16392, 18944, 32768, 32771};
 constexpr std::array<std::int64_t, 7> row_counts = {1, 2, 3, 4, 5, 9, 17};

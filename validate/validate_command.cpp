@@ -2,13 +2,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
 #include <regex>
 #include <thread>
+#include <CLI/CLI.hpp>
 
 #include "exit_status.hpp"
 #include "validate/commands.hpp"
@@ -88,7 +88,8 @@ std::vector<Case> chosen_cases(const ValidateOptions& options) {
   }
   const auto suite = suite_named(options.suite);
   if (!suite) {
-    throw Refusal{exit_usage, fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
+    throw Refusal{exit_usage,
+                  fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
   }
   const std::vector<DType> types = chosen_types(options);
   for (Operation op : chosen_operations(options)) {
@@ -132,7 +133,8 @@ std::vector<Job> jobs_of(const Plan& plan, const std::string& pattern) {
     }
   }
   if (jobs.empty()) {
-    throw Refusal{exit_usage, fmt::format("nothing matched: no variant is called like '{}' (try normquant list)", pattern)};
+    throw Refusal{exit_usage,
+                  fmt::format("nothing matched: no variant is called like '{}' (try normquant list)", pattern)};
   }
   return jobs;
 }
@@ -189,7 +191,8 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
   const auto never = full ? variants_never_checked(variants) : std::vector<std::string>{};
   for (const std::string& name : never) fmt::print("NEVER CHECKED: every case was skipped for {}\n", name);
   if (all.passed + all.failed + all.errors == 0) {
-    fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n", all.skipped);
+    fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n",
+               all.skipped);
   }
   fmt::print("{} passed, {} wrong, {} errors, {} skipped\n", all.passed, all.failed, all.errors, all.skipped);
   return exit_status_of(all, never);

@@ -24,14 +24,14 @@ struct Mismatch {
 /// Result of checking one problem on one variant.
 struct Verdict {
   Outcome outcome = Outcome::pass;
-  std::string reason;                  ///< for skipped and error, and the first sentence of a failure
-  std::int64_t elements_checked = 0;   ///< over all outputs
+  std::string reason;                 ///< for skipped and error, and the first sentence of a failure
+  std::int64_t elements_checked = 0;  ///< over all outputs
   std::int64_t elements_wrong = 0;
   std::int64_t codes_checked = 0;
-  std::int64_t codes_ambiguous = 0;    ///< two admissible codes
-  double worst_error_over_bound = 0;   ///< over all values that are not codes; > 1 is wrong
-  std::string worst_tensor;            ///< where that was
-  std::vector<Mismatch> mismatches;    ///< the first few
+  std::int64_t codes_ambiguous = 0;   ///< two admissible codes
+  double worst_error_over_bound = 0;  ///< over all values that are not codes; > 1 is wrong
+  std::string worst_tensor;           ///< where that was
+  std::vector<Mismatch> mismatches;   ///< the first few
 };
 
 }  // namespace normquant::validate

@@ -35,7 +35,9 @@ __device__ __forceinline__ RowScale row_scale(std::uint32_t absmax_bits) {
 
 /// The scales of a row whose quant_scale was saved. The inverse is that of the saved value: within two roundings of
 /// the forward's.
-__device__ __forceinline__ RowScale row_scale_from_saved(float quant_scale) { return {quant_scale, 1.0F / quant_scale}; }
+__device__ __forceinline__ RowScale row_scale_from_saved(float quant_scale) {
+  return {quant_scale, 1.0F / quant_scale};
+}
 
 /// Half away from zero: adding the largest float below 1/2 and cutting off is exact for every float32 below 2^22.
 __device__ __forceinline__ float rounded_to_integer(float value, Rounding rounding) {

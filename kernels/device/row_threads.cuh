@@ -69,9 +69,9 @@ struct RowThreads {
 
 /// Shared memory of RowThreads::reduce for reductions of up to `sums` sums and a maximum: two turns, one word a warp.
 constexpr std::size_t row_scratch_bytes(int threads_per_row, int rows_per_block, int sums) {
-  return threads_per_row <= warp_threads
-             ? 0
-             : sizeof(float) * 2 * static_cast<std::size_t>(sums + 1) * (threads_per_row / warp_threads) * rows_per_block;
+  return threads_per_row <= warp_threads ? 0
+                                         : sizeof(float) * 2 * static_cast<std::size_t>(sums + 1) *
+                                               (threads_per_row / warp_threads) * rows_per_block;
 }
 
 /// The view of the calling thread; `sums` as given to row_scratch_bytes.

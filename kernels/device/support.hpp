@@ -15,7 +15,8 @@ constexpr std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b
 /// Whether V elements from every V-th column of every row can be moved in accesses of min(16, V * element) bytes.
 inline bool packets_aligned(const void* data, std::int64_t ld, std::size_t element_bytes, int elements) {
   const std::size_t bytes = elements * element_bytes < 16 ? elements * element_bytes : 16;
-  return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 && static_cast<std::size_t>(ld) * element_bytes % bytes == 0;
+  return reinterpret_cast<std::uintptr_t>(data) % bytes == 0 &&
+         static_cast<std::size_t>(ld) * element_bytes % bytes == 0;
 }
 template <class Void>
 bool packets_aligned(const BasicMatrix<Void>& matrix, int elements) {

@@ -74,7 +74,7 @@ struct CudaThread {
   boost::context::fiber fiber;      ///< where the thread goes on (while it waits)
   boost::context::fiber scheduler;  ///< where the scheduler goes on (while the thread runs)
   dim3 index;
-  unsigned number = 0;             ///< linear index in the block
+  unsigned number = 0;              ///< linear index in the block
   const char* waits_for = nullptr;  ///< the operation it waits in; null while it may run
   bool finished = false;
   void* fake_stack = nullptr;  ///< AddressSanitizer's, while switched out
@@ -158,20 +158,20 @@ void Block::start(CudaThread& thread) {
   PooledStack stacks;
   boost::context::stack_context stack = stacks.allocate();
   thread.stack_bottom = static_cast<char*>(stack.sp) - stack.size;
-  thread.fiber = boost::context::fiber(
-      std::allocator_arg, boost::context::preallocated(stack.sp, stack.size, stack), stacks,
-      [this, &thread](boost::context::fiber&& scheduler) {
+  thread.fiber =
+      boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack.sp, stack.size, stack), stacks,
+                            [this, &thread](boost::context::fiber&& scheduler) {
 #if defined(__SANITIZE_ADDRESS__)
-        __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack_, &scheduler_stack_size_);
+                              __sanitizer_finish_switch_fiber(nullptr, &scheduler_stack_, &scheduler_stack_size_);
 #endif
-        thread.scheduler = std::move(scheduler);
-        body_();
-        thread.finished = true;
+                              thread.scheduler = std::move(scheduler);
+                              body_();
+                              thread.finished = true;
 #if defined(__SANITIZE_ADDRESS__)
-        __sanitizer_start_switch_fiber(nullptr, scheduler_stack_, scheduler_stack_size_);
+                              __sanitizer_start_switch_fiber(nullptr, scheduler_stack_, scheduler_stack_size_);
 #endif
-        return std::move(thread.scheduler);
-      });
+                              return std::move(thread.scheduler);
+                            });
 }
 
 void Block::resume(CudaThread& thread) {
@@ -290,7 +290,8 @@ void run_grid(const GridShape& shape, const std::function<void()>& thread_body) 
   blockDim = shape.block;
   gridDim = shape.grid;
   for (std::size_t done = 0; done < blocks; ++done) {
-    blockIdx = {static_cast<unsigned>(number % shape.grid.x), static_cast<unsigned>(number / shape.grid.x % shape.grid.y),
+    blockIdx = {static_cast<unsigned>(number % shape.grid.x),
+                static_cast<unsigned>(number / shape.grid.x % shape.grid.y),
                 static_cast<unsigned>(number / shape.grid.x / shape.grid.y)};
     Block block(shape, thread_body, generator.next());
     block_of_this_os_thread = &block;

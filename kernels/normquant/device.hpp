@@ -17,9 +17,9 @@ enum class DeviceKind { host, cuda };
 /// What the choice of a variant may depend on.
 struct DeviceInfo {
   DeviceKind kind = DeviceKind::host;
-  std::string name;                      ///< "host", or the GPU's product name
-  int compute_capability = 0;            ///< 10 * major + minor; 0 on host
-  int sm_count = 1;                      ///< multiprocessors; host: how many blocks a persistent grid launches
+  std::string name;                         ///< "host", or the GPU's product name
+  int compute_capability = 0;               ///< 10 * major + minor; 0 on host
+  int sm_count = 1;                         ///< multiprocessors; host: how many blocks a persistent grid launches
   std::size_t shared_memory_per_block = 0;  ///< largest dynamic shared memory of one block, bytes (opt-in limit)
   std::size_t l2_bytes = 0;
 };

@@ -20,14 +20,14 @@ struct NormQuantBackward {
   NormKind norm = NormKind::rms;
   Rounding rounding = Rounding::half_away;  ///< of the recomputed out
 
-  ConstMatrix dy;         ///< [M, N], required
-  ConstMatrix h;          ///< [M, N] x, or the forward's residual_out; required
-  ConstVector weight;     ///< [N], optional
-  ConstVector bias;       ///< [N], optional; needed only for the recomputed out
+  ConstMatrix dy;                      ///< [M, N], required
+  ConstMatrix h;                       ///< [M, N] x, or the forward's residual_out; required
+  ConstVector weight;                  ///< [N], optional
+  ConstVector bias;                    ///< [N], optional; needed only for the recomputed out
   const float* mean = nullptr;         ///< [M], required for layer, must be null for rms
   const float* rstd = nullptr;         ///< [M], required
   const float* quant_scale = nullptr;  ///< [M] from the forward, optional; used only for the recomputed out
-  ConstMatrix dresidual;  ///< [M, N] gradient that arrives at residual_out, optional
+  ConstMatrix dresidual;               ///< [M, N] gradient that arrives at residual_out, optional
 
   Matrix dx;               ///< [M, N] in x's type, required
   Matrix dx_residual;      ///< [M, N] dx once more in the residual's type, optional

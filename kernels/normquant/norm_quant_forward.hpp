@@ -27,11 +27,11 @@ struct NormQuantForward {
   ConstVector weight;    ///< [N], optional
   ConstVector bias;      ///< [N], optional
 
-  QuantOutput output;          ///< [M, N] in one or both forms, required
-  Matrix residual_out;         ///< [M, N] h, stored in its own type; optional, required when h_source is `stored` and
-                               ///< a residual is given
-  float* mean = nullptr;       ///< [M], layer only, optional
-  float* rstd = nullptr;       ///< [M], optional
+  QuantOutput output;            ///< [M, N] in one or both forms, required
+  Matrix residual_out;           ///< [M, N] h, stored in its own type; optional, required when h_source is `stored` and
+                                 ///< a residual is given
+  float* mean = nullptr;         ///< [M], layer only, optional
+  float* rstd = nullptr;         ///< [M], optional
   float* quant_scale = nullptr;  ///< [M] 127 / max(absmax, 1e-5), optional: lets the backward skip the absmax
 };
 
