@@ -54,11 +54,11 @@ Json describe_cpu() {
   return {{"model", known(model)}, {"logical_cores", std::thread::hardware_concurrency()}};
 }
 
-/// Kernel name, release and machine of uname; never its node name, which is the host's.
+/// Kernel name and machine of uname; never its node name, which is the host's.
 Json describe_os() {
   utsname names{};
   std::string system;
-  if (uname(&names) == 0) system = fmt::format("{} {} {}", names.sysname, names.release, names.machine);
+  if (uname(&names) == 0) system = fmt::format("{} {}", names.sysname, names.machine);
   return {{"system", known(system)}, {"distribution", known(value_in("/etc/os-release", "PRETTY_NAME", '='))}};
 }
 

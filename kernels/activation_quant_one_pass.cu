@@ -16,11 +16,12 @@ constexpr int most_threads(int values) { return values <= 16 ? 1024 : values <= 
 
 template <class X, int V, int K>
 __global__ void __launch_bounds__(most_threads(V* K)) activation_one_pass(const __grid_constant__ ActivationQuant a) {
-  RowThreads threads = row_threads(1);
+  RowThreads threads = row_threads();
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
   const bool live = row < a.rows;
-  const auto column = [&](int k) { return (static_cast<std::int64_t>(k) * threads.count + threads.lane) * V; };
-  const auto inside = [&](int k) { return live && column(k) < a.columns; };
+  const int columns = static_cast<int>(a.columns);  // a row that fits registers is short
+  const auto column = [&](int k) { return (k * threads.count + threads.lane) * V; };
+  const auto inside = [&](int k) { return live && column(k) < columns; };
 
   float x[K][V] = {};
   load_packets<X>(
@@ -80,7 +81,7 @@ Status launch(const Variant<ActivationQuant>& variant, const ActivationQuant& a,
   const Tuning& t = variant.tuning;
   const dim3 grid{static_cast<unsigned>(divide_up(a.rows, t.rows_per_block)), 1, 1};
   const dim3 block{static_cast<unsigned>(t.threads_per_row), static_cast<unsigned>(t.rows_per_block), 1};
-  const std::size_t shared = row_scratch_bytes(t.threads_per_row, t.rows_per_block, 1);
+  const std::size_t shared = row_scratch_bytes(t.threads_per_row, t.rows_per_block);
   return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
     return launch_packets<typename decltype(packet)::element, decltype(packet)::count>(packets(variant, a), a, grid,
                                                                                        block, shared, stream);

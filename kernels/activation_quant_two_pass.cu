@@ -13,7 +13,7 @@ namespace {
 
 template <class X, int V>
 __global__ void __launch_bounds__(1024) activation_two_pass(const __grid_constant__ ActivationQuant a) {
-  RowThreads threads = row_threads(1);
+  RowThreads threads = row_threads();
   const std::int64_t row = blockIdx.x;
   const std::int64_t start = static_cast<std::int64_t>(threads.lane) * V;
   const std::int64_t step = static_cast<std::int64_t>(threads.count) * V;
@@ -53,7 +53,7 @@ Status launch(const Variant<ActivationQuant>& variant, const ActivationQuant& a,
   return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
     return launch_kernel(activation_two_pass<typename decltype(packet)::element, decltype(packet)::count>,
                          dim3{static_cast<unsigned>(a.rows), 1, 1}, dim3{static_cast<unsigned>(count), 1, 1},
-                         row_scratch_bytes(count, 1, 1), stream, a);
+                         row_scratch_bytes(count, 1), stream, a);
   });
 }
 

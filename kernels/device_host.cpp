@@ -10,7 +10,7 @@ namespace normquant {
 namespace {
 
 /// Shared memory that a Hopper block may ask for; the same kernels serve the same problems as on such a GPU.
-constexpr std::size_t hopper_shared_memory = 227 * 1024;
+constexpr std::size_t hopper_shared_memory = std::size_t{227} * 1024;
 
 class HostDevice final : public Device {
  public:

@@ -20,11 +20,12 @@ namespace {
 
 enum SumMode : int { second_kernel, last_block, atomics };
 
-constexpr int sums_a_reduction = 2;
-
 /// Threads of the largest block for that many columns a thread (four float32 each: xhat, wdy and the two sums), so that
 /// nothing spills: a multiprocessor has 65536 registers.
-constexpr int most_threads(int columns) { return columns <= 8 ? 1024 : columns <= 16 ? 512 : 256; }
+constexpr int most_threads(int v, int k) {
+  const int columns = v == 4 && k == 2 ? 2 * v * k : v * k;  // two short packets need registers for addresses too
+  return columns <= 8 ? 1024 : columns <= 16 ? 512 : 256;
+}
 
 /// The block's sum of one column packet over its rows side by side (threadIdx.y), left in `sum` of threadIdx.y == 0.
 /// `slots`: [N] floats of shared memory.
@@ -76,10 +77,11 @@ __device__ __forceinline__ void sum_all_parts(const float* partial, std::int64_t
 }
 
 template <class H, int V, int K>
-__global__ void __launch_bounds__(most_threads(V* K))
+__global__ void __launch_bounds__(most_threads(V, K))
     backward_one_pass(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, int mode) {
-  RowThreads threads = row_threads(sums_a_reduction);
-  const auto column = [&](int k) { return (static_cast<std::int64_t>(k) * threads.count + threads.lane) * V; };
+  RowThreads threads = row_threads();
+  const int columns = static_cast<int>(a.columns);  // a row that fits registers is short
+  const auto column = [&](int k) { return (k * threads.count + threads.lane) * V; };
   const bool recompute = a.recomputed.given();
   const bool absmax_wanted = recompute && a.quant_scale == nullptr;
   float dweight[K][V] = {}, dbias[K][V] = {};
@@ -89,7 +91,7 @@ __global__ void __launch_bounds__(most_threads(V* K))
   for (std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.y; first < a.rows; first += step) {
     const std::int64_t row = first + threadIdx.y;
     const bool live = row < a.rows;
-    const auto inside = [&](int k) { return live && column(k) < a.columns; };
+    const auto inside = [&](int k) { return live && column(k) < columns; };
 
     Packet<H, V> h[K];
     float xhat[K][V], wdy[K][V];
@@ -135,7 +137,7 @@ __global__ void __launch_bounds__(most_threads(V* K))
   float* slots = shared_memory<float>() + 4;  // the first 16 bytes are arrives_last's
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    const bool inside = column(k) < a.columns;
+    const bool inside = column(k) < columns;
     const bool hands_over = inside && threadIdx.y == 0;
     if (partials.dweight != nullptr) {
       add_rows_of_block(dweight[k], column(k), inside, slots);
@@ -164,7 +166,7 @@ int packets(const Variant<NormQuantBackward>& variant, const NormQuantBackward& 
   const int v = elements(variant, a);
   const std::int64_t needed = divide_up(a.columns, static_cast<std::int64_t>(variant.tuning.threads_per_row) * v);
   for (int k = 1; k <= most_packets(v) && k * v <= most_columns; k *= 2) {
-    if (k >= needed && variant.tuning.threads_per_row * variant.tuning.rows_per_block <= most_threads(v * k)) return k;
+    if (k >= needed && variant.tuning.threads_per_row * variant.tuning.rows_per_block <= most_threads(v, k)) return k;
   }
   return 0;
 }
@@ -172,8 +174,7 @@ int packets(const Variant<NormQuantBackward>& variant, const NormQuantBackward& 
 /// Blocks of the persistent grid: as many as fit the device at a time, no more than there are rows for.
 std::int64_t blocks(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
-  const int columns = elements(variant, a) * packets(variant, a);
-  const int resident = most_threads(columns) / (t.threads_per_row * t.rows_per_block);
+  const int resident = most_threads(elements(variant, a), packets(variant, a)) / (t.threads_per_row * t.rows_per_block);
   const std::int64_t most = static_cast<std::int64_t>(device.sm_count) * (resident < 1 ? 1 : resident);
   const std::int64_t useful = divide_up(a.rows, t.rows_per_block);
   return useful < most ? useful : most;
@@ -205,7 +206,7 @@ std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const No
 
 /// Shared memory: the reductions' scratch, later the rows of a block side by side (rows_per_block > 1).
 std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a) {
-  const std::size_t scratch = row_scratch_bytes(t.threads_per_row, t.rows_per_block, sums_a_reduction);
+  const std::size_t scratch = row_scratch_bytes(t.threads_per_row, t.rows_per_block);
   const std::size_t side_by_side =
       16 + (t.rows_per_block > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0);
   return scratch > side_by_side ? scratch : side_by_side;

@@ -15,8 +15,6 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int sums_a_reduction = 2;
-
 template <class H, int V>
 __device__ __forceinline__ void load_h_and_dy(const NormQuantBackward& a, std::int64_t row, std::int64_t column,
                                               float (&h)[V], float (&dy)[V]) {
@@ -28,7 +26,7 @@ __device__ __forceinline__ void load_h_and_dy(const NormQuantBackward& a, std::i
 
 template <class H, int V>
 __global__ void __launch_bounds__(1024) backward_rows(const __grid_constant__ NormQuantBackward a) {
-  RowThreads threads = row_threads(sums_a_reduction);
+  RowThreads threads = row_threads();
   const std::int64_t row = blockIdx.x;
   const std::int64_t start = static_cast<std::int64_t>(threads.lane) * V;
   const std::int64_t step = static_cast<std::int64_t>(threads.count) * V;
@@ -122,8 +120,7 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
       using H = typename decltype(packet)::element;
       constexpr int V = decltype(packet)::count;
       Status rows = launch_kernel(backward_rows<H, V>, dim3{static_cast<unsigned>(a.rows), 1, 1},
-                                  dim3{static_cast<unsigned>(count), 1, 1},
-                                  row_scratch_bytes(count, 1, sums_a_reduction), stream, a);
+                                  dim3{static_cast<unsigned>(count), 1, 1}, row_scratch_bytes(count, 1), stream, a);
       if (!rows.ok() || !sums_wanted) return rows;
       const dim3 grid{static_cast<unsigned>(divide_up(a.columns, static_cast<std::int64_t>(column_threads) * V)),
                       static_cast<unsigned>(partials.parts), 1};

@@ -14,17 +14,21 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Threads of the largest block for that many values a thread, so that nothing spills: a multiprocessor's 65536
-/// registers give 64 each to 1024 threads, 128 to 512, 255 to 256.
-constexpr int most_threads(int values) { return values <= 16 ? 1024 : values <= 32 ? 512 : 256; }
+/// Threads of the largest block for K packets of V values a thread, so that nothing spills: a multiprocessor's 65536
+/// registers give 64 each to 1024 threads, 128 to 512, 255 to 256. Many short packets need registers for addresses too.
+constexpr int most_threads(int v, int k) {
+  const int values = v == 4 && k >= 4 ? 2 * v * k : v * k;
+  return values <= 16 ? 1024 : values <= 32 ? 512 : 256;
+}
 
 template <class X, int V, int K>
-__global__ void __launch_bounds__(most_threads(V* K)) forward_one_pass(const __grid_constant__ NormQuantForward a) {
-  RowThreads threads = row_threads(1);
+__global__ void __launch_bounds__(most_threads(V, K)) forward_one_pass(const __grid_constant__ NormQuantForward a) {
+  RowThreads threads = row_threads();
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
-  const auto column = [&](int k) { return (static_cast<std::int64_t>(k) * threads.count + threads.lane) * V; };
-  const auto inside = [&](int k) { return live && column(k) < a.columns; };
+  const bool live = row < a.rows;                   // threads of rows past the end only keep the barriers company
+  const int columns = static_cast<int>(a.columns);  // a row that fits registers is short
+  const auto column = [&](int k) { return (k * threads.count + threads.lane) * V; };
+  const auto inside = [&](int k) { return live && column(k) < columns; };
 
   // h = x + residual. All of x is on its way before anything waits for it.
   Packet<X, V> x[K];
@@ -35,6 +39,9 @@ __global__ void __launch_bounds__(most_threads(V* K)) forward_one_pass(const __g
 #pragma unroll
     for (int v = 0; v < V; ++v) h[k][v] = 0.0F;
   }
+  // The weight too, so that its latency passes with x's.
+  float weight[K][V];
+  load_vector_packets(a.weight, 1.0F, column, inside, weight);
   if (a.residual.given()) {
     load_packets_typed(
         a.residual.data, a.residual.type, [&](int k) { return row * a.residual.ld + column(k); }, inside, h);
@@ -55,27 +62,28 @@ __global__ void __launch_bounds__(most_threads(V* K)) forward_one_pass(const __g
   }
 
   // Statistics. Columns past the end hold 0 and are left out of the squares around the mean.
-  const float columns = static_cast<float>(a.columns);
   float mean = 0.0F;
   if (a.norm == NormKind::layer) {
     float sum = 0.0F;
 #pragma unroll
     for (int k = 0; k < K; ++k) sum += packet_sum(h[k]);
-    mean = threads.sum(sum) / columns;
+    mean = threads.sum(sum) / static_cast<float>(columns);
   }
   float squares = 0.0F;
 #pragma unroll
   for (int k = 0; k < K; ++k) {
     if (inside(k)) squares += packet_squares(h[k], mean);
   }
-  const float rstd = reciprocal_root(threads.sum(squares) / columns, a.eps);
+  const float rstd = reciprocal_root(threads.sum(squares) / static_cast<float>(columns), a.eps);
 
   // y over h, and its absmax.
   std::uint32_t absmax = 0;
 #pragma unroll
   for (int k = 0; k < K; ++k) {
     if (!inside(k)) continue;
-    absmax = max(absmax, normalise_packet(a.weight, a.bias, column(k), mean, rstd, h[k]));
+    float bias[V] = {};
+    load_biases(a.bias, column(k), bias);
+    absmax = max(absmax, normalise_packet(mean, rstd, weight[k], bias, h[k]));
   }
   const RowScale scale = row_scale(threads.largest(absmax));
   if (!live) return;
@@ -98,7 +106,7 @@ int packets(const Variant<NormQuantForward>& variant, const NormQuantForward& a)
   const int v = elements(variant, a);
   const std::int64_t needed = divide_up(a.columns, static_cast<std::int64_t>(variant.tuning.threads_per_row) * v);
   for (int k = 1; k <= most_packets; k *= 2) {
-    if (k >= needed && variant.tuning.threads_per_row * variant.tuning.rows_per_block <= most_threads(v * k)) return k;
+    if (k >= needed && variant.tuning.threads_per_row * variant.tuning.rows_per_block <= most_threads(v, k)) return k;
   }
   return 0;
 }
@@ -127,7 +135,7 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   const Tuning& t = variant.tuning;
   const dim3 grid{static_cast<unsigned>(divide_up(a.rows, t.rows_per_block)), 1, 1};
   const dim3 block{static_cast<unsigned>(t.threads_per_row), static_cast<unsigned>(t.rows_per_block), 1};
-  const std::size_t shared = row_scratch_bytes(t.threads_per_row, t.rows_per_block, 1);
+  const std::size_t shared = row_scratch_bytes(t.threads_per_row, t.rows_per_block);
   return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
     return launch_packets<typename decltype(packet)::element, decltype(packet)::count>(packets(variant, a), a, grid,
                                                                                        block, shared, stream);

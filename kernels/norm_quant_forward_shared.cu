@@ -1,5 +1,5 @@
 // norm_quant_forward, one pass: the row stays in shared memory as float32, every input is read once. For rows that are
-// too long for registers (up to 58112 columns in the 227 KB of a Hopper block).
+// too long for registers (up to 57920 columns in the 227 KB of a Hopper block).
 //
 //   h = x + residual; mean, var; rstd = 1 / sqrt(var + eps); y = (h - mean) * rstd * weight + bias
 //   quant_scale = 127 / max(max|y|, 1e-5); out = clamp(round(y * quant_scale), -128, 127) / quant_scale
@@ -13,8 +13,6 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
-
-constexpr int sums_a_reduction = 1;
 
 /// The row as float32 behind the reductions' scratch, in packets: thread t owns packets t, t + threads, ...
 template <int V>
@@ -31,10 +29,9 @@ struct SharedRow {
 
 template <class X, int V>
 __global__ void __launch_bounds__(1024) forward_shared(const __grid_constant__ NormQuantForward a) {
-  RowThreads threads = row_threads(sums_a_reduction);
+  RowThreads threads = row_threads();
   const std::int64_t row = blockIdx.x;
-  const SharedRow<V> kept{shared_memory<float>() +
-                          row_scratch_bytes(threads.count, 1, sums_a_reduction) / sizeof(float)};
+  const SharedRow<V> kept{shared_memory<float>() + row_scratch_bytes(threads.count, 1) / sizeof(float)};
   const std::int64_t first = static_cast<std::int64_t>(threads.lane) * V;
   const std::int64_t step = static_cast<std::int64_t>(threads.count) * V;
 
@@ -77,8 +74,7 @@ __global__ void __launch_bounds__(1024) forward_shared(const __grid_constant__ N
 }
 
 std::size_t shared_bytes(const Variant<NormQuantForward>& variant, const NormQuantForward& a) {
-  return row_scratch_bytes(variant.tuning.threads_per_row, 1, sums_a_reduction) +
-         sizeof(float) * static_cast<std::size_t>(a.columns);
+  return row_scratch_bytes(variant.tuning.threads_per_row, 1) + sizeof(float) * static_cast<std::size_t>(a.columns);
 }
 
 int elements(const Variant<NormQuantForward>& variant, const NormQuantForward& a) {

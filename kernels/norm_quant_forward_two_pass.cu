@@ -13,11 +13,9 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int sums_a_reduction = 1;
-
 template <class X, int V>
 __global__ void __launch_bounds__(1024) forward_two_pass(const __grid_constant__ NormQuantForward a) {
-  RowThreads threads = row_threads(sums_a_reduction);
+  RowThreads threads = row_threads();
   const std::int64_t row = blockIdx.x;
   const std::int64_t first = static_cast<std::int64_t>(threads.lane) * V;
   const std::int64_t step = static_cast<std::int64_t>(threads.count) * V;
@@ -84,7 +82,7 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   const dim3 block{static_cast<unsigned>(count), 1, 1};
   return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
     return launch_kernel(forward_two_pass<typename decltype(packet)::element, decltype(packet)::count>, grid, block,
-                         row_scratch_bytes(count, 1, sums_a_reduction), stream, a);
+                         row_scratch_bytes(count, 1), stream, a);
   });
 }
 

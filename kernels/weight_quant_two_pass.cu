@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(1024) sum_magnitudes(const __grid_constant__ W
     load_elements<W>(a.w.data, walk.row() * a.w.ld + walk.column(V), w);
     float packet = 0.0F;
 #pragma unroll
-    for (int v = 0; v < V; ++v) packet += fabs(w[v]);
+    for (int v = 0; v < V; ++v) packet += fabsf(w[v]);
     sum += static_cast<double>(packet);
   }
   sum = block_sum(sum, shared_memory<double>());
@@ -114,7 +114,7 @@ __device__ __forceinline__ void store_packed(const WeightQuant& a, std::int64_t 
 template <class W, int V>
 __global__ void __launch_bounds__(1024)
     quantise_weights(const __grid_constant__ WeightQuant a, const double* partial, int partials) {
-  constexpr int packet_columns = V > 1 ? V : 4;
+  constexpr int packet_columns = V + (V == 1 ? 3 : 0);
   const float factor = dequant_factor(a, partial, partials);
   const float scale = 1.0F / factor;
   if (blockIdx.x == 0 && threadIdx.x == 0 && a.dequant_factor != nullptr) *a.dequant_factor = factor;
@@ -127,7 +127,8 @@ __global__ void __launch_bounds__(1024)
       float w[V];
       load_elements<W>(a.w.data, row * a.w.ld + column + first, w);
 #pragma unroll
-      for (int v = 0; v < V; ++v) w[v] = fminf(fmaxf(rintf(w[v] * scale), -1.0F), 1.0F);
+      for (int v = 0; v < V; ++v)
+        w[v] = fminf(fmaxf(rounded_to_integer(w[v] * scale, Rounding::half_even), -1.0F), 1.0F);
       store_ternary(a, row, column + first, w, factor);
 #pragma unroll
       for (int v = 0; v < V; ++v) code[first + v] = w[v];

@@ -42,7 +42,7 @@ bool gpu_here() {
 }
 
 std::filesystem::path scratch_folder(const std::string& name) {
-  const auto folder = std::filesystem::temp_directory_path() / ("normquant_" + name + "_" + std::to_string(getpid()));
+  auto folder = std::filesystem::temp_directory_path() / ("normquant_" + name + "_" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   return folder;
 }

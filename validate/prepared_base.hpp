@@ -32,13 +32,13 @@ inline reference::Storage reference_storage(DType type) {
 inline constexpr double least_code = -128, most_code = 127;
 
 /// How an element of the fake-quantised output, and of the codes, is compared with the truth.
-inline auto compare_fake_quantised(std::string name, DType type, const QuantBounds* bounds, Rounding rounding) {
+inline auto compare_fake_quantised(const std::string& name, DType type, const QuantBounds* bounds, Rounding rounding) {
   return [=](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
     comparison.fake_quantised(name, i, j, type, bits, bounds->t(i, j), bounds->t_error(i, j), bounds->dequant_scale(i),
                               bounds->scale_error(i), reference_rounding(rounding), least_code, most_code);
   };
 }
-inline auto compare_code(std::string name, const QuantBounds* bounds, Rounding rounding) {
+inline auto compare_code(const std::string& name, const QuantBounds* bounds, Rounding rounding) {
   return [=](Comparison& comparison, std::int64_t i, std::int64_t j, int code) {
     comparison.code(name, i, j, code, bounds->t(i, j), bounds->t_error(i, j), reference_rounding(rounding), least_code,
                     most_code);
@@ -134,7 +134,7 @@ class PreparedBase : public PreparedProblem {
   struct Output {
     std::string name;
     std::unique_ptr<DeviceTensor> tensor;
-    std::size_t row_bytes;
+    std::size_t row_bytes = 0;
     CompareRow compare_row;
   };
 

@@ -23,8 +23,10 @@ Vector rounded_to_float(const Vector& values) { return values.cast<float>().cast
 /// How often each of the distinct rows occurs.
 Vector multiplicity_of(std::int64_t rows, std::int64_t distinct) {
   Vector multiplicity(distinct);
-  for (std::int64_t i = 0; i < distinct; ++i)
-    multiplicity(i) = static_cast<double>((rows - i + distinct - 1) / distinct);
+  for (std::int64_t i = 0; i < distinct; ++i) {
+    const std::int64_t times = (rows - i + distinct - 1) / distinct;
+    multiplicity(i) = static_cast<double>(times);
+  }
   return multiplicity;
 }
 

@@ -45,18 +45,25 @@ __device__ __forceinline__ float packet_squares(const float (&h)[V], float mean)
 
 /// h becomes y = (h - mean) * rstd * weight + bias; answers the largest magnitude.
 template <int V>
+__device__ __forceinline__ std::uint32_t normalise_packet(float mean, float rstd, const float (&weight)[V],
+                                                          const float (&bias)[V], float (&h)[V]) {
+  std::uint32_t absmax = 0;
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    h[v] = affine(normalised(h[v], mean, rstd), weight[v], bias[v]);
+    absmax = max(absmax, magnitude_bits(h[v]));
+  }
+  return absmax;
+}
+
+/// The same with weight and bias loaded here.
+template <int V>
 __device__ __forceinline__ std::uint32_t normalise_packet(const ConstVector& weight, const ConstVector& bias,
                                                           std::int64_t column, float mean, float rstd, float (&h)[V]) {
   float w[V] = {}, b[V] = {};
   load_weights(weight, column, w);
   load_biases(bias, column, b);
-  std::uint32_t absmax = 0;
-#pragma unroll
-  for (int v = 0; v < V; ++v) {
-    h[v] = affine(normalised(h[v], mean, rstd), w[v], b[v]);
-    absmax = max(absmax, magnitude_bits(h[v]));
-  }
-  return absmax;
+  return normalise_packet(mean, rstd, w, b, h);
 }
 
 /// The per-row results; one thread of the row writes them.

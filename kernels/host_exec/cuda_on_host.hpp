@@ -78,6 +78,15 @@ T __shfl_sync(unsigned mask, T value, unsigned lane) {
   return shuffled(mask, value, lane, "__shfl_sync");
 }
 
+inline std::uint32_t __reduce_max_sync(unsigned mask, std::uint32_t value) {
+  const std::uint64_t* all = warp_exchange(mask, value, "__reduce_max_sync");
+  std::uint64_t largest = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    if ((mask >> lane & 1U) != 0) largest = std::max(largest, all[lane]);
+  }
+  return static_cast<std::uint32_t>(largest);
+}
+
 // One launch runs on one OS thread, and a fiber gives way only at barriers and warp operations: plain reads and writes
 // are atomic.
 template <class T>
@@ -106,7 +115,13 @@ inline float fmaxf(float a, float b) { return std::fmax(a, b); }
 inline float fminf(float a, float b) { return std::fmin(a, b); }
 inline float fmaf(float a, float b, float c) { return std::fma(a, b, c); }
 inline float rintf(float a) { return std::rint(a); }
-inline float truncf(float a) { return std::trunc(a); }
+/// a + b rounded towards zero, for b >= a >= 0 whose sum float64 holds exactly.
+inline float __fadd_rz(float a, float b) {
+  const double sum = static_cast<double>(a) + static_cast<double>(b);
+  const float nearest = static_cast<float>(sum);
+  return static_cast<double>(nearest) > sum ? std::nextafter(nearest, 0.0F) : nearest;
+}
+inline float fabsf(float a) { return std::fabs(a); }
 inline float sqrtf(float a) { return std::sqrt(a); }
 inline float copysignf(float a, float b) { return std::copysign(a, b); }
 

@@ -24,9 +24,9 @@ namespace {
 
 // Enough for the kernels' register arrays; AddressSanitizer pads every variable.
 #if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t stack_bytes = 512 * 1024;
+constexpr std::size_t stack_bytes = std::size_t{512} * 1024;
 #else
-constexpr std::size_t stack_bytes = 64 * 1024;
+constexpr std::size_t stack_bytes = std::size_t{64} * 1024;
 #endif
 constexpr unsigned warp_size = 32;
 
