@@ -50,6 +50,8 @@ std::filesystem::path scratch_folder(const std::string& name) {
 TEST(CommandLine, BadArgumentsAreStatusTwoAndASentence) {
   expect_refused("", 2, "subcommand");
   expect_refused("frobnicate", 2, "frobnicate");
+  expect_refused("gate", 2, "--baseline");
+  EXPECT_EQ(run("gate").output.find("does not name"), std::string::npos);
   expect_refused("validate --shape 0x", 2, "'0x' is not a shape");
   expect_refused("validate --shape=-1x4", 2, "out of range");
   expect_refused("validate --shape 1e9x1e9", 2, "not a shape");
