@@ -24,7 +24,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {
-    if (argc > 1 && app.get_subcommand_no_throw(argv[1]) == nullptr) {
+    const auto named =
+        app.get_subcommands([&](const CLI::App* command) { return argc > 1 && command->get_name() == argv[1]; });
+    if (argc > 1 && named.empty()) {
       std::fprintf(stderr, "normquant: '%s' does not name a subcommand\n", argv[1]);
     }
     app.exit(error);
