@@ -60,6 +60,7 @@ Status DeviceTensor::poison_all() {
 
 Status DeviceTensor::upload(const std::vector<unsigned char>& dense, std::int64_t dense_rows) {
   std::vector<unsigned char> staged;
+  if (row_bytes() == 0) return write_guards();  // a value a row, and no rows
   for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
     const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;
     staged.assign(static_cast<std::size_t>(count - 1) * stride_bytes() + row_bytes() + padding_bytes(), poison_);
@@ -88,6 +89,7 @@ Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const
     if (damage.empty() && damaged(staged.data(), bytes))
       damage = fmt::format("the guard band {} was written to", where);
   }
+  if (row_bytes() == 0) return {};
   for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
     const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;
     const std::size_t tail = first + count < rows_ ? padding_bytes() : 0;
