@@ -52,8 +52,13 @@ Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::
                      [[maybe_unused]] Stream stream, const Args&... args) {
 #if defined(__CUDACC__)
   cudaError_t error = cudaSuccess;
-  if (shared_bytes > 48 * 1024) {  // above this a kernel must ask
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+  if (shared_bytes > 48 * 1024) {
+    // Above this a kernel must ask. It asks for all there is, always: asking for this launch's bytes would take them from
+    // another thread that is about to launch the same kernel with more.
+    int device = 0, most = 0;
+    error = cudaGetDevice(&device);
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (error == cudaSuccess) error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
   }
   if (error == cudaSuccess) {
     cudaLaunchConfig_t config = {};
@@ -64,6 +69,7 @@ Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::
     error = cudaLaunchKernelEx(&config, kernel, args...);
   }
   if (error != cudaSuccess) {
+    (void)cudaGetLastError();  // reported here, and not once more by whoever asks next
     return Status::infrastructure(std::string("kernel launch failed: ") + cudaGetErrorString(error));
   }
   return {};
