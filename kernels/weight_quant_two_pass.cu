@@ -95,7 +95,8 @@ __device__ __forceinline__ void store_packed(const WeightQuant& a, std::int64_t 
                                              const float (&code)[C], float factor) {
   static_assert(C % 4 == 0);
   const bool finite = is_finite_magnitude(magnitude_bits(factor));
-  // Shifts written out: as an inner loop over the four, GCC 12 with -fsanitize=undefined packs the first code four times.
+  // Shifts written out: as an inner loop, a build by GCC 12 with sanitizers packed the first code four times. The cause
+  // was not isolated (a small copy of the loop was right), so a miscompilation is likely, not shown.
   const auto bits = [&](int c) { return static_cast<unsigned>((finite ? static_cast<int>(code[c]) : 0) + 1); };
 #pragma unroll
   for (int b = 0; b < C / 4; ++b) {
