@@ -12,6 +12,13 @@ Status status_of(cudaError_t error, const char* what) {
   return Status::infrastructure(std::string(what) + ": " + cudaGetErrorName(error) + ", " + cudaGetErrorString(error));
 }
 
+/// Blocks of the largest cluster by compute capability: 8 on every GPU that has clusters, 16 on the data centre's when a
+/// kernel allows itself sizes that are not portable, as launch_kernel does.
+int largest_cluster(int major) {
+  if (major < 9) return 1;
+  return major <= 10 ? 16 : 8;
+}
+
 class CudaDevice final : public Device {
  public:
   CudaDevice(int index, const cudaDeviceProp& properties) : index_(index) {
@@ -21,6 +28,7 @@ class CudaDevice final : public Device {
     info_.sm_count = properties.multiProcessorCount;
     info_.shared_memory_per_block = properties.sharedMemPerBlockOptin;
     info_.l2_bytes = static_cast<std::size_t>(properties.l2CacheSize);
+    info_.max_cluster_blocks = largest_cluster(properties.major);
   }
 
   const DeviceInfo& info() const override { return info_; }

@@ -19,6 +19,7 @@ class HostDevice final : public Device {
     info_.name = "host";
     info_.sm_count = sm_count;
     info_.shared_memory_per_block = hopper_shared_memory;
+    info_.max_cluster_blocks = static_cast<int>(host_exec::most_cluster_blocks);
     host_exec::set_schedule_seed(schedule_seed_);
   }
 

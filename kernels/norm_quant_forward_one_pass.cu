@@ -1,168 +1,176 @@
-// norm_quant_forward, one pass: the row stays in registers, every input is read once.
+// norm_quant_forward, one pass: the row stays in registers, every input is read once. Each block does one set of rows.
 //
 //   h = x + residual; mean, var; rstd = 1 / sqrt(var + eps); y = (h - mean) * rstd * weight + bias
 //   quant_scale = 127 / max(max|y|, 1e-5); out = clamp(round(y * quant_scale), -128, 127) / quant_scale
 //
 // Bytes an element (bfloat16, fake-quantised): 2 read + 2 written; with residual 4 + 4. About 12 float32 operations.
-// A thread holds K packets of V columns: packet k of thread t covers columns (k * threads + t) * V onwards, so that a
-// warp's accesses are contiguous. K and V are compile-time (registers need it); the number of threads is not.
+// Long rows are shared by the blocks of a cluster. Rows of any alignment and length are served by shifted packets.
 #include "algorithms.hpp"
-#include "device/forward_steps.cuh"
-#include "device/row_threads.cuh"
+#include "device/forward_row.cuh"
+#include "device/overlap.cuh"
 #include "device/support.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Threads of the largest block for K packets of V values a thread, so that nothing spills: a multiprocessor's 65536
-/// registers give 64 each to 1024 threads, 128 to 512, 255 to 256. Many short packets need registers for addresses too.
-constexpr int most_threads(int v, int k) {
-  const int values = v == 4 && k >= 4 ? 2 * v * k : v * k;
-  return values <= 16 ? 1024 : values <= 32 ? 512 : 256;
+/// Threads of the largest block; packets that may be cut need registers for that.
+constexpr int most_threads(int elements, bool aligned) {
+  return aligned || elements <= 8 ? most_row_threads(elements) : 512;
 }
 
-template <class X, int V, int K>
-__global__ void __launch_bounds__(most_threads(V, K)) forward_one_pass(const __grid_constant__ NormQuantForward a) {
-  RowThreads threads = row_threads();
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  const bool live = row < a.rows;                   // threads of rows past the end only keep the barriers company
-  const int columns = static_cast<int>(a.columns);  // a row that fits registers is short
-  const auto column = [&](int k) { return (k * threads.count + threads.lane) * V; };
-  const auto inside = [&](int k) { return live && column(k) < columns; };
+template <class X, int V, int K, int Lanes, bool Clustered, bool Aligned>
+__global__ void __launch_bounds__(most_threads(V* K, Aligned))
+    forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column) {
+  overlap_launches();
+  TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
+                                        threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
+  const std::int64_t block = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
+  const std::int64_t row = block * blockDim.y + threadIdx.y;
+  const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
+  const X* x = static_cast<const X*>(a.x.data) + row * a.x.ld;
+  const unsigned lead = Aligned ? 0 : reinterpret_cast<std::uintptr_t>(x) / sizeof(X) % V;
+  const TileColumns<V, Lanes, Aligned> columns(threads.place(), K, static_cast<int>(a.columns), live, lead);
 
-  // h = x + residual. All of x is on its way before anything waits for it.
-  Packet<X, V> x[K];
-  float h[K][V];
+  // All of x is on its way before anything waits for it. Where registers allow, the weight too, when it is of x's type:
+  // rows of few threads have others to hide its latency behind.
+  Packet<X, V> packets[K], weights[K];
 #pragma unroll
-  for (int k = 0; k < K; ++k) {
-    if (inside(k)) x[k].load(static_cast<const X*>(a.x.data) + row * a.x.ld + column(k));
+  for (int k = 0; k < K; ++k) columns.template load<X, true>(x, k, packets[k]);
+  const bool early = V * K <= 16 && a.weight.given() && a.weight.type == a.x.type;
+  if (early) {
 #pragma unroll
-    for (int v = 0; v < V; ++v) h[k][v] = 0.0F;
+    for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);
   }
-  // The weight too, so that its latency passes with x's.
-  float weight[K][V];
-  load_vector_packets(a.weight, 1.0F, column, inside, weight);
-  if (a.residual.given()) {
-    load_packets_typed(
-        a.residual.data, a.residual.type, [&](int k) { return row * a.residual.ld + column(k); }, inside, h);
-  }
+  float v[K][V];
 #pragma unroll
-  for (int k = 0; k < K; ++k) {
-    if (!inside(k)) continue;
-    float value[V];
-    x[k].unpack(value);
-#pragma unroll
-    for (int v = 0; v < V; ++v) h[k][v] = a.residual.given() ? value[v] + h[k][v] : value[v];
-    if (!a.residual_out.given()) continue;
-    store_typed(a.residual_out.data, a.residual_out.type, row * a.residual_out.ld + column(k), h[k]);
-    if (a.h_source == HSource::stored) {
-#pragma unroll
-      for (int v = 0; v < V; ++v) h[k][v] = rounded_to(a.residual_out.type, h[k][v]);
-    }
-  }
-
-  // Statistics. Columns past the end hold 0 and are left out of the squares around the mean.
-  float mean = 0.0F;
-  if (a.norm == NormKind::layer) {
-    float sum = 0.0F;
-#pragma unroll
-    for (int k = 0; k < K; ++k) sum += packet_sum(h[k]);
-    mean = threads.sum(sum) / static_cast<float>(columns);
-  }
-  float squares = 0.0F;
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    if (inside(k)) squares += packet_squares(h[k], mean);
-  }
-  const float rstd = reciprocal_root(threads.sum(squares) / static_cast<float>(columns), a.eps);
-
-  // y over h, and its absmax.
-  std::uint32_t absmax = 0;
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    if (!inside(k)) continue;
-    float bias[V] = {};
-    load_biases(a.bias, column(k), bias);
-    absmax = max(absmax, normalise_packet(mean, rstd, weight[k], bias, h[k]));
-  }
-  const RowScale scale = row_scale(threads.largest(absmax));
-  if (!live) return;
-
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    if (inside(k)) store_quantised(a.output, row, column(k), h[k], scale, a.rounding);
-  }
-  if (threads.lane == 0) store_row_results(a, row, mean, rstd, scale);
+  for (int k = 0; k < K; ++k) packets[k].unpack(v[k]);
+  if (a.residual.given()) add_residual(a.residual, row, columns, v);
+  norm_and_quantise<X>(a, per_column, row, threads, columns, live, v, early, weights);
+  threads.finish();
 }
 
-constexpr int most_packets = 8;
-
-int elements(const Variant<NormQuantForward>& variant, const NormQuantForward& a) {
-  return elements_per_access(variant.tuning.access_bytes, a.x.type);
+/// Threads of a row: as many whole tiles as cover it. Shifted packets may begin before the row.
+std::int64_t row_threads(const Tuning& t, const NormQuantForward& a) {
+  const std::int64_t shift = t.access_bytes == 1 ? elements_per_access(16, a.x.type) - 1 : 0;
+  const std::int64_t tile = static_cast<std::int64_t>(t.lanes) * t.elements;
+  return divide_up(divide_up(a.columns + shift, tile), t.cluster) * t.lanes;
 }
 
-/// Packets a thread: the smallest compiled K that covers the row; 0 when none does.
-int packets(const Variant<NormQuantForward>& variant, const NormQuantForward& a) {
-  const int v = elements(variant, a);
-  const std::int64_t needed = divide_up(a.columns, static_cast<std::int64_t>(variant.tuning.threads_per_row) * v);
-  for (int k = 1; k <= most_packets; k *= 2) {
-    if (k >= needed && variant.tuning.threads_per_row * variant.tuning.rows_per_block <= most_threads(v, k)) return k;
-  }
-  return 0;
+/// Rows of a block: short rows fill four warps, but not before every multiprocessor has a block.
+int block_rows(const Tuning& t, const NormQuantForward& a, const DeviceInfo& device) {
+  if (t.cluster > 1) return 1;
+  const int threads = static_cast<int>(row_threads(t, a));
+  const int least = t.lanes < warp_threads ? warp_threads / t.lanes : 1;
+  int rows = threads >= 128 ? 1 : 128 / threads;
+  while (rows / 2 >= least && divide_up(a.rows, rows) < device.sm_count) rows /= 2;
+  return rows < least ? least : rows;
 }
 
-std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo&) {
-  if (packets(variant, a) == 0) {
-    return "the row of " + std::to_string(a.columns) + " columns does not fit the registers of " +
-           std::to_string(variant.tuning.threads_per_row) + " threads";
-  }
-  if (divide_up(a.rows, variant.tuning.rows_per_block) > 0x7fffffff) return "needs more than 2^31 - 1 blocks";
-  return why_not_packets(elements(variant, a), a);
-}
-
-template <class X, int V>
-Status launch_packets(int k, const NormQuantForward& a, dim3 grid, dim3 block, std::size_t shared, Stream stream) {
-  switch (k) {
-    case 1: return launch_kernel(forward_one_pass<X, V, 1>, grid, block, shared, stream, a);
-    case 2: return launch_kernel(forward_one_pass<X, V, 2>, grid, block, shared, stream, a);
-    case 4: return launch_kernel(forward_one_pass<X, V, 4>, grid, block, shared, stream, a);
-    default: return launch_kernel(forward_one_pass<X, V, 8>, grid, block, shared, stream, a);
-  }
-}
-
-Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo&, void*,
-              Stream stream) {
+std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
-  const dim3 grid{static_cast<unsigned>(divide_up(a.rows, t.rows_per_block)), 1, 1};
-  const dim3 block{static_cast<unsigned>(t.threads_per_row), static_cast<unsigned>(t.rows_per_block), 1};
-  const std::size_t shared = row_scratch_bytes(t.threads_per_row, t.rows_per_block);
-  return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
-    return launch_packets<typename decltype(packet)::element, decltype(packet)::count>(packets(variant, a), a, grid,
-                                                                                       block, shared, stream);
+  if (t.cluster > device.max_cluster_blocks) {
+    return "needs clusters of " + std::to_string(t.cluster) + " blocks, and the device has " +
+           std::to_string(device.max_cluster_blocks);
+  }
+  if (t.elements > 32 && a.x.type == DType::float32) return "keeps 64 elements a thread, too many for float32";
+  const std::int64_t threads = row_threads(t, a);
+  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements, t.access_bytes != 1))) {
+    return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
+  }
+  if (a.columns <= (t.cluster - 1) * threads * t.elements) {
+    return "the row of " + std::to_string(a.columns) + " columns leaves blocks of the cluster without work";
+  }
+  if (t.cluster * a.rows > 0x7fffffff) return "needs more blocks than a grid has";
+  return t.access_bytes == 1 ? "" : why_not_packets(elements_per_access(16, a.x.type), a);
+}
+
+/// The compiled shape of a variant, called with `f`: f(K, Lanes, Clustered, Aligned) as integral constants.
+template <int V, class F>
+Status with_shape(const Tuning& t, F&& f) {
+  const auto shape = [&](auto elements, auto lanes, auto clustered, auto aligned) {
+    return f(std::integral_constant<int, elements / V>{}, lanes, clustered, aligned);
+  };
+  using std::bool_constant;
+  using std::integral_constant;
+  constexpr bool_constant<true> yes;
+  constexpr bool_constant<false> no;
+  constexpr integral_constant<int, 8> e8;
+  constexpr integral_constant<int, 16> e16;
+  constexpr integral_constant<int, 32> e32;
+  constexpr integral_constant<int, 64> e64;
+  if (t.access_bytes == 1) {
+    if (t.lanes == 8) return shape(e32, e8, no, no);
+    if (t.cluster > 1) return shape(e32, e32, yes, no);
+    return t.elements == 8 ? shape(e8, e32, no, no) : shape(e32, e32, no, no);
+  }
+  if (t.lanes == 8) return t.elements == 8 ? shape(e8, e8, no, yes) : shape(e32, e8, no, yes);
+  if (t.lanes == 16) return shape(e32, e16, no, yes);
+  if constexpr (V == 8) {
+    if (t.elements == 64) return t.cluster > 1 ? shape(e64, e32, yes, yes) : shape(e64, e32, no, yes);
+  }
+  if (t.cluster > 1) return shape(e32, e32, yes, yes);
+  return t.elements == 8    ? shape(e8, e32, no, yes)
+         : t.elements == 16 ? shape(e16, e32, no, yes)
+                            : shape(e32, e32, no, yes);
+}
+
+template <class X>
+Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Stream stream) {
+  constexpr int V = 16 / sizeof(X);
+  const float per_column = 1.0F / static_cast<float>(a.columns);
+  return with_shape<V>(t, [&](auto k, auto lanes, auto clustered, auto aligned) {
+    return launch_kernel(forward_one_pass<X, V, k, lanes, clustered, aligned>, shape, stream, a, per_column);
   });
 }
 
-constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, Tuning tuning) {
+Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device, void*,
+              Stream stream) {
+  const Tuning& t = variant.tuning;
+  const int rows = block_rows(t, a, device);
+  LaunchShape shape;
+  shape.block = dim3{static_cast<unsigned>(row_threads(t, a)), static_cast<unsigned>(rows), 1};
+  shape.grid = dim3{static_cast<unsigned>(t.cluster * divide_up(a.rows, rows)), 1, 1};
+  shape.shared_bytes = (t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>()) * rows;
+  shape.cluster = static_cast<unsigned>(t.cluster);
+  shape.overlap = device.compute_capability >= 90;
+  if (a.x.type == DType::float32) return launch_for<float>(t, a, shape, stream);
+  if (a.x.type == DType::float16) return launch_for<half_t>(t, a, shape, stream);
+  return launch_for<bfloat16_t>(t, a, shape, stream);
+}
+
+constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, int lanes, int elements,
+                                        int cluster = 1, int access_bytes = 16) {
+  Tuning tuning;
+  tuning.lanes = lanes;
+  tuning.elements = elements;
+  tuning.cluster = cluster;
+  tuning.access_bytes = access_bytes;
   return {name, summary, tuning, true, why_not, no_workspace, requests_algorithmic_bytes, launch};
 }
 
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
-  // Names: t = threads a row, r = rows a block, v = bytes an access (v1: one element).
+  // Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
   static const std::vector<Variant<NormQuantForward>> table = {
-      row("one_pass_t8_r16_v16", "row in registers, 4 rows a warp", {8, 16, 16}),
-      row("one_pass_t16_r8_v16", "row in registers, 2 rows a warp", {16, 8, 16}),
-      row("one_pass_t32_r1_v16", "row in registers, a warp a row, small blocks", {32, 1, 16}),
-      row("one_pass_t32_r4_v16", "row in registers, a warp a row", {32, 4, 16}),
-      row("one_pass_t64_r2_v16", "row in registers, 2 warps a row", {64, 2, 16}),
-      row("one_pass_t128_r1_v16", "row in registers, 4 warps a row", {128, 1, 16}),
-      row("one_pass_t256_r1_v16", "row in registers, 8 warps a row", {256, 1, 16}),
-      row("one_pass_t512_r1_v16", "row in registers, 16 warps a row", {512, 1, 16}),
-      row("one_pass_t1024_r1_v16", "row in registers, 32 warps a row", {1024, 1, 16}),
-      row("one_pass_t32_r4_v1", "row in registers, element accesses: any alignment, any N", {32, 4, 1}),
-      row("one_pass_t256_r1_v1", "row in registers, element accesses: any alignment, any N", {256, 1, 1}),
-      row("one_pass_t1024_r1_v1", "row in registers, element accesses: any alignment, any N", {1024, 1, 1}),
+      row("one_pass_l8_e8", "row in registers, 4 rows a warp, 8 elements a thread", 8, 8),
+      row("one_pass_l8_e32", "row in registers, 4 rows a warp, 32 elements a thread", 8, 32),
+      row("one_pass_l16_e32", "row in registers, 2 rows a warp, 32 elements a thread", 16, 32),
+      row("one_pass_e8", "row in registers, 8 elements a thread", 32, 8),
+      row("one_pass_e16", "row in registers, 16 elements a thread", 32, 16),
+      row("one_pass_e32", "row in registers, 32 elements a thread", 32, 32),
+      row("one_pass_e64", "row in registers, 64 elements a thread", 32, 64),
+      row("cluster_c2_e32", "row in registers of 2 blocks", 32, 32, 2),
+      row("cluster_c4_e32", "row in registers of 4 blocks", 32, 32, 4),
+      row("cluster_c8_e32", "row in registers of 8 blocks", 32, 32, 8),
+      row("cluster_c16_e32", "row in registers of 16 blocks", 32, 32, 16),
+      row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
+      row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
+      row("shifted_l8_e32", "any alignment and N, 4 rows a warp", 8, 32, 1, 1),
+      row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
+      row("shifted_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
+      row("shifted_c4_e32", "any alignment and N, row in registers of 4 blocks", 32, 32, 4, 1),
+      row("shifted_c16_e32", "any alignment and N, row in registers of 16 blocks", 32, 32, 16, 1),
   };
   return table;
 }

@@ -123,8 +123,7 @@ __global__ void __launch_bounds__(1024)
       float w[V];
       load_elements<W>(a.w.data, row * a.w.ld + column + first, w);
 #pragma unroll
-      for (int v = 0; v < V; ++v)
-        w[v] = fminf(fmaxf(rounded_to_integer(w[v] * scale, Rounding::half_even), -1.0F), 1.0F);
+      for (int v = 0; v < V; ++v) w[v] = fminf(fmaxf(rounded_half_even(w[v] * scale), -1.0F), 1.0F);
       store_ternary(a, row, column + first, w, factor);
 #pragma unroll
       for (int v = 0; v < V; ++v) code[first + v] = w[v];

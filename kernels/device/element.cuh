@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include <normquant/types.hpp>
 
@@ -60,11 +61,37 @@ struct Packet {
 #pragma unroll
     for (int i = 0; i < words; ++i) data[i] = reinterpret_cast<const word*>(from)[i];
   }
+  /// For what is read once: leaves the L1 to what is read again (the weight).
+  __device__ __forceinline__ void load_once(const T* from) {
+#if defined(__CUDA_ARCH__)
+    if constexpr (word_bytes == 16) {
+#pragma unroll
+      for (int i = 0; i < words; ++i) {
+        asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(data[i].x), "=r"(data[i].y), "=r"(data[i].z), "=r"(data[i].w)
+                     : "l"(reinterpret_cast<const word*>(from) + i));
+      }
+      return;
+    }
+#endif
+    load(from);
+  }
   __device__ __forceinline__ void store(T* to) const {
 #pragma unroll
     for (int i = 0; i < words; ++i) reinterpret_cast<word*>(to)[i] = data[i];
   }
   __device__ __forceinline__ void unpack(float (&values)[V]) const {
+    if constexpr (std::is_same_v<T, bfloat16_t> && sizeof(word) >= 4) {
+      // A bfloat16 is the upper half of a float32: one instruction an element, where element-wise extraction takes two.
+      std::uint32_t pairs[V / 2];
+      memcpy(pairs, data, sizeof(pairs));
+#pragma unroll
+      for (int i = 0; i < V / 2; ++i) {
+        values[2 * i] = __uint_as_float(pairs[i] << 16);
+        values[2 * i + 1] = __uint_as_float(pairs[i] & 0xffff0000U);
+      }
+      return;
+    }
     T elements[V];
     memcpy(elements, data, sizeof(elements));
 #pragma unroll
@@ -105,6 +132,19 @@ __device__ __forceinline__ void store_typed(void* data, DType type, std::int64_t
   if (type == DType::float32) return store_elements<float>(data, index, values);
   if (type == DType::float16) return store_elements<half_t>(data, index, values);
   store_elements<bfloat16_t>(data, index, values);
+}
+
+/// A type as a value that a lambda can take.
+template <class T>
+struct ElementType {
+  using type = T;
+};
+/// f(ElementType) for elements of `type`.
+template <class F>
+__device__ __forceinline__ void with_element_type(DType type, F&& f) {
+  if (type == DType::float32) return f(ElementType<float>{});
+  if (type == DType::float16) return f(ElementType<half_t>{});
+  f(ElementType<bfloat16_t>{});
 }
 
 /// K packets of V elements of a type known at run time; packet k starts at index_of(k) and is left alone unless

@@ -46,13 +46,20 @@ T* shared_memory() {
 }
 #endif
 
-/// kernel<<<grid, block, shared_bytes, stream>>>(args...), with the launch's error as a Status.
-template <class... Parameters, class... Args>
-Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
-                     [[maybe_unused]] Stream stream, const Args&... args) {
+/// Extent of a launch. `cluster` neighbouring blocks along x form a cluster (device/cluster.cuh): grid.x must be a
+/// multiple of it, and DeviceInfo::max_cluster_blocks says how many there may be.
+struct LaunchShape {
+  dim3 grid, block;
+  std::size_t shared_bytes = 0;
+  unsigned cluster = 1;
+  bool overlap = false;  ///< may start before the launch before it has ended; the kernel calls overlap_launches() first
+};
+
 #if defined(__CUDACC__)
+/// Lifts the limits that a kernel has until it asks.
+inline cudaError_t ask_for_more(const void* kernel, const LaunchShape& shape) {
   cudaError_t error = cudaSuccess;
-  if (shared_bytes > 48 * 1024) {
+  if (shape.shared_bytes > 48 * 1024) {
     // Above this a kernel must ask. It asks for all there is, always: asking for this launch's bytes would take them from
     // another thread that is about to launch the same kernel with more.
     int device = 0, most = 0;
@@ -60,12 +67,40 @@ Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::
     if (error == cudaSuccess) error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
     if (error == cudaSuccess) error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
   }
+  if (error == cudaSuccess && shape.cluster > 8) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+  }
+  return error;
+}
+#endif
+
+/// kernel<<<grid, block, shared_bytes, stream>>>(args...) in clusters, with the launch's error as a Status.
+template <class... Parameters, class... Args>
+Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[maybe_unused]] Stream stream,
+                     const Args&... args) {
+#if defined(__CUDACC__)
+  cudaError_t error = ask_for_more(reinterpret_cast<const void*>(kernel), shape);
   if (error == cudaSuccess) {
+    cudaLaunchAttribute attributes[2] = {};  // GPUs below 9.0 refuse both, so only what is wanted is given
+    unsigned count = 0;
+    if (shape.cluster > 1) {
+      attributes[count].id = cudaLaunchAttributeClusterDimension;
+      attributes[count].val.clusterDim.x = shape.cluster;
+      attributes[count].val.clusterDim.y = attributes[count].val.clusterDim.z = 1;
+      ++count;
+    }
+    if (shape.overlap) {
+      attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+      attributes[count].val.programmaticStreamSerializationAllowed = 1;
+      ++count;
+    }
     cudaLaunchConfig_t config = {};
-    config.gridDim = grid;
-    config.blockDim = block;
-    config.dynamicSmemBytes = shared_bytes;
+    config.gridDim = shape.grid;
+    config.blockDim = shape.block;
+    config.dynamicSmemBytes = shape.shared_bytes;
     config.stream = static_cast<cudaStream_t>(stream);
+    config.attrs = attributes;
+    config.numAttrs = count;
     error = cudaLaunchKernelEx(&config, kernel, args...);
   }
   if (error != cudaSuccess) {
@@ -75,12 +110,19 @@ Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::
   return {};
 #else
   try {
-    run_grid({grid, block, shared_bytes}, [&] { kernel(args...); });
+    run_grid({shape.grid, shape.block, shape.shared_bytes, shape.cluster}, [&] { kernel(args...); });
     return {};
   } catch (const std::exception& error) {
     return Status::infrastructure(std::string("host execution: ") + error.what());
   }
 #endif
+}
+
+/// The same without clusters.
+template <class... Parameters, class... Args>
+Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
+                     const Args&... args) {
+  return launch_kernel(kernel, LaunchShape{grid, block, shared_bytes}, stream, args...);
 }
 
 /// Fills scratch memory with zero bytes, in the order of the stream.

@@ -16,10 +16,41 @@ __device__ __forceinline__ float nan_value() { return __uint_as_float(0x7fffffff
 __device__ __forceinline__ float normalised(float h, float mean, float rstd) { return (h - mean) * rstd; }
 __device__ __forceinline__ float affine(float xhat, float weight, float bias) { return fmaf(xhat, weight, bias); }
 
+/// 1 / sqrt(value) for a positive value. On the GPU the approximate instruction (2^-22.4 off at most, CUDA C++ Programming
+/// Guide, "Mathematical Functions") and one Newton step: a third of the instructions of a root and a division.
+__device__ __forceinline__ float reciprocal_root_of(float value) {
+#if defined(__CUDA_ARCH__)
+  const float root = rsqrtf(value);
+  return fmaf(root, fmaf(-0.5F * value * root, root, 0.5F), root);
+#else
+  return 1.0F / sqrtf(value);
+#endif
+}
+
 /// rstd = 1 / sqrt(var + eps); NaN when the statistics are not finite (also when finite input overflows them), so that
 /// the whole row comes out as NaN.
 __device__ __forceinline__ float reciprocal_root(float var, float eps) {
-  return is_finite_magnitude(magnitude_bits(var)) ? 1.0F / sqrtf(var + eps) : nan_value();
+  return is_finite_magnitude(magnitude_bits(var)) ? reciprocal_root_of(var + eps) : nan_value();
+}
+
+#if defined(__CUDA_ARCH__)
+/// 1 / value, one unit in the last place off at most.
+__device__ __forceinline__ float approximate_reciprocal(float value) {
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(value));
+  return result;
+}
+#endif
+
+/// a / b for b from 1e-5 to 1e30: quotient by an approximate reciprocal and one correction, exact where a / b is.
+__device__ __forceinline__ float quotient(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  const float reciprocal = approximate_reciprocal(b);
+  const float first = a * reciprocal;
+  return fmaf(fmaf(-first, b, a), reciprocal, first);
+#else
+  return a / b;
+#endif
 }
 
 /// The scales of one row; both NaN when the row is not finite.
@@ -30,7 +61,8 @@ struct RowScale {
 __device__ __forceinline__ RowScale row_scale(std::uint32_t absmax_bits) {
   if (!is_finite_magnitude(absmax_bits)) return {nan_value(), nan_value()};
   const float absmax = fmaxf(__uint_as_float(absmax_bits), scale_floor);
-  return {127.0F / absmax, absmax / 127.0F};
+  if (absmax > 1e30F) return {127.0F / absmax, absmax / 127.0F};  // the reciprocal would not be a normal number
+  return {quotient(127.0F, absmax), quotient(absmax, 127.0F)};
 }
 
 /// The scales of a row whose quant_scale was saved. The inverse is that of the saved value: within two roundings of
@@ -41,35 +73,57 @@ __device__ __forceinline__ RowScale row_scale_from_saved(float quant_scale) {
 
 /// The nearest integer, by additions alone: a conversion or rounding instruction has an eighth of their rate. Exact for
 /// |value| < 2^22; larger values (a saved scale that does not belong to the row) stay beyond the clamp.
-/// Half to even: 1.5 * 2^23 has no bits below 1, so adding it rounds. Half away from zero: the magnitude plus the largest
-/// float32 below 1/2, cut off by adding 2^23 rounded towards zero.
-__device__ __forceinline__ float rounded_to_integer(float value, Rounding rounding) {
-  constexpr float even = 12582912.0F, cut = 8388608.0F, below_half = 0.49999997F;  // 1.5 * 2^23, 2^23, 1/2 - 2^-25
-  if (rounding == Rounding::half_even) return (value + even) - even;
-  return copysignf(__fadd_rz(fabsf(value) + below_half, cut) - cut, value);
+/// Half to even: 1.5 * 2^23 has no bits below 1, so adding it rounds. Half away from zero: the magnitude plus 1/2, cut
+/// off by adding 2^23 rounded towards zero.
+constexpr float even_magic = 12582912.0F, cut_magic = 8388608.0F;  // 1.5 * 2^23, 2^23
+__device__ __forceinline__ float rounded_half_even(float value) { return (value + even_magic) - even_magic; }
+
+/// Whether a row's scale is that of its own absmax: then |y * quant_scale| stays below 127.5 and the clamp cannot bind.
+/// A saved scale may belong to other values (h after rounding), so there it can.
+enum class ScaleOrigin { own, saved };
+
+/// Codes of V values: round(y * quant_scale), the product exact inside the rounding.
+template <int V>
+__device__ __forceinline__ void codes_of(const float (&y)[V], float quant_scale, Rounding rounding, ScaleOrigin origin,
+                                         float (&code)[V]) {
+  if (rounding == Rounding::half_even) {
+#pragma unroll
+    for (int v = 0; v < V; ++v) code[v] = fmaf(y[v], quant_scale, even_magic) - even_magic;
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      const float magnitude = __fadd_rz(__fmaf_rz(fabsf(y[v]), quant_scale, 0.5F), cut_magic) - cut_magic;
+      code[v] = copysignf(magnitude, y[v]);
+    }
+  }
+  if (origin == ScaleOrigin::own) return;
+#pragma unroll
+  for (int v = 0; v < V; ++v) code[v] = fminf(fmaxf(code[v], -128.0F), 127.0F);
 }
 
-__device__ __forceinline__ float code_of(float y, float quant_scale, Rounding rounding) {
-  return fminf(fmaxf(rounded_to_integer(y * quant_scale, rounding), -128.0F), 127.0F);
+/// V neighbouring codes as int8. In code + 1.5 * 2^23 the lowest byte is the code in two's complement.
+template <int V>
+__device__ __forceinline__ Packet<std::int8_t, V> packed_codes(const float (&code)[V], RowScale scale) {
+  const bool finite = is_finite_magnitude(magnitude_bits(scale.quant));
+  Packet<std::int8_t, V> packet;
+  std::uint8_t bytes[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) {
+    bytes[v] = static_cast<std::uint8_t>(finite ? __float_as_uint(code[v] + even_magic) : 0U);
+  }
+  memcpy(packet.data, bytes, sizeof(bytes));
+  return packet;
 }
 
 /// Writes V neighbouring results of a row in the forms that `output` asks for. A row that is not finite is NaN with
 /// codes 0.
 template <int V>
 __device__ __forceinline__ void store_quantised(const QuantOutput& output, std::int64_t row, std::int64_t column,
-                                                const float (&y)[V], RowScale scale, Rounding rounding) {
+                                                const float (&y)[V], RowScale scale, Rounding rounding,
+                                                ScaleOrigin origin = ScaleOrigin::own) {
   float code[V];
-#pragma unroll
-  for (int v = 0; v < V; ++v) code[v] = code_of(y[v], scale.quant, rounding);
-  if (output.codes != nullptr) {
-    const bool finite = is_finite_magnitude(magnitude_bits(scale.quant));
-    std::int8_t bytes[V];
-#pragma unroll
-    for (int v = 0; v < V; ++v) bytes[v] = finite ? static_cast<std::int8_t>(code[v]) : std::int8_t{0};
-    Packet<std::int8_t, V> packet;
-    memcpy(packet.data, bytes, sizeof(bytes));
-    packet.store(output.codes + row * output.ld_codes + column);
-  }
+  codes_of(y, scale.quant, rounding, origin, code);
+  if (output.codes != nullptr) packed_codes(code, scale).store(output.codes + row * output.ld_codes + column);
   if (output.out.given()) {
     float out[V];
 #pragma unroll

@@ -12,6 +12,18 @@ constexpr int warp_threads = 32;
 __device__ __forceinline__ std::uint32_t magnitude_bits(float value) { return __float_as_uint(value) & 0x7fffffffU; }
 __device__ __forceinline__ bool is_finite_magnitude(std::uint32_t bits) { return bits < 0x7f800000U; }
 
+/// max(largest, |value|), NaN if either is.
+__device__ __forceinline__ float larger_magnitude(float largest, float value) {
+#if defined(__CUDA_ARCH__)
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(largest), "f"(fabsf(value)));  // fmaxf would lose NaN
+  return result;
+#else
+  return __uint_as_float(magnitude_bits(largest) > magnitude_bits(value) ? magnitude_bits(largest)
+                                                                         : magnitude_bits(value));
+#endif
+}
+
 /// Reductions over `width` neighbouring lanes, a power of two. A butterfly: addition commutes, so all lanes end with the
 /// same bits. The full warp, which nearly every row uses, is unrolled: these instructions are a fixed cost of every warp.
 __device__ __forceinline__ float warp_sum(float value, int width) {

@@ -30,14 +30,19 @@ struct uint2 {
 /// The built-in variables of the CUDA thread that runs now; the scheduler sets them at every switch.
 inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-/// Extent of a launch, as in kernel<<<grid, block, shared_bytes>>>.
+/// Blocks of the largest cluster, as on Hopper.
+constexpr unsigned most_cluster_blocks = 16;
+
+/// Extent of a launch, as in kernel<<<grid, block, shared_bytes>>>; `cluster` neighbouring blocks along x run together.
 struct GridShape {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
+  unsigned cluster = 1;
 };
 
-/// Runs `thread_body` once for every CUDA thread of the grid, block after block, in an order drawn from the schedule
-/// seed. Throws std::runtime_error, naming block and threads, when a barrier or warp operation is not reached by all.
+/// Runs `thread_body` once for every CUDA thread of the grid, cluster after cluster, in an order drawn from the
+/// schedule seed. Throws std::runtime_error, naming block and threads, when a barrier or warp operation is not reached
+/// by all, and when grid.x is no multiple of the cluster.
 void run_grid(const GridShape& shape, const std::function<void()>& thread_body);
 
 /// Seed of the schedules of the launches that this OS thread makes from now on.
@@ -48,6 +53,17 @@ unsigned char* dynamic_shared_memory();
 
 /// Waits until all threads of the block are here.
 void block_barrier();
+
+/// This block's rank in its cluster, and how many blocks the cluster has.
+unsigned rank_of_this_block();
+unsigned blocks_of_this_cluster();
+
+/// Waits until all threads of all blocks of the cluster are here.
+void barrier_of_cluster();
+
+/// Where the block of that rank has what this block has at `mine` in its shared memory. It is an error when that block
+/// has ended. Its memory is filled with 0xFF when it begins and when it ends.
+void* shared_memory_of_block(void* mine, unsigned rank);
 
 /// Waits until all lanes of `mask` are here, each with a value of its own; returns the values by lane.
 /// `kind` names the operation, so that lanes that meet in different ones are found.
@@ -115,11 +131,17 @@ inline float fmaxf(float a, float b) { return std::fmax(a, b); }
 inline float fminf(float a, float b) { return std::fmin(a, b); }
 inline float fmaf(float a, float b, float c) { return std::fma(a, b, c); }
 inline float rintf(float a) { return std::rint(a); }
-/// a + b rounded towards zero, for b >= a >= 0 whose sum float64 holds exactly.
-inline float __fadd_rz(float a, float b) {
-  const double sum = static_cast<double>(a) + static_cast<double>(b);
+/// A float64 sum of no negative terms, cut off to float32.
+inline float rounded_to_zero(double sum) {
   const float nearest = static_cast<float>(sum);
   return static_cast<double>(nearest) > sum ? std::nextafter(nearest, 0.0F) : nearest;
+}
+/// a + b rounded towards zero, for b >= a >= 0 whose sum float64 holds exactly.
+inline float __fadd_rz(float a, float b) { return rounded_to_zero(static_cast<double>(a) + static_cast<double>(b)); }
+/// a * b + c rounded towards zero, for a, b >= 0 and c = 1/2. float64 holds the product; where it rounds the sum, the
+/// product is so small that cutting off gives c either way, or float32 could not tell.
+inline float __fmaf_rz(float a, float b, float c) {
+  return rounded_to_zero(static_cast<double>(a) * static_cast<double>(b) + static_cast<double>(c));
 }
 inline float fabsf(float a) { return std::fabs(a); }
 inline float sqrtf(float a) { return std::sqrt(a); }

@@ -22,6 +22,7 @@ struct DeviceInfo {
   int sm_count = 1;                         ///< multiprocessors; host: how many blocks a persistent grid launches
   std::size_t shared_memory_per_block = 0;  ///< largest dynamic shared memory of one block, bytes (opt-in limit)
   std::size_t l2_bytes = 0;
+  int max_cluster_blocks = 1;  ///< blocks of the largest thread-block cluster; 1: there are no clusters
 };
 
 /// A CUDA stream (cudaStream_t), passed as an opaque pointer so that headers need no CUDA. Ignored on host.

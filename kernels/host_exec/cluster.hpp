@@ -1,0 +1,114 @@
+// The blocks that run together on the host device, and how their threads wait for each other.
+// Used by scheduler.cpp only.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host_exec/cuda_on_host.hpp"
+#include "host_exec/fiber.hpp"
+
+namespace normquant::host_exec {
+
+constexpr unsigned warp_size = 32;
+
+inline unsigned size_of(const dim3& extent) { return extent.x * extent.y * extent.z; }
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seedable, the same everywhere.
+struct Generator {
+  std::uint64_t state;
+  std::uint64_t next() {
+    std::uint64_t z = (state += 0x9E3779B97F4A7C15ULL);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+    return z ^ (z >> 31);
+  }
+  std::size_t below(std::size_t n) { return next() % n; }  // n is far below 2^64: no bias to speak of
+};
+
+struct Block;
+
+struct CudaThread {
+  Fiber fiber;
+  dim3 index;
+  unsigned number = 0;  ///< linear index in the block
+  Block* block = nullptr;
+  const char* waits_for = nullptr;  ///< the operation it waits in; null while it may run
+};
+
+/// Two sets of slots: a lane that runs ahead writes the next exchange's set, and cannot come to the one after that
+/// before every lane has read this one.
+struct Warp {
+  std::uint64_t slots[2][warp_size];
+  unsigned arrived = 0;  ///< lanes that wait in the current exchange
+  unsigned parity = 0;
+  const char* kind = nullptr;
+};
+
+/// One block's threads, warps and shared memory, which is filled with 0xFF.
+struct Block {
+  Block(const GridShape& shape, const dim3& block_index, unsigned rank_in_cluster);
+  void poison_shared() { std::memset(shared.get(), 0xFF, shared_bytes); }
+  bool ended() const { return threads_ended == threads.size(); }
+
+  dim3 index;
+  unsigned rank;
+  std::vector<CudaThread> threads;
+  std::vector<Warp> warps;
+  std::size_t shared_bytes;
+  std::unique_ptr<unsigned char, decltype(&std::free)> shared;
+  std::size_t threads_started = 0;
+  std::size_t threads_ended = 0;
+  std::size_t at_barrier = 0;
+};
+
+/// The blocks that run together: one, or those of a cluster.
+class Cluster {
+ public:
+  /// Blocks `first_block` and its neighbours along x. `body` runs once for each of their threads and must outlive them.
+  Cluster(const GridShape& shape, const dim3& first_block, const std::function<void()>& body, std::uint64_t seed);
+  /// Runs all threads to their end. Throws std::runtime_error when one does something wrong or never gets on.
+  void run();
+
+  // Called by the thread that runs now.
+  void wait_for_block();
+  void wait_for_cluster();
+  const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const char* kind);
+  void* shared_of(void* mine, unsigned rank);
+  CudaThread& current() { return *current_; }
+  unsigned blocks() const { return static_cast<unsigned>(blocks_.size()); }
+
+ private:
+  void start(CudaThread& thread);
+  void end(Block& block);
+  void release_others(Block& block);
+  // These two run at every switch, and only what is defined here is inlined in position-independent code.
+  void wait(const char* operation) {
+    CudaThread& self = *current_;
+    self.waits_for = operation;
+    self.fiber.pause();
+  }
+  void release(CudaThread& thread) {
+    thread.waits_for = nullptr;
+    ready_.push_back(&thread);
+  }
+  void fail(const std::string& what);
+  [[noreturn]] void report_deadlock() const;
+
+  const std::function<void()>& body_;
+  Generator generator_;
+  std::deque<Block> blocks_;
+  std::size_t threads_ = 0;  ///< of all blocks
+  std::vector<CudaThread*> ready_;
+  CudaThread* current_ = nullptr;
+  std::size_t at_barrier_ = 0;
+  std::string error_;  ///< a misuse found inside a fiber; thrown by the scheduler
+};
+
+}  // namespace normquant::host_exec

@@ -1,0 +1,198 @@
+// norm_quant_forward, one pass, persistent: each block walks over rows, and while it works on one, asynchronous copies
+// bring the next ones into shared memory. The weight stays in registers.
+//
+//   h = x + residual; mean, var; rstd = 1 / sqrt(var + eps); y = (h - mean) * rstd * weight + bias
+//   quant_scale = 127 / max(max|y|, 1e-5); out = clamp(round(y * quant_scale), -128, 127) / quant_scale
+//
+// Bytes an element of global memory as in the one-pass kernel. A thread copies, reads and works on its own packets only,
+// so the copies need no barrier.
+#include "algorithms.hpp"
+#include "device/async_copy.cuh"
+#include "device/forward_row.cuh"
+#include "device/overlap.cuh"
+#include "device/support.hpp"
+
+namespace normquant::NORMQUANT_BACKEND {
+namespace {
+
+/// The packets of one thread in shared memory: stage s, tensor t (x, residual), packet k.
+template <class X, int V, int K>
+class StagedPackets {
+ public:
+  __device__ __forceinline__ StagedPackets(uint4* slots, int tensors, int threads)
+      : slots_(slots), tensors_(tensors), threads_(threads) {}
+  /// Neighbouring threads have neighbouring slots: no bank conflicts.
+  __device__ __forceinline__ uint4* at(int stage, int tensor, int k) const {
+    return slots_ + ((stage * tensors_ + tensor) * K + k) * threads_;
+  }
+  __device__ __forceinline__ void read(int stage, int tensor, int k, float (&values)[V]) const {
+    Packet<X, V> packet;
+    packet.load(reinterpret_cast<const X*>(at(stage, tensor, k)));
+    packet.unpack(values);
+  }
+
+ private:
+  uint4* slots_;
+  int tensors_, threads_;
+};
+
+/// Threads of the largest block: the weight takes registers too, so 102 each for 32 elements.
+constexpr int most_threads(int elements) { return elements <= 16 ? 1024 : 640; }
+
+template <class X, int V, int K, int Lanes, int Stages>
+__global__ void __launch_bounds__(most_threads(V* K))
+    forward_staged(const __grid_constant__ NormQuantForward a, float per_column) {
+  overlap_launches();
+  TileThreads<Lanes> threads(shared_memory<float>() + threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
+  TileColumns<V, Lanes, true> columns(threads.place(), K, static_cast<int>(a.columns), true, 0);
+  const int left = columns.left;
+  const bool with_residual = a.residual.given() && a.residual.type == a.x.type;
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+  const StagedPackets<X, V, K> staged(
+      shared_memory<uint4>() + blockDim.y * (tile_scratch_bytes() / sizeof(uint4)) + thread, with_residual ? 2 : 1,
+      static_cast<int>(blockDim.x * blockDim.y));
+
+  AsyncCopies copies;
+  const auto start_copies = [&](const ConstMatrix& matrix, std::int64_t row, int stage, int tensor) {
+    const X* from = static_cast<const X*>(matrix.data) + row * matrix.ld + columns.first;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (columns.offset(k) < left) copies.start(staged.at(stage, tensor, k), from + columns.offset(k));
+    }
+  };
+  const auto start_row = [&](std::int64_t row, int stage) {
+    if (row < a.rows) {
+      start_copies(a.x, row, stage, 0);
+      if (with_residual) start_copies(a.residual, row, stage, 1);
+    }
+    copies.end_group();
+  };
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.y;
+#pragma unroll
+  for (int stage = 0; stage < Stages; ++stage) {
+    start_row(first + stage * step + threadIdx.y, stage);
+    // Packets outside the row are copied never and zero always.
+    for (int k = 0; k < K; ++k) {
+      for (int tensor = 0; tensor < (with_residual ? 2 : 1); ++tensor) {
+        if (columns.offset(k) >= left) *staged.at(stage, tensor, k) = uint4{0, 0, 0, 0};
+      }
+    }
+  }
+  Packet<X, V> weights[K];
+  const bool early = a.weight.given() && a.weight.type == a.x.type;
+  if (early) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);
+  }
+
+  int stage = 0;
+  for (std::int64_t block_row = first; block_row < a.rows; block_row += step) {
+    const std::int64_t row = block_row + threadIdx.y;
+    const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
+    columns.left = live ? left : 0;
+    copies.template wait<Stages - 1>();
+    float v[K][V];
+#pragma unroll
+    for (int k = 0; k < K; ++k) staged.read(stage, 0, k, v[k]);
+    if (with_residual) {
+#pragma unroll
+      for (int k = 0; k < K; ++k) {
+        float added[V];
+        staged.read(stage, 1, k, added);
+#pragma unroll
+        for (int i = 0; i < V; ++i) v[k][i] += added[i];
+      }
+    } else if (a.residual.given()) {
+      add_residual(a.residual, row, columns, v);
+    }
+    start_row(row + Stages * step, stage);
+    norm_and_quantise<X>(a, per_column, row, threads, columns, live, v, early, weights);
+    stage = stage + 1 == Stages ? 0 : stage + 1;
+  }
+}
+
+std::int64_t row_threads(const Tuning& t, const NormQuantForward& a) {
+  return divide_up(a.columns, static_cast<std::int64_t>(t.lanes) * t.elements) * t.lanes;
+}
+
+/// Rows of a block: as many as fill four warps.
+int block_rows(const Tuning& t, const NormQuantForward& a) {
+  const std::int64_t threads = row_threads(t, a);
+  return threads >= 128 ? 1 : static_cast<int>(128 / threads);
+}
+
+std::size_t shared_bytes(const Tuning& t, const NormQuantForward& a) {
+  const std::size_t rows = block_rows(t, a), threads = row_threads(t, a) * rows;
+  const std::size_t tensors = a.residual.given() && a.residual.type == a.x.type ? 2 : 1;
+  return rows * tile_scratch_bytes() + tensors * t.stages * threads * t.elements * size_of(a.x.type);
+}
+
+std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device) {
+  const Tuning& t = variant.tuning;
+  if (row_threads(t, a) > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements))) {
+    return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
+  }
+  if (shared_bytes(t, a) > device.shared_memory_per_block) {
+    return "the rows under way do not fit the shared memory of a block";
+  }
+  return why_not_packets(elements_per_access(16, a.x.type), a);
+}
+
+/// Blocks that fit the device at a time, shared out so that all have the same number of rows, or one less.
+unsigned blocks(const Tuning& t, const NormQuantForward& a, const DeviceInfo& device) {
+  const int rows = block_rows(t, a);
+  const std::int64_t by_registers = most_threads(t.elements) / (row_threads(t, a) * rows);
+  const std::int64_t by_shared = static_cast<std::int64_t>(device.shared_memory_per_block / shared_bytes(t, a));
+  const std::int64_t resident = (by_registers < by_shared ? by_registers : by_shared) * device.sm_count;
+  const std::int64_t sets = divide_up(a.rows, rows);
+  return static_cast<unsigned>(divide_up(sets, divide_up(sets, resident)));
+}
+
+template <class X>
+Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Stream stream) {
+  constexpr int V = 16 / sizeof(X);
+  const float per_column = 1.0F / static_cast<float>(a.columns);
+  const auto run = [&](auto kernel) { return launch_kernel(kernel, shape, stream, a, per_column); };
+  if (t.lanes == 8) return run(forward_staged<X, V, 32 / V, 8, 2>);
+  if (t.elements == 16) return run(forward_staged<X, V, 16 / V, 32, 2>);
+  if (t.stages == 3) return run(forward_staged<X, V, 32 / V, 32, 3>);
+  return run(forward_staged<X, V, 32 / V, 32, 2>);
+}
+
+Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device, void*,
+              Stream stream) {
+  const Tuning& t = variant.tuning;
+  LaunchShape shape;
+  shape.block = dim3{static_cast<unsigned>(row_threads(t, a)), static_cast<unsigned>(block_rows(t, a)), 1};
+  shape.grid = dim3{blocks(t, a, device), 1, 1};
+  shape.shared_bytes = shared_bytes(t, a);
+  shape.overlap = device.compute_capability >= 90;
+  if (a.x.type == DType::float32) return launch_for<float>(t, a, shape, stream);
+  if (a.x.type == DType::float16) return launch_for<half_t>(t, a, shape, stream);
+  return launch_for<bfloat16_t>(t, a, shape, stream);
+}
+
+constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, int lanes, int elements,
+                                        int stages) {
+  Tuning tuning;
+  tuning.lanes = lanes;
+  tuning.elements = elements;
+  tuning.stages = stages;
+  return {name, summary, tuning, true, why_not, no_workspace, requests_algorithmic_bytes, launch};
+}
+
+}  // namespace
+
+const std::vector<Variant<NormQuantForward>>& norm_quant_forward_staged() {
+  // Names: e = elements a thread, l = threads a row when fewer than a warp, s = rows under way.
+  static const std::vector<Variant<NormQuantForward>> table = {
+      row("staged_l8_e32_s2", "next rows by asynchronous copies, 4 rows a warp", 8, 32, 2),
+      row("staged_e16_s2", "next rows by asynchronous copies, 16 elements a thread", 32, 16, 2),
+      row("staged_e32_s2", "next rows by asynchronous copies, 32 elements a thread", 32, 32, 2),
+      row("staged_e32_s3", "the same, three rows under way", 32, 32, 3),
+  };
+  return table;
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

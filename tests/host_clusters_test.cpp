@@ -1,0 +1,171 @@
+// Thread-block clusters on the host device: the blocks of one run together and reach each other's shared memory.
+#include <gtest/gtest.h>
+
+#include <set>
+#include <vector>
+
+#include "device/cluster.cuh"
+
+namespace normquant::host {
+namespace {
+
+/// Every block's sum of 1 + its blockIdx.x over its threads, added up over the cluster by every thread.
+__global__ void sum_over_cluster(unsigned* sums) {
+  unsigned* mine = shared_memory<unsigned>();
+  if (threadIdx.x == 0) *mine = 0;
+  __syncthreads();
+  atomicAdd(mine, 1 + blockIdx.x);
+  cluster_barrier();
+  unsigned sum = 0;
+  for (unsigned rank = 0; rank < cluster_blocks(); ++rank) sum += *shared_of_block(mine, rank);
+  sums[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+  cluster_barrier();
+}
+
+/// Checks that every thread has its cluster's sum.
+void expect_sums(unsigned blocks, unsigned threads, unsigned cluster) {
+  std::vector<unsigned> sums(blocks * threads, 0);
+  const Status status =
+      launch_kernel(sum_over_cluster, {dim3{blocks, 1, 1}, dim3{threads, 1, 1}, 4, cluster}, nullptr, sums.data());
+  ASSERT_TRUE(status.ok()) << status.message;
+  for (unsigned i = 0; i < sums.size(); ++i) {
+    const unsigned first = i / threads / cluster * cluster;
+    EXPECT_EQ(sums[i], threads * (cluster * (first + 1) + cluster * (cluster - 1) / 2)) << "thread " << i;
+  }
+}
+
+/// What a launch of clusters of four blocks of 64 threads with 8 bytes of shared memory says.
+std::string failure_of(void (*kernel)(), unsigned blocks = 8) {
+  return launch_kernel(kernel, {dim3{blocks, 1, 1}, dim3{64, 1, 1}, 8, 4}, nullptr).message;
+}
+void expect_contains(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << "no \"" << part << "\" in: " << text;
+}
+
+TEST(HostClusters, EveryBlockReadsTheSharedMemoryOfTheOthers) {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    set_schedule_seed(seed);
+    expect_sums(12, 40, 4);
+  }
+  expect_sums(3, 64, 1);
+}
+
+TEST(HostClusters, SixteenBlocksMakeTheLargest) {
+  expect_sums(32, 64, 16);
+  expect_contains(launch_kernel(sum_over_cluster, {dim3{17, 1, 1}, dim3{64, 1, 1}, 4, 17}, nullptr, nullptr).message,
+                  "a cluster has 1 to 16 blocks, not 17");
+  EXPECT_EQ(open_host_device()->info().max_cluster_blocks, 16);
+}
+
+TEST(HostClusters, AClusterIsNeighboursAlongX) {
+  std::multiset<std::vector<unsigned>> seen;
+  run_grid({{6, 2, 2}, {2, 1, 1}, 0, 3}, [&] {
+    EXPECT_EQ(cluster_blocks(), 3U);
+    EXPECT_EQ(cluster_rank(), blockIdx.x % 3);
+    const dim3 before = blockIdx;
+    cluster_barrier();
+    EXPECT_EQ(blockIdx.x, before.x);  // the barrier changes threads
+    seen.insert({blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x});
+  });
+  EXPECT_EQ(seen.size(), 6U * 2 * 2 * 2);
+  EXPECT_EQ(std::set(seen.begin(), seen.end()).size(), seen.size());
+}
+
+TEST(HostClusters, WritesReachTheOtherBlock) {
+  run_grid({{2, 1, 1}, {1, 1, 1}, sizeof(float), 2}, [] {
+    float* mine = shared_memory<float>();
+    cluster_barrier();
+    *shared_of_block(mine, 1 - cluster_rank()) = static_cast<float>(cluster_rank());
+    cluster_barrier();
+    EXPECT_EQ(*mine, static_cast<float>(1 - cluster_rank()));
+  });
+}
+
+TEST(HostClusters, TheBlockBarrierWaitsForTheBlockOnly) {
+  std::vector<int> at_barrier(2, 0);
+  run_grid({{2, 1, 1}, {32, 1, 1}, 0, 2}, [&] {
+    for (unsigned turn = 0; turn < 1 + 3 * blockIdx.x; ++turn) __syncthreads();
+    ++at_barrier[blockIdx.x];
+    cluster_barrier();
+    EXPECT_EQ(at_barrier[0] + at_barrier[1], 64);
+  });
+}
+
+TEST(HostClusters, ABarrierThatABlockMissesIsReported) {
+  const std::string why = failure_of([] {
+    if (cluster_rank() != 2) cluster_barrier();
+  });
+  expect_contains(why, ",0,0): thread (0,0,0) and 63 more wait in the cluster barrier; 0 of 64 threads have ended.");
+  expect_contains(why, ",0,0): 64 of 64 threads have ended.");
+  expect_contains(why, "The cluster barrier was not reached by all threads of all blocks.");
+}
+
+TEST(HostClusters, AThreadInTheBlockBarrierInsteadIsReported) {
+  const std::string why =
+      failure_of([] { cluster_rank() == 1 && threadIdx.x == 5 ? __syncthreads() : cluster_barrier(); });
+  expect_contains(why, "thread (5,0,0) waits in __syncthreads;");
+  expect_contains(why, "The cluster barrier was not reached");
+}
+
+TEST(HostClusters, AGridThatIsNoMultipleIsRefused) {
+  expect_contains(failure_of([] {}, 6), "the grid's 6 blocks along x are no multiple of the cluster's 4");
+  expect_contains(launch_kernel(
+                      +[] {}, {dim3{4, 1, 1}, dim3{1, 1, 1}, 0, 0}, nullptr)
+                      .message,
+                  "not 0");
+}
+
+TEST(HostClusters, MistakenAddressesAreReported) {
+  expect_contains(failure_of([] { (void)shared_of_block(shared_memory<int>(), 4); }), "block 4 of a cluster of 4");
+  expect_contains(failure_of([] {
+                    int local = 0;
+                    (void)shared_of_block(&local, 0);
+                  }),
+                  "not in the block's shared memory");
+}
+
+TEST(HostClusters, ABlockThatHasEndedIsReported) {
+  const std::string why = failure_of([] {
+    if (cluster_rank() == 3) return;
+    for (int turn = 0; turn < 1000; ++turn) {
+      __syncthreads();
+      (void)shared_of_block(shared_memory<int>(), 3);
+    }
+  });
+  expect_contains(why, "shared_of_block of block (");
+  expect_contains(why, "whose threads have all ended");
+}
+
+TEST(HostClusters, WritesBeforeTheOtherBlockBeginsAreLostInSomeSchedule) {
+  int lost = 0;
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    set_schedule_seed(seed);
+    run_grid({{2, 1, 1}, {1, 1, 1}, sizeof(int), 2}, [&] {
+      if (cluster_rank() == 0) *shared_of_block(shared_memory<int>(), 1) = 7;
+      cluster_barrier();
+      lost += cluster_rank() == 1 && *shared_memory<int>() != 7 ? 1 : 0;
+      cluster_barrier();
+    });
+  }
+  EXPECT_GT(lost, 0);
+  EXPECT_LT(lost, 19);
+}
+
+std::vector<unsigned> order_of_threads(std::uint64_t seed) {
+  set_schedule_seed(seed);
+  std::vector<unsigned> order;
+  run_grid({{4, 1, 1}, {64, 1, 1}, 0, 2}, [&] { order.push_back(100 * blockIdx.x + threadIdx.x); });
+  return order;
+}
+
+TEST(HostClusters, TheSeedDrawsFromTheThreadsOfAllBlocks) {
+  EXPECT_EQ(order_of_threads(7), order_of_threads(7));
+  EXPECT_NE(order_of_threads(7), order_of_threads(8));
+  const std::vector<unsigned> order = order_of_threads(7);
+  int changes = 0;
+  for (std::size_t i = 1; i < order.size(); ++i) changes += order[i] / 100 != order[i - 1] / 100 ? 1 : 0;
+  EXPECT_GT(changes, 50);  // not one block after the other
+}
+
+}  // namespace
+}  // namespace normquant::host
