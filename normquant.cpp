@@ -1,4 +1,4 @@
-// The program: one subcommand each for listing, validating, timing, reporting, gating and describing the machine.
+// The program: one subcommand each for listing, validating, timing, tuning, reporting, gating and describing the machine.
 #include <cstdio>
 #include <exception>
 
@@ -7,6 +7,7 @@
 #include "bench/commands.hpp"
 #include "exit_status.hpp"
 #include "reports/commands.hpp"
+#include "tune/commands.hpp"
 #include "validate/commands.hpp"
 
 int main(int argc, char** argv) {
@@ -19,6 +20,7 @@ int main(int argc, char** argv) {
   validate::add_validate_command(app, status);
   bench::add_bench_command(app, status);
   bench::add_env_command(app, status);
+  tune::add_tune_command(app, status);
   reports::add_report_command(app, status);
   reports::add_gate_command(app, status);
   try {

@@ -10,17 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include "bench/commands.hpp"
-#include "bench/copy_limit.hpp"
-#include "bench/environment.hpp"
 #include "bench/google_benchmark.hpp"
-#include "bench/gpu_facts.hpp"
-#include "bench/nvml.hpp"
 #include "bench/plan.hpp"
 #include "bench/runner.hpp"
+#include "bench/session.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/sweeps.hpp"
 #include "exit_status.hpp"
-#include "validate/devices.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -29,39 +25,12 @@ struct BenchOptions {
   PlanRequest request;
   std::string device;  ///< empty: cuda when usable, else host
   std::string out;
+  std::string table;  ///< file of a tuned table for `auto`
+  bool quick = false;
   bool require_gpu = false;
   bool list = false;
   std::vector<std::string> benchmark_flags;
 };
-
-/// An exit status with its sentence, thrown to the top of this file and no further.
-struct Refusal {
-  int status;
-  std::string sentence;
-};
-
-/// One CUDA device or the host, with everything that times on it.
-struct Bench {
-  validate::DeviceChoice choice;
-  std::unique_ptr<Device> device;
-  std::unique_ptr<Timer> timer;
-  std::unique_ptr<CopyLimit> limit;
-  std::unique_ptr<Nvml> nvml;
-  std::string pci_bus_id;
-};
-
-validate::DeviceChoice choose_device(const BenchOptions& options) {
-  std::string why;
-  std::string device = options.device;
-  if (device == "all") throw Refusal{exit_usage, "one device is timed at a time; give --device host, cuda or cuda:I"};
-  if (device == "host" && options.require_gpu) {
-    throw Refusal{exit_usage, "--require-gpu and --device host contradict each other"};
-  }
-  if (device.empty()) device = cuda_device_count(why) > 0 ? "cuda" : "host";
-  const validate::DeviceSelection selection = validate::select_devices(device, options.require_gpu);
-  if (selection.exit_status != exit_pass) throw Refusal{selection.exit_status, selection.why};
-  return selection.devices.front();
-}
 
 std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, DeviceKind kind) {
   PlanRequest request = options.request;
@@ -77,48 +46,10 @@ std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, Device
   return std::move(*plan);
 }
 
-Bench open_bench(const validate::DeviceChoice& choice) {
-  Bench bench;
-  bench.choice = choice;
-  std::string why;
-  constexpr std::uint64_t schedule_seed = 1;
-  bench.device = choice.open(schedule_seed, why);
-  if (bench.device == nullptr) throw Refusal{exit_infrastructure, why};
-  if (choice.kind == DeviceKind::host) {
-    bench.timer = open_host_timer(*bench.device);
-    return bench;
-  }
-  bench.timer = open_cuda_timer(*bench.device, why);
-  if (bench.timer == nullptr) throw Refusal{exit_infrastructure, why};
-  bench.limit =
-      std::make_unique<CopyLimit>(*bench.device, *bench.timer, open_cuda_copier(bench.device->info()), gpu_free_bytes);
-  if (const auto facts = gpu_facts(choice.index, why)) bench.pci_bus_id = facts->pci_bus_id;
-  bench.nvml = Nvml::open(why);
-  return bench;
-}
-
-/// The environment, and the limits that do not depend on a case.
-nlohmann::ordered_json first_record(const Bench& bench) {
-  const bool gpu = bench.choice.kind == DeviceKind::cuda;
-  auto record = describe_environment(gpu ? std::optional<int>(bench.choice.index) : std::nullopt);
-  record["device"] = bench.choice.name();
-  record["launch_floor_us"] = nullptr;
-  double floor_us = 0;
-  if (gpu && bench.limit->launch_floor(floor_us).ok()) record["launch_floor_us"] = floor_us;
-  return record;
-}
-
-/// Samples on the host say how long the CPU took and nothing else, so a few are enough.
-SamplingRule rule_for(DeviceKind kind) {
-  if (kind == DeviceKind::cuda) return {};
-  return {.relative_error = 0.005, .minimum = 3, .maximum = 3, .seconds = 0.05, .batch = 1};
-}
-
-int run_plan(const BenchOptions& options, Bench& bench, const std::vector<PlannedCase>& plan, RecordFile& file) {
-  Runner runner({*bench.device, *bench.timer, rule_for(bench.choice.kind), bench.limit.get(),
-                 bench.choice.kind == DeviceKind::cuda ? gpu_free_bytes : nullptr, bench.nvml.get(), bench.pci_bus_id});
+int run_plan(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& plan, RecordFile& file) {
+  Runner runner(session.parts(rule_for(session.choice.kind, options.quick)));
   std::vector<TimingRecord> records;
-  bool written = file.write(first_record(bench));
+  bool written = file.write(first_record(session));
   const auto finished = [&](TimingRecord record) {
     written = file.write(to_json(record)) && written;
     record.samples = {};  // in the file; the table needs the summary only
@@ -142,7 +73,7 @@ int run_plan(const BenchOptions& options, Bench& bench, const std::vector<Planne
 }
 
 int run_bench(const BenchOptions& options) {
-  const validate::DeviceChoice choice = choose_device(options);
+  const validate::DeviceChoice choice = choose_device(options.device, options.require_gpu);
   const std::vector<PlannedCase> plan = make_plan_or_refuse(options, choice.kind);
   if (options.list) {
     for (const PlannedCase& planned : plan) fmt::print("{}\n", planned.name());
@@ -151,14 +82,15 @@ int run_bench(const BenchOptions& options) {
   std::string why;
   int status = exit_usage;
   if (!take_benchmark_flags(options.benchmark_flags, why, status)) throw Refusal{status, why};
-  Bench bench = open_bench(choice);
+  if (!options.table.empty()) use_tuned_table(options.table);
+  Session session = open_session(choice);
   RecordFile file;
   if (!options.out.empty() && !file.open(options.out, why)) throw Refusal{exit_infrastructure, why};
   if (choice.kind == DeviceKind::host && prints_for_people(options.benchmark_flags)) {
     fmt::print("host: CPU execution, not a GPU time\n");
     std::fflush(stdout);
   }
-  return run_plan(options, bench, plan, file);
+  return run_plan(options, session, plan, file);
 }
 
 /// An empty value is a script's unset variable, not a wish.
@@ -182,6 +114,8 @@ void add_options(CLI::App& command, BenchOptions& options) {
   for (const Sweep& sweep : named_sweeps()) names += fmt::format("\n  {}: {}", sweep.name, sweep.about);
   single("--sweep", request.sweep, "file, or name of a sweep (default: quick; host on the host):" + names);
   single("--out", options.out, "write one JSON object a line to this file");
+  single("--table", options.table, "tuned table that `auto` follows in place of the compiled-in one");
+  command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--require-gpu", options.require_gpu, "exit with status 77 when there is no GPU");
   command.add_flag("--list", options.list, "print the names of the cases and stop");
   command.footer("Every --benchmark_* flag goes to Google Benchmark (--benchmark_filter=, --benchmark_out=, ...).");

@@ -22,8 +22,14 @@ std::vector<Shape> product(const Sizes& rows, const Sizes& columns) {
   return shapes;
 }
 
-CaseGroup group(Operation op, std::vector<Shape> shapes, Forms forms) {
-  return {op, std::move(shapes), {DType::bfloat16}, std::move(forms)};
+CaseGroup group(Operation op, std::vector<Shape> shapes, Forms forms, DType dtype = DType::bfloat16) {
+  return {op, std::move(shapes), {dtype}, std::move(forms)};
+}
+
+/// The shapes of at most so many elements.
+std::vector<Shape> within(std::vector<Shape> shapes, std::int64_t most_elements) {
+  std::erase_if(shapes, [most_elements](const Shape& shape) { return shape.rows * shape.columns > most_elements; });
+  return shapes;
 }
 
 /// Every width of every published model, each once, ascending.
@@ -116,6 +122,51 @@ Sweep weights() {
           {group(Operation::weight_quant, shapes, {"out", "codes", "packed"})}};
 }
 
+/// What a tuned table is made from: M and N on a grid that is denser where models are, the other forms, types and
+/// alignments at fewer points. Shapes that move more than 256 MiB behave like smaller ones and are left out.
+Sweep tuning() {
+  const Sizes rows = {1, 16, 128, 1024, 8192}, few_rows = {16, 1024, 8192};
+  const Sizes columns = {256, 1024, 2560, 4096, 6912, 8192, 16384, 32768, 65536}, few_columns = {1024, 4096, 16384};
+  const std::vector<Shape> few = product(few_rows, few_columns);
+  const std::vector<Shape> some = product(few_rows, {1024, 2560, 4096, 8192, 16384});
+  const std::vector<Shape> odd = product({1, 128, 2048}, {1023, 4097, 16385});
+  constexpr std::int64_t forward_most = 64LL << 20, most = 32LL << 20;  // elements: 4 and 8 bytes each
+  return {"tuning",
+          "what `normquant tune` makes its table from: all operations on a grid of M and N",
+          {group(forward, within(product(rows, columns), forward_most), {"rms"}),
+           group(forward, within(some, most), {"rms+residual"}),
+           group(forward, within(few, forward_most), {"layer", "codes"}), group(forward, odd, {"rms"}),
+           group(forward, within(few, most), {"rms"}, DType::float32),
+           group(backward, within(product(rows, columns), most), {"rms"}),
+           group(backward, within(some, most), {"rms+dresidual"}), group(backward, within(few, most), {"layer"}),
+           group(backward, odd, {"rms"}), group(backward, within(few, most), {"rms"}, DType::float32),
+           group(Operation::activation_quant, within(some, forward_most), {"out", "codes"}),
+           group(Operation::activation_quant, {{128, 4097}}, {"out", "codes"}),
+           group(Operation::weight_quant, {{1024, 1024}, {2560, 2560}, {4096, 4096}, {14336, 4096}, {8192, 8192}},
+                 {"out", "codes", "packed"}),
+           group(Operation::weight_quant, {{4096, 4097}}, {"out", "packed"})}};
+}
+
+/// Shapes between those of `tuning`, to take the regret of its table on.
+Sweep held_out() {
+  const std::vector<Shape> between = {{3, 768},     {48, 1536},   {384, 3072},  {3000, 5120},
+                                      {1, 11008},   {384, 11008}, {48, 28672},  {3000, 768},
+                                      {3000, 3072}, {256, 18944}, {2048, 2048}, {2048, 14336}};
+  const std::vector<Shape> some = {{48, 1536}, {384, 11008}, {3000, 3072}, {48, 28672}};
+  const std::vector<Shape> few = {{48, 3072}, {3000, 2048}, {384, 5120}};
+  const std::vector<Shape> odd = {{384, 4095}, {3000, 1535}};
+  return {
+      "held_out",
+      "shapes between those of tuning, on which `normquant tune` takes the regret of its table",
+      {group(forward, between, {"rms"}), group(forward, some, {"rms+residual"}),
+       group(forward, few, {"layer", "codes"}), group(forward, odd, {"rms"}),
+       group(forward, {{384, 3072}}, {"rms"}, DType::float16), group(forward, {{384, 3072}}, {"rms"}, DType::float32),
+       group(backward, between, {"rms"}), group(backward, some, {"rms+dresidual"}), group(backward, few, {"layer"}),
+       group(backward, odd, {"rms"}), group(backward, {{384, 3072}}, {"rms"}, DType::float32),
+       group(Operation::activation_quant, few, {"out", "codes"}),
+       group(Operation::weight_quant, {{2048, 2048}, {6912, 2560}, {3584, 18944}}, {"out", "packed"})}};
+}
+
 }  // namespace
 
 const std::vector<PublishedModel>& published_models() {
@@ -133,8 +184,8 @@ const std::vector<PublishedModel>& published_models() {
 }
 
 const std::vector<Sweep>& named_sweeps() {
-  static const std::vector<Sweep> sweeps = {quick(),    host(),    models(), decode(),
-                                            training(), anchors(), edges(),  weights()};
+  static const std::vector<Sweep> sweeps = {quick(),   host(),  models(),  decode(), training(),
+                                            anchors(), edges(), weights(), tuning(), held_out()};
   return sweeps;
 }
 

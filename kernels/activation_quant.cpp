@@ -2,6 +2,7 @@
 #include <normquant/activation_quant.hpp>
 
 #include "algorithms.hpp"
+#include "choice/tuned_variant.hpp"
 #include "operation.hpp"
 
 namespace normquant {
@@ -40,8 +41,9 @@ const std::vector<Variant<ActivationQuant>>& variants<ActivationQuant>(DeviceKin
 
 template <>
 const Variant<ActivationQuant>& choose_variant(const ActivationQuant& a, const DeviceInfo& device) {
-  return nearest_variant(variants<ActivationQuant>(device.kind), a, device,
-                         a.columns * static_cast<std::int64_t>(size_of(a.x.type)));
+  const auto& all = variants<ActivationQuant>(device.kind);
+  if (const auto* tuned = choice::tuned_variant(all, a, device)) return *tuned;
+  return nearest_variant(all, a, device, a.columns * static_cast<std::int64_t>(size_of(a.x.type)));
 }
 
 template <>

@@ -2,6 +2,7 @@
 #include <normquant/norm_quant_backward.hpp>
 
 #include "algorithms.hpp"
+#include "choice/tuned_variant.hpp"
 #include "operation.hpp"
 
 namespace normquant {
@@ -45,11 +46,11 @@ std::int64_t algorithmic_bytes(const NormQuantBackward& a) {
 
 template <>
 const std::vector<Variant<NormQuantBackward>>& variants<NormQuantBackward>(DeviceKind kind) {
-  static const auto on_host =
-      joined<NormQuantBackward>({host::norm_quant_backward_one_pass(), host::norm_quant_backward_two_pass()});
+  static const auto on_host = joined<NormQuantBackward>(
+      {host::norm_quant_backward_staged(), host::norm_quant_backward_one_pass(), host::norm_quant_backward_two_pass()});
 #if defined(NORMQUANT_WITH_CUDA)
-  static const auto on_cuda =
-      joined<NormQuantBackward>({cuda::norm_quant_backward_one_pass(), cuda::norm_quant_backward_two_pass()});
+  static const auto on_cuda = joined<NormQuantBackward>(
+      {cuda::norm_quant_backward_staged(), cuda::norm_quant_backward_one_pass(), cuda::norm_quant_backward_two_pass()});
 #else
   static const std::vector<Variant<NormQuantBackward>> on_cuda;
 #endif
@@ -58,8 +59,9 @@ const std::vector<Variant<NormQuantBackward>>& variants<NormQuantBackward>(Devic
 
 template <>
 const Variant<NormQuantBackward>& choose_variant(const NormQuantBackward& a, const DeviceInfo& device) {
-  return nearest_variant(variants<NormQuantBackward>(device.kind), a, device,
-                         a.columns * static_cast<std::int64_t>(size_of(a.h.type)));
+  const auto& all = variants<NormQuantBackward>(device.kind);
+  if (const auto* tuned = choice::tuned_variant(all, a, device)) return *tuned;
+  return nearest_variant(all, a, device, a.columns * static_cast<std::int64_t>(size_of(a.h.type)));
 }
 
 /// Also for M = 0: dweight and dbias become zeros.

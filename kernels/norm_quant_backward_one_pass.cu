@@ -244,7 +244,7 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
     if (!status.ok()) return status;
   }
   if (!sums_wanted || (mode == last_block && a.rows > 0)) return {};
-  return launch_sum_partials(a, partials, stream);
+  return launch_sum_partials(a, partials, device, stream);
 }
 
 constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, Tuning tuning) {

@@ -128,7 +128,7 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
     });
     if (!status.ok()) return status;
   }
-  return sums_wanted ? launch_sum_partials(a, partials, stream) : Status{};
+  return sums_wanted ? launch_sum_partials(a, partials, device, stream) : Status{};
 }
 
 constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, Tuning tuning) {

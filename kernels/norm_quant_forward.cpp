@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "algorithms.hpp"
+#include "choice/tuned_variant.hpp"
 #include "operation.hpp"
 
 namespace normquant {
@@ -58,8 +59,9 @@ const std::vector<Variant<NormQuantForward>>& variants<NormQuantForward>(DeviceK
 
 template <>
 const Variant<NormQuantForward>& choose_variant(const NormQuantForward& a, const DeviceInfo& device) {
-  return nearest_variant(variants<NormQuantForward>(device.kind), a, device,
-                         a.columns * static_cast<std::int64_t>(size_of(a.x.type)));
+  const auto& all = variants<NormQuantForward>(device.kind);
+  if (const auto* tuned = choice::tuned_variant(all, a, device)) return *tuned;
+  return nearest_variant(all, a, device, a.columns * static_cast<std::int64_t>(size_of(a.x.type)));
 }
 
 template <>

@@ -31,12 +31,12 @@ __global__ void __launch_bounds__(most_threads(V* K, Aligned))
   const unsigned lead = Aligned ? 0 : reinterpret_cast<std::uintptr_t>(x) / sizeof(X) % V;
   const TileColumns<V, Lanes, Aligned> columns(threads.place(), K, static_cast<int>(a.columns), live, lead);
 
-  // All of x is on its way before anything waits for it. Where registers allow, the weight too, when it is of x's type:
-  // rows of few threads have others to hide its latency behind.
+  // All of x is on its way before anything waits for it, and the weight too when it is of x's type and
+  // 16 registers hold it.
   Packet<X, V> packets[K], weights[K];
 #pragma unroll
   for (int k = 0; k < K; ++k) columns.template load<X, true>(x, k, packets[k]);
-  const bool early = V * K <= 16 && a.weight.given() && a.weight.type == a.x.type;
+  const bool early = V * K * sizeof(X) <= 64 && a.weight.given() && a.weight.type == a.x.type;
   if (early) {
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);

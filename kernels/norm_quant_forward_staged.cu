@@ -7,34 +7,13 @@
 // Bytes an element of global memory as in the one-pass kernel. A thread copies, reads and works on its own packets only,
 // so the copies need no barrier.
 #include "algorithms.hpp"
-#include "device/async_copy.cuh"
 #include "device/forward_row.cuh"
 #include "device/overlap.cuh"
+#include "device/staged_packets.cuh"
 #include "device/support.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
-
-/// The packets of one thread in shared memory: stage s, tensor t (x, residual), packet k.
-template <class X, int V, int K>
-class StagedPackets {
- public:
-  __device__ __forceinline__ StagedPackets(uint4* slots, int tensors, int threads)
-      : slots_(slots), tensors_(tensors), threads_(threads) {}
-  /// Neighbouring threads have neighbouring slots: no bank conflicts.
-  __device__ __forceinline__ uint4* at(int stage, int tensor, int k) const {
-    return slots_ + ((stage * tensors_ + tensor) * K + k) * threads_;
-  }
-  __device__ __forceinline__ void read(int stage, int tensor, int k, float (&values)[V]) const {
-    Packet<X, V> packet;
-    packet.load(reinterpret_cast<const X*>(at(stage, tensor, k)));
-    packet.unpack(values);
-  }
-
- private:
-  uint4* slots_;
-  int tensors_, threads_;
-};
 
 /// Threads of the largest block: the weight takes registers too, so 102 each for 32 elements.
 constexpr int most_threads(int elements) { return elements <= 16 ? 1024 : 640; }
@@ -47,66 +26,60 @@ __global__ void __launch_bounds__(most_threads(V* K))
   TileColumns<V, Lanes, true> columns(threads.place(), K, static_cast<int>(a.columns), true, 0);
   const int left = columns.left;
   const bool with_residual = a.residual.given() && a.residual.type == a.x.type;
-  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
-  const StagedPackets<X, V, K> staged(
-      shared_memory<uint4>() + blockDim.y * (tile_scratch_bytes() / sizeof(uint4)) + thread, with_residual ? 2 : 1,
-      static_cast<int>(blockDim.x * blockDim.y));
+
+  const StagedPackets<K> x(blockDim.y * tile_scratch_bytes()), residual = x.behind(Stages);
 
   AsyncCopies copies;
-  const auto start_copies = [&](const ConstMatrix& matrix, std::int64_t row, int stage, int tensor) {
-    const X* from = static_cast<const X*>(matrix.data) + row * matrix.ld + columns.first;
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (columns.offset(k) < left) copies.start(staged.at(stage, tensor, k), from + columns.offset(k));
-    }
-  };
-  const auto start_row = [&](std::int64_t row, int stage) {
-    if (row < a.rows) {
-      start_copies(a.x, row, stage, 0);
-      if (with_residual) start_copies(a.residual, row, stage, 1);
+  // The next row whose copies start, and where it lies.
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
+  std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y, next = row;
+  const X* next_x = static_cast<const X*>(a.x.data) + row * a.x.ld + columns.first;
+  const X* next_residual = static_cast<const X*>(a.residual.data) + row * a.residual.ld + columns.first;
+  const std::int64_t step_x = step * a.x.ld, step_residual = step * a.residual.ld;
+  const auto start_next = [&](int stage) {
+    if (next < a.rows) {
+      x.start(copies, stage, next_x, columns, left);
+      if (with_residual) residual.start(copies, stage, next_residual, columns, left);
     }
     copies.end_group();
+    next += step;
+    next_x += step_x;
+    next_residual += step_residual;
   };
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
-  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.y;
 #pragma unroll
   for (int stage = 0; stage < Stages; ++stage) {
-    start_row(first + stage * step + threadIdx.y, stage);
-    // Packets outside the row are copied never and zero always.
-    for (int k = 0; k < K; ++k) {
-      for (int tensor = 0; tensor < (with_residual ? 2 : 1); ++tensor) {
-        if (columns.offset(k) >= left) *staged.at(stage, tensor, k) = uint4{0, 0, 0, 0};
-      }
-    }
+    start_next(stage);
+    x.clear_outside(stage, columns, left);
+    if (with_residual) residual.clear_outside(stage, columns, left);
   }
   Packet<X, V> weights[K];
-  const bool early = a.weight.given() && a.weight.type == a.x.type;
+  const bool early = V * K * sizeof(X) <= 64 && a.weight.given() && a.weight.type == a.x.type;
   if (early) {
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);
   }
 
   int stage = 0;
-  for (std::int64_t block_row = first; block_row < a.rows; block_row += step) {
-    const std::int64_t row = block_row + threadIdx.y;
+#pragma unroll 1
+  for (std::int64_t block_row = row - threadIdx.y; block_row < a.rows; block_row += step, row += step) {
     const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
     columns.left = live ? left : 0;
     copies.template wait<Stages - 1>();
     float v[K][V];
 #pragma unroll
-    for (int k = 0; k < K; ++k) staged.read(stage, 0, k, v[k]);
+    for (int k = 0; k < K; ++k) x.template read<X>(stage, k, v[k]);
     if (with_residual) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
         float added[V];
-        staged.read(stage, 1, k, added);
+        residual.template read<X>(stage, k, added);
 #pragma unroll
         for (int i = 0; i < V; ++i) v[k][i] += added[i];
       }
     } else if (a.residual.given()) {
       add_residual(a.residual, row, columns, v);
     }
-    start_row(row + Stages * step, stage);
+    start_next(stage);
     norm_and_quantise<X>(a, per_column, row, threads, columns, live, v, early, weights);
     stage = stage + 1 == Stages ? 0 : stage + 1;
   }

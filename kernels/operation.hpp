@@ -97,6 +97,14 @@ Status checked_launch(const Variant<Args>& variant, const Args& args, const Devi
   return variant.launch(variant, args, device, workspace.data, stream);
 }
 
+/// Threads that share a row of `columns` elements, where the variant's tuning says so by itself or by what each keeps.
+inline double threads_of_row(const Tuning& tuning, std::int64_t columns) {
+  if (tuning.threads_per_row > 0) return tuning.threads_per_row;
+  const std::int64_t elements = tuning.elements > 0 ? tuning.elements : 1;
+  const std::int64_t threads = (columns + elements - 1) / elements;
+  return static_cast<double>(threads);
+}
+
 /// The rule for devices without a tuned table, safe on all: rows go to as many threads as give each two packets of 16
 /// bytes, element accesses only where alignment leaves no choice, and the inputs are read again only where the row fits
 /// neither registers nor shared memory. docs/performance.md says what it costs.
@@ -108,7 +116,7 @@ const Variant<Args>& nearest_variant(const std::vector<Variant<Args>>& variants,
   for (const Variant<Args>& variant : variants) {
     if (!variant.deterministic || !variant.why_not(variant, args, device).empty()) continue;
     double wanted = static_cast<double>(row_bytes) / 32.0, away = 1;
-    const double threads = variant.tuning.threads_per_row;
+    const double threads = threads_of_row(variant.tuning, args.columns);
     wanted = wanted < 8 ? 8 : wanted > 1024 ? 1024 : wanted;
     away = threads > wanted ? threads / wanted : wanted / threads;
     const double reread = static_cast<double>(variant.requested_bytes(variant, args, device)) /

@@ -2,6 +2,7 @@
 #include <normquant/weight_quant.hpp>
 
 #include "algorithms.hpp"
+#include "choice/tuned_variant.hpp"
 #include "operation.hpp"
 
 namespace normquant {
@@ -42,10 +43,11 @@ const std::vector<Variant<WeightQuant>>& variants<WeightQuant>(DeviceKind kind) 
   return kind == DeviceKind::host ? on_host : on_cuda;
 }
 
-/// The first that serves: the wide accesses before the element accesses.
+/// Without a table the first that serves: the wide accesses before the element accesses.
 template <>
 const Variant<WeightQuant>& choose_variant(const WeightQuant& a, const DeviceInfo& device) {
   const auto& all = variants<WeightQuant>(device.kind);
+  if (const auto* tuned = choice::tuned_variant(all, a, device)) return *tuned;
   for (const Variant<WeightQuant>& variant : all) {
     if (variant.why_not(variant, a, device).empty()) return variant;
   }

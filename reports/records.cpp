@@ -92,6 +92,7 @@ Timing timing_of(const json& record) {
   timing.time_kind = required_text(record, "time_kind");
   timing.verdict = required_text(record, "verdict");
   timing.reason = text(record, "reason");
+  timing.problem = text(record, "problem");
   timing.bytes = static_cast<std::int64_t>(std::clamp(number(record, "bytes").value_or(0), 0.0, 9e18));
   constexpr std::string_view verdicts[] = {"pass", "skipped", "wrong", "error"};
   if (std::find(std::begin(verdicts), std::end(verdicts), timing.verdict) == std::end(verdicts)) {

@@ -30,6 +30,8 @@ struct Timing {
   std::string time_kind;  ///< "steady" or "cpu_execution"
   std::string verdict;    ///< "pass", "skipped", "wrong" or "error"
   std::string reason;
+  /// The whole case in one line, as normquant's `--case` takes it; empty when the record lacks it.
+  std::string problem;
   std::vector<double> samples;                 ///< microseconds a launch; not empty when passed
   double median_us = 0, q1_us = 0, q3_us = 0;  ///< when passed
   std::int64_t bytes = 0;

@@ -2,15 +2,13 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <memory>
-#include <system_error>
 #include <CLI/CLI.hpp>
 
 #include "exit_status.hpp"
 #include "reports/commands.hpp"
 #include "reports/report.hpp"
+#include "reports/whole_file.hpp"
 
 namespace normquant::reports {
 namespace {
@@ -20,19 +18,6 @@ struct ReportOptions {
   std::string format = "table";
   std::string out;
 };
-
-/// Writes beside the target and renames, so that no half-written report is left behind.
-bool write_whole(const std::string& path, const std::string& content) {
-  const std::string partial = path + ".partial";
-  std::ofstream file(partial, std::ios::binary);
-  file << content;
-  file.close();
-  std::error_code error;
-  if (file) std::filesystem::rename(partial, path, error);
-  if (file && !error) return true;
-  std::filesystem::remove(partial, error);
-  return false;
-}
 
 int run_report(const ReportOptions& options) {
   const std::optional<Format> format = format_named(options.format);

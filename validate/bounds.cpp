@@ -35,9 +35,9 @@ void quantise_row(Eigen::Index row, const Array& y, const RowError& error, Quant
   bounds.dequant_scale(row) = scale / 127;
   bounds.scale_error(row) = second_order * (own_max / scale + error.shared) + 3 * u;
   const auto t = bounds.t.row(row).transpose();
-  // 127 / scale and the product round once each; neither does when the quotient is a power of two. One u more for the
-  // floor's own rounding.
-  const bool exact_scale = is_power_of_two(127 / scale);
+  // 127 / scale and the product round once each; neither does when absmax is exact and the quotient a power of two. One u
+  // more for the floor's own rounding.
+  const bool exact_scale = own_max == 0 && is_power_of_two(127 / scale);
   const double left = scale - own_max;
   if (!(left > 0)) {
     bounds.t_error.row(row).setConstant(std::numeric_limits<double>::infinity());

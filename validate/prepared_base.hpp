@@ -58,6 +58,7 @@ class PreparedBase : public PreparedProblem {
 
   const Problem& problem() const override { return problem_; }
   std::int64_t algorithmic_bytes() const override { return normquant::algorithmic_bytes(args_); }
+  choice::Point point() const override { return choice::point_of(args_); }
   std::string_view chosen_variant() const override { return choose_variant(args_, device_.info()).name; }
   std::string why_not(std::string_view name) const override {
     const Variant<Args>* variant = find(name);

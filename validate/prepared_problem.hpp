@@ -10,6 +10,7 @@
 #include <normquant/device.hpp>
 #include <normquant/status.hpp>
 
+#include "kernels/choice/point.hpp"
 #include "validate/problem.hpp"
 #include "validate/verdict.hpp"
 
@@ -33,6 +34,8 @@ class PreparedProblem {
   virtual ~PreparedProblem() = default;
   virtual const Problem& problem() const = 0;
   virtual std::int64_t algorithmic_bytes() const = 0;
+  /// Where tuned tables see it.
+  virtual choice::Point point() const = 0;
   /// Name of the variant that `auto` stands for here.
   virtual std::string_view chosen_variant() const = 0;
   /// Why the variant does not serve this problem; empty when it does. `auto` is accepted wherever a variant is named.

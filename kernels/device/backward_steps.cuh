@@ -3,7 +3,7 @@
 
 #include <normquant/norm_quant_backward.hpp>
 
-#include "device/quantise.cuh"
+#include "device/row_output.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
@@ -89,6 +89,30 @@ __device__ __forceinline__ void store_recomputed(const NormQuantBackward& a, std
 __device__ __forceinline__ RowScale recomputed_scale(const NormQuantBackward& a, std::int64_t row,
                                                      std::uint32_t absmax) {
   return a.quant_scale != nullptr ? row_scale_from_saved(a.quant_scale[row]) : row_scale(absmax);
+}
+
+/// The recomputed output of a row in which (h - mean) * weight overflows though y may not: as the forward's
+/// overflowed_row.
+template <class H>
+__device__ RowScale recompute_overflowed(const NormQuantBackward& a, std::int64_t row, unsigned place, unsigned threads,
+                                         RowStatistics statistics) {
+  const auto y_of = [&](std::int64_t column) {
+    float h[1], weight[1], bias[1];
+    load_elements<H>(a.h.data, row * a.h.ld + column, h);
+    load_weights(a.weight, column, weight);
+    load_biases(a.bias, column, bias);
+    return affine(normalised(h[0], statistics.mean, statistics.rstd), weight[0], bias[0]);
+  };
+  float absmax = 0.0F;
+#pragma unroll 1
+  for (std::int64_t column = 0; column < a.columns; ++column) absmax = larger_magnitude(absmax, y_of(column));
+  const RowScale scale = row_scale(magnitude_bits(absmax));
+#pragma unroll 1
+  for (std::int64_t column = place; column < a.columns; column += threads) {
+    const float y[1] = {y_of(column)};
+    store_quantised(a.recomputed, row, column, y, scale, a.rounding);
+  }
+  return scale;
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

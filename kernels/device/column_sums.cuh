@@ -5,6 +5,7 @@
 #include <normquant/norm_quant_backward.hpp>
 
 #include "device/element.cuh"
+#include "device/overlap.cuh"
 #include "device/support.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
@@ -36,7 +37,7 @@ inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t p
 }
 
 constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
-constexpr int sum_slices = 8;    ///< threads that share a column, each summing every 8th partial
+constexpr int sum_slices = 32;   ///< threads that share a column, each summing every 32nd partial
 
 /// Sum over parts of one column, by the threads (threadIdx.y) of that column; the one with threadIdx.y == 0 gets it.
 /// `slots` holds sum_slices * sum_columns floats of shared memory.
@@ -44,7 +45,9 @@ __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t
                                               std::int64_t column, float* slots) {
   float sum = 0.0F;
   if (column < columns) {
-    for (std::int64_t part = threadIdx.y; part < parts; part += sum_slices) sum += partial[part * columns + column];
+    const float* from = partial + static_cast<std::int64_t>(threadIdx.y) * columns + column;
+#pragma unroll 4
+    for (std::int64_t part = threadIdx.y; part < parts; part += sum_slices, from += sum_slices * columns) sum += *from;
   }
   slots[threadIdx.y * sum_columns + threadIdx.x] = sum;
   __syncthreads();
@@ -58,6 +61,7 @@ __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t
 
 /// dweight and dbias from their partials, cast at the end. Block: (sum_columns, sum_slices).
 static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
+  overlap_launches();
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * sum_columns + threadIdx.x;
   float* slots = shared_memory<float>();
   const bool writes = threadIdx.y == 0 && column < a.columns;
@@ -71,10 +75,14 @@ static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a,
   }
 }
 
-inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartials& partials, Stream stream) {
-  const dim3 grid{static_cast<unsigned>(divide_up(a.columns, sum_columns)), 1, 1};
-  return launch_kernel(sum_partials, grid, dim3{sum_columns, sum_slices, 1}, sizeof(float) * sum_columns * sum_slices,
-                       stream, a, partials);
+inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartials& partials, const DeviceInfo& device,
+                                  Stream stream) {
+  LaunchShape shape;
+  shape.grid = dim3{static_cast<unsigned>(divide_up(a.columns, sum_columns)), 1, 1};
+  shape.block = dim3{sum_columns, sum_slices, 1};
+  shape.shared_bytes = sizeof(float) * sum_columns * sum_slices;
+  shape.overlap = device.compute_capability >= 90;
+  return launch_kernel(sum_partials, shape, stream, a, partials);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

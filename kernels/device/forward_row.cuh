@@ -8,25 +8,26 @@
 #pragma once
 
 #include "device/forward_steps.cuh"
-#include "device/row_tile.cuh"
+#include "device/row_output.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
 /// Threads of the largest block for that many elements a thread, each a float32 register: a multiprocessor's 65536
 /// registers give 64 each to 1024 threads, 85 to 768, 128 to 512.
-constexpr int most_row_threads(int elements) { return elements <= 32 ? 1024 : 576; }
+constexpr int most_row_threads(int elements) { return elements <= 16 ? 1024 : elements <= 32 ? 768 : 512; }
 
-/// A row in which (h - mean) * weight overflows though y does not, for which weights beyond 1e19 are needed: from memory,
+/// A row in which (h - mean) * weight overflows though y may not, for which weights beyond 1e19 are needed: from memory,
 /// column by column. Every thread looks at the whole row for the absmax, so that no barrier is needed to which the block's
 /// other rows would not come, and writes its share of it.
 template <class X>
 __device__ RowScale overflowed_row(const NormQuantForward& a, std::int64_t row, unsigned place, unsigned threads,
                                    float mean, float rstd) {
   const auto y_of = [&](std::int64_t column) {
-    float h[1], weight[1];
+    float h[1], weight[1], bias[1];
     load_h<X>(a, row, column, h);
     load_weights(a.weight, column, weight);
-    return (h[0] - mean) * rstd * weight[0];
+    load_biases(a.bias, column, bias);
+    return affine(normalised(h[0], mean, rstd), weight[0], bias[0]);
   };
   float absmax = 0.0F;
 #pragma unroll 1
@@ -38,32 +39,6 @@ __device__ RowScale overflowed_row(const NormQuantForward& a, std::int64_t row, 
     store_quantised(a.output, row, column, y, scale, a.rounding);
   }
   return scale;
-}
-
-/// Writes the row's codes in the forms that `output` asks for.
-template <int V, int K, class Columns>
-__device__ __forceinline__ void store_row(const QuantOutput& output, std::int64_t row, const Columns& columns,
-                                          const float (&code)[K][V], RowScale scale) {
-  if (output.out.given()) {
-    with_element_type(output.out.type, [&](auto type) {
-      using T = typename decltype(type)::type;
-      T* out = static_cast<T*>(output.out.data) + row * output.out.ld;
-#pragma unroll
-      for (int k = 0; k < K; ++k) {
-        float value[V];
-#pragma unroll
-        for (int i = 0; i < V; ++i) value[i] = code[k][i] * scale.dequant;
-        Packet<T, V> packet;
-        packet.pack(value);
-        columns.store(out, k, packet);
-      }
-    });
-  }
-  if (output.codes == nullptr) return;
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    columns.store(output.codes + row * output.ld_codes, k, packed_codes(code[k], scale));
-  }
 }
 
 /// One row from h = x + residual on, which `v` holds, zero outside the row. `early`: `weights` holds the weight; otherwise
@@ -143,7 +118,6 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   // With a bias v becomes y itself, and its maximum takes a second reduction.
   RowScale scale;
   float rstd, to_code;
-  bool overflowed = false;
   if (a.bias.given()) {
     rstd = reciprocal_root(threads.sum(squares) * per_column, a.eps);
     largest = 0.0F;
@@ -157,26 +131,21 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
         }
       });
     });
-    scale = row_scale(magnitude_bits(threads.largest(largest)));
+    largest = threads.largest(largest);
+    scale = row_scale(magnitude_bits(largest));
     to_code = scale.quant;
   } else {
     threads.reduce(squares, largest);
     rstd = reciprocal_root(squares * per_column, a.eps);
-    overflowed = live && is_finite_magnitude(magnitude_bits(rstd)) && !is_finite_magnitude(magnitude_bits(largest));
     scale = row_scale(magnitude_bits(largest * rstd));
     to_code = scale.quant * rstd;
   }
 
-  if (overflowed) {
+  if (live && is_infinite_magnitude(magnitude_bits(largest)) && is_finite_magnitude(magnitude_bits(rstd))) {
     scale = overflowed_row<X>(a, row, threads.place(), threads.count(), mean, rstd);
   } else {
-    if (a.rounding == Rounding::half_even) {
 #pragma unroll
-      for (int k = 0; k < K; ++k) codes_of(v[k], to_code, Rounding::half_even, ScaleOrigin::own, v[k]);
-    } else {
-#pragma unroll
-      for (int k = 0; k < K; ++k) codes_of(v[k], to_code, Rounding::half_away, ScaleOrigin::own, v[k]);
-    }
+    for (int k = 0; k < K; ++k) nearest_codes(v[k], code_factor(to_code, a.rounding));
     store_row(a.output, row, columns, v, scale);
   }
   if (live && threads.place() == 0) store_row_results(a, row, mean, rstd, scale);

@@ -78,6 +78,28 @@ __device__ __forceinline__ RowScale row_scale_from_saved(float quant_scale) {
 constexpr float even_magic = 12582912.0F, cut_magic = 8388608.0F;  // 1.5 * 2^23, 2^23
 __device__ __forceinline__ float rounded_half_even(float value) { return (value + even_magic) - even_magic; }
 
+/// What values of a norm are multiplied by, so that rounding to nearest, ties to even, gives codes in the rounding that is
+/// asked for. Half away from zero: the next float32 above, which lifts a tie over the edge. That is an error of 2 u in the
+/// factor (docs/numerics.md), which the values' own errors exceed; where values are exact, codes_of rounds exactly.
+__device__ __forceinline__ float code_factor(float factor, Rounding rounding) {
+  return rounding == Rounding::half_even ? factor : __uint_as_float(__float_as_uint(factor) + 1);
+}
+
+/// The values become their codes: round(value * factor), the product exact inside the rounding; two additions and no branch.
+/// For rows with their own scale, in which no code exceeds 127 and the clamp cannot bind.
+template <int V>
+__device__ __forceinline__ void nearest_codes(float (&values)[V], float factor) {
+#pragma unroll
+  for (int v = 0; v < V; ++v) values[v] = fmaf(values[v], factor, even_magic) - even_magic;
+}
+
+/// For codes by a saved scale, which may belong to other values (h after rounding).
+template <int V>
+__device__ __forceinline__ void clamp_codes(float (&codes)[V]) {
+#pragma unroll
+  for (int v = 0; v < V; ++v) codes[v] = fminf(fmaxf(codes[v], -128.0F), 127.0F);
+}
+
 /// Whether a row's scale is that of its own absmax: then |y * quant_scale| stays below 127.5 and the clamp cannot bind.
 /// A saved scale may belong to other values (h after rounding), so there it can.
 enum class ScaleOrigin { own, saved };

@@ -11,6 +11,7 @@ constexpr int warp_threads = 32;
 /// maximum over them keeps NaN (fmaxf would lose it).
 __device__ __forceinline__ std::uint32_t magnitude_bits(float value) { return __float_as_uint(value) & 0x7fffffffU; }
 __device__ __forceinline__ bool is_finite_magnitude(std::uint32_t bits) { return bits < 0x7f800000U; }
+__device__ __forceinline__ bool is_infinite_magnitude(std::uint32_t bits) { return bits == 0x7f800000U; }
 
 /// max(largest, |value|), NaN if either is.
 __device__ __forceinline__ float larger_magnitude(float largest, float value) {

@@ -72,7 +72,7 @@ struct TileColumns {
   }
   /// Whether element v of packet k lies in the row.
   __device__ __forceinline__ bool has(int k, int v) const {
-    return offset(k) + v < left && (Aligned || first + offset(k) + v >= 0);
+    return Aligned ? inside(k) : offset(k) + v < left && first + offset(k) + v >= 0;
   }
 
  private:
@@ -112,7 +112,8 @@ __device__ __forceinline__ void for_packets(const Columns& columns, const T* row
 template <int Lanes, bool Clustered = false>
 class TileThreads {
  public:
-  static constexpr int most_values = 2;  ///< of one reduction: a sum and a maximum
+  static constexpr int most_values = 3;  ///< of one reduction: two sums and a maximum
+  static constexpr int turns = Clustered ? 4 : 2;
 
   /// `scratch`: tile_scratch_bytes of shared memory for this row.
   __device__ __forceinline__ explicit TileThreads(float* scratch) : scratch_(scratch) {}
@@ -123,20 +124,45 @@ class TileThreads {
     if constexpr (Clustered) place += cluster_rank() * blockDim.x;
     return place;
   }
-
   /// How many threads the row has.
   __device__ __forceinline__ unsigned count() const { return Clustered ? cluster_blocks() * blockDim.x : blockDim.x; }
 
-  /// sum becomes the row's sum, largest (a magnitude, see larger_magnitude) the row's maximum.
-  __device__ __forceinline__ void reduce(float& sum, float& largest) { reduce<true, true>(sum, largest); }
+  /// sums become the row's sums, largest (a magnitude, see larger_magnitude) the row's maximum.
+  template <int S, bool with_largest = true>
+  __device__ __forceinline__ void reduce(float (&sums)[S], float& largest) {
+    over_lanes<S, with_largest>(sums, largest, Lanes);
+    if constexpr (Lanes == warp_threads) {
+      const unsigned warps = blockDim.x / warp_threads, lane = threadIdx.x % warp_threads;
+      if (warps > 1) {
+        float* slots = next_slots();
+        if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads, sums, largest);
+        __syncthreads();
+        get<S, with_largest>(slots + lane, lane < warps, sums, largest);
+        over_lanes<S, with_largest>(sums, largest, warp_threads);
+      }
+      if constexpr (Clustered) {
+        float* slots = next_slots();
+        const unsigned blocks = cluster_blocks();
+        if (threadIdx.x == 0) put<S, with_largest>(slots, sums, largest);
+        cluster_barrier();
+        get<S, with_largest>(shared_of_block(slots, lane < blocks ? lane : 0), lane < blocks, sums, largest);
+        over_lanes<S, with_largest>(sums, largest, warp_threads);
+      }
+    }
+  }
+  __device__ __forceinline__ void reduce(float& sum, float& largest) {
+    float sums[1] = {sum};
+    reduce<1>(sums, largest);
+    sum = sums[0];
+  }
   __device__ __forceinline__ float sum(float value) {
-    float none = 0.0F;
-    reduce<true, false>(value, none);
-    return value;
+    float sums[1] = {value}, none = 0.0F;
+    reduce<1, false>(sums, none);
+    return sums[0];
   }
   __device__ __forceinline__ float largest(float value) {
-    float none = 0.0F;
-    reduce<false, true>(none, value);
+    float none[1] = {0.0F};
+    reduce(none[0], value);
     return value;
   }
 
@@ -146,43 +172,23 @@ class TileThreads {
   }
 
  private:
-  template <bool with_sum, bool with_largest>
-  __device__ __forceinline__ void reduce(float& sum, float& largest) {
-    over_lanes<with_sum, with_largest>(sum, largest, Lanes);
-    if constexpr (Lanes == warp_threads) {
-      const unsigned warps = blockDim.x / warp_threads, lane = threadIdx.x % warp_threads;
-      if (warps > 1) {
-        float* slots = next_slots();
-        if (lane == 0) put<with_sum, with_largest>(slots + threadIdx.x / warp_threads, sum, largest);
-        __syncthreads();
-        get<with_sum, with_largest>(slots + lane, lane < warps, sum, largest);
-        over_lanes<with_sum, with_largest>(sum, largest, warp_threads);
-      }
-      if constexpr (Clustered) {
-        float* slots = next_slots();
-        const unsigned blocks = cluster_blocks();
-        if (threadIdx.x == 0) put<with_sum, with_largest>(slots, sum, largest);
-        cluster_barrier();
-        get<with_sum, with_largest>(shared_of_block(slots, lane < blocks ? lane : 0), lane < blocks, sum, largest);
-        over_lanes<with_sum, with_largest>(sum, largest, warp_threads);
-      }
-    }
-  }
-
-  template <bool with_sum, bool with_largest>
-  static __device__ __forceinline__ void over_lanes(float& sum, float& largest, int lanes) {
-    if (with_sum) sum = warp_sum(sum, lanes);
+  template <int S, bool with_largest>
+  static __device__ __forceinline__ void over_lanes(float (&sums)[S], float& largest, int lanes) {
+#pragma unroll
+    for (int s = 0; s < S; ++s) sums[s] = warp_sum(sums[s], lanes);
     if (with_largest) largest = __uint_as_float(warp_largest(magnitude_bits(largest), lanes));
   }
-  template <bool with_sum, bool with_largest>
-  static __device__ __forceinline__ void put(float* slot, float sum, float largest) {
-    if (with_sum) slot[0] = sum;
-    if (with_largest) slot[warp_threads] = largest;
+  template <int S, bool with_largest>
+  static __device__ __forceinline__ void put(float* slot, const float (&sums)[S], float largest) {
+#pragma unroll
+    for (int s = 0; s < S; ++s) slot[s * warp_threads] = sums[s];
+    if (with_largest) slot[S * warp_threads] = largest;
   }
-  template <bool with_sum, bool with_largest>
-  static __device__ __forceinline__ void get(const float* slot, bool filled, float& sum, float& largest) {
-    if (with_sum) sum = filled ? slot[0] : 0.0F;
-    if (with_largest) largest = filled ? slot[warp_threads] : 0.0F;
+  template <int S, bool with_largest>
+  static __device__ __forceinline__ void get(const float* slot, bool filled, float (&sums)[S], float& largest) {
+#pragma unroll
+    for (int s = 0; s < S; ++s) sums[s] = filled ? slot[s * warp_threads] : 0.0F;
+    if (with_largest) largest = filled ? slot[S * warp_threads] : 0.0F;
   }
   /// Two reductions in a row use different slots, so that one barrier each is enough. A cluster's slots are read from
   /// elsewhere until the next cluster barrier: four turns keep them apart.
@@ -192,15 +198,11 @@ class TileThreads {
     return slots;
   }
 
- public:
-  static constexpr int turns = Clustered ? 4 : 2;
-
- private:
   float* scratch_;
   int turn_ = 0;
 };
 
-/// Shared memory of TileThreads for one row.
+/// Shared memory of TileThreads for one row; a multiple of 16 bytes.
 template <bool Clustered = false>
 constexpr std::size_t tile_scratch_bytes() {
   using Threads = TileThreads<warp_threads, Clustered>;

@@ -1,0 +1,107 @@
+#include "choice/installed_tables.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+
+#include <normquant/choice.hpp>
+#include <normquant/variant.hpp>
+
+namespace normquant::choice {
+namespace {
+
+template <class Args>
+std::vector<std::string_view> names_of_variants() {
+  std::vector<std::string_view> names;
+  for (const Variant<Args>& variant : variants<Args>(DeviceKind::host)) names.push_back(variant.name);
+  return names;
+}
+
+/// Fills `places`; the sentence names the first variant that is unknown.
+std::string find_places(InstalledTable& installed) {
+  std::string why;
+  for (std::size_t i = 0; i < operation_count; ++i) {
+    const auto op = static_cast<Operation>(i);
+    const std::vector<std::string_view> known = variant_names(op);
+    for (const std::string& name : installed.index.names(op)) {
+      const auto found = std::find(known.begin(), known.end(), name);
+      installed.places[i].push_back(found == known.end() ? no_place : static_cast<std::size_t>(found - known.begin()));
+      if (found != known.end() || !why.empty()) continue;
+      why = std::string(name_of(op)) + " has no variant called " + name +
+            " in this build; the table is another version's and must be tuned again";
+    }
+  }
+  return why;
+}
+
+/// A table ready for use, and a sentence in `why` when it is not perfect; null when it is malformed.
+std::unique_ptr<InstalledTable> made_ready(std::string_view text, std::string& why) {
+  TunedTable table;
+  if (!parse_table(text, table, why)) return nullptr;
+  TableIndex index(table);
+  auto installed = std::make_unique<InstalledTable>(InstalledTable{std::move(table), std::move(index), {}, nullptr});
+  why = find_places(*installed);
+  return installed;
+}
+
+/// Newest first. Readers take no lock: what is linked here is never changed and never freed.
+class Registry {
+ public:
+  /// Variants that a compiled-in table names and this build lacks are passed over; a test sees to it that there are none.
+  Registry() {
+    std::string why;
+    for (std::string_view text : compiled_tables()) {
+      if (auto installed = made_ready(text, why)) add(std::move(installed));
+    }
+  }
+
+  void add(std::unique_ptr<InstalledTable> installed) {
+    InstalledTable* table = installed.release();
+    table->next = newest_.load(std::memory_order_relaxed);
+    while (!newest_.compare_exchange_weak(table->next, table, std::memory_order_release, std::memory_order_relaxed)) {
+    }
+  }
+  const InstalledTable* newest() const { return newest_.load(std::memory_order_acquire); }
+
+ private:
+  std::atomic<const InstalledTable*> newest_ = nullptr;
+};
+
+Registry& registry() {
+  static Registry tables;
+  return tables;
+}
+
+}  // namespace
+
+std::vector<std::string_view> variant_names(Operation op) {
+  switch (op) {
+    case Operation::norm_quant_forward: return names_of_variants<NormQuantForward>();
+    case Operation::norm_quant_backward: return names_of_variants<NormQuantBackward>();
+    case Operation::activation_quant: return names_of_variants<ActivationQuant>();
+    case Operation::weight_quant: break;
+  }
+  return names_of_variants<WeightQuant>();
+}
+
+const InstalledTable* table_for(const DeviceInfo& device) {
+  const InstalledTable* installed = registry().newest();
+  while (installed != nullptr && !is_for(installed->table, device)) installed = installed->next;
+  return installed;
+}
+
+}  // namespace normquant::choice
+
+namespace normquant {
+
+Status set_tuned_table(std::string_view text) {
+  std::string why;
+  auto installed = choice::made_ready(text, why);
+  if (!why.empty()) return Status::invalid_argument("the tuned table is not usable: " + why);
+  choice::registry().add(std::move(installed));
+  return {};
+}
+
+bool has_tuned_table(const DeviceInfo& device) { return choice::table_for(device) != nullptr; }
+
+}  // namespace normquant

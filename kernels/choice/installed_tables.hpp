@@ -1,0 +1,35 @@
+// The tables that choose_variant asks: compiled in, or set at run time.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <normquant/device.hpp>
+
+#include "choice/ranking.hpp"
+
+namespace normquant::choice {
+
+/// The texts of kernels/choice/*.table, compiled in.
+const std::vector<std::string_view>& compiled_tables();
+
+inline constexpr std::size_t no_place = static_cast<std::size_t>(-1);
+
+/// A table ready for use. Immutable and never freed.
+struct InstalledTable {
+  TunedTable table;
+  TableIndex index;
+  /// For every name of the index its place in variants<Args>(), the same on all kinds of devices; no_place: unknown.
+  std::array<std::vector<std::size_t>, operation_count> places;
+  const InstalledTable* next = nullptr;  ///< an older one
+};
+
+/// Names of the operation's variants in table order. They are the same for the host and, in a build with CUDA, for GPUs.
+std::vector<std::string_view> variant_names(Operation op);
+
+/// The newest table for this device; null when there is none.
+const InstalledTable* table_for(const DeviceInfo& device);
+
+}  // namespace normquant::choice

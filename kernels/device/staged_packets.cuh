@@ -1,0 +1,73 @@
+// Rows on their way to a block that still works on others: their packets in shared memory, by asynchronous copies.
+#pragma once
+
+#include "device/async_copy.cuh"
+#include "device/row_tile.cuh"
+
+namespace normquant::NORMQUANT_BACKEND {
+
+/// The packets of the calling thread in one tensor: packet k of stage s lies s * stage_bytes() + k * 512 bytes behind the
+/// first. A warp's packets are contiguous, so there are no bank conflicts, and the distances are constant. A thread copies
+/// and reads its own packets only: no barrier is needed.
+template <int K>
+class StagedPackets {
+ public:
+  /// Packets that begin `offset` bytes into the block's shared memory.
+  __device__ __forceinline__ explicit StagedPackets(std::size_t offset) {
+    const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+    packets_ =
+        shared_memory<unsigned char>() + offset + thread / warp_threads * (K * warp_bytes) + thread % warp_threads * 16;
+  }
+  /// The packets of another tensor, behind those of `stages` stages of this one.
+  __device__ __forceinline__ StagedPackets behind(int stages) const {
+    StagedPackets other = *this;
+    other.packets_ += stages * stage_bytes();
+    return other;
+  }
+
+  /// Starts the copies of a row; `from` is its element at column columns.first, `left` columns are left from there.
+  template <class X, class Columns>
+  __device__ __forceinline__ void start(AsyncCopies& copies, int stage, const X* from, const Columns& columns,
+                                        int left) const {
+    unsigned char* to = packets_ + stage * stage_bytes();
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (columns.offset(k) < left) copies.start(to + k * warp_bytes, from + columns.offset(k));
+    }
+  }
+  /// Packets outside the row are never copied and always zero.
+  template <class Columns>
+  __device__ __forceinline__ void clear_outside(int stage, const Columns& columns, int left) const {
+    unsigned char* to = packets_ + stage * stage_bytes();
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (columns.offset(k) >= left) *reinterpret_cast<uint4*>(to + k * warp_bytes) = uint4{0, 0, 0, 0};
+    }
+  }
+  template <class X, int V>
+  __device__ __forceinline__ Packet<X, V> packet(int stage, int k) const {
+    Packet<X, V> packet;
+    packet.load(reinterpret_cast<const X*>(packets_ + stage * stage_bytes() + k * warp_bytes));
+    return packet;
+  }
+  template <class X, int V>
+  __device__ __forceinline__ void read(int stage, int k, float (&values)[V]) const {
+    packet<X, V>(stage, k).unpack(values);
+  }
+
+ private:
+  static constexpr int warp_bytes = 16 * warp_threads;
+  /// Whole warps' packets: sub-warp rows fill their block's warps.
+  static __device__ __forceinline__ int stage_bytes() {
+    return static_cast<int>((blockDim.x * blockDim.y + warp_threads - 1) / warp_threads) * K * warp_bytes;
+  }
+
+  unsigned char* packets_;
+};
+
+/// Shared memory of StagedPackets for one tensor.
+constexpr std::size_t staged_bytes(std::size_t block_threads, int packets, int stages) {
+  return (block_threads + warp_threads - 1) / warp_threads * warp_threads * 16 * packets * stages;
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND
