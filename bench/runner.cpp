@@ -6,13 +6,10 @@
 #include <new>
 
 #include "bench/rotation.hpp"
+#include "validate/repetition.hpp"
 
 namespace normquant::bench {
 namespace {
-
-/// Rows of a case's inputs repeat with this period, so that the reference has few rows to compute. A prime, so that no
-/// tile or block size divides it and a kernel that mixes up rows of different blocks is found out.
-constexpr std::int64_t distinct_rows = 61;
 
 /// Up to this many elements over all copies, all copies are checked after timing; above it one, or the checks would
 /// take longer than the sweep.
@@ -82,7 +79,7 @@ void Runner::load(const Case& timed) {
   load_failure_.clear();
   const std::size_t free_before = parts_.free_bytes != nullptr ? parts_.free_bytes() : 0;
   std::unique_ptr<validate::PreparedProblem> first =
-      validate::prepare(timed.problem, parts_.device, distinct_rows, load_failure_);
+      validate::prepare(timed.problem, parts_.device, validate::distinct_rows(timed.problem), load_failure_);
   if (first == nullptr) {
     if (load_failure_.empty()) load_failure_ = "the case could not be prepared";
     loaded_ = timed;  // remembered, so that the other variants do not try again

@@ -1,5 +1,6 @@
 // norm_quant_backward, one pass, persistent: each block walks over rows; while it works on one, asynchronous copies bring
-// the next ones into shared memory. The weight and the sums of dweight and dbias over the block's rows stay in registers.
+// the next ones into shared memory. The weight and the sums of dweight and dbias over the block's rows stay in registers;
+// the row itself is read from shared memory twice, before and after the reduction.
 //
 //   xhat = (h - mean) * rstd;  wdy = dy * weight;  c1 = sum(xhat * wdy) / N;  c2 = sum(wdy) / N (layer)
 //   dx = (wdy - (xhat * c1 + c2)) * rstd + dresidual;  dweight = sum_rows dy * xhat;  dbias = sum_rows dy
@@ -18,10 +19,15 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int stages = 2;
+constexpr int stages = 3;  ///< rows of a block: one at work, two on their way
 
-/// Threads of the largest block for that many elements a thread, each of which takes four to six registers.
-constexpr int most_threads(int elements) { return elements <= 8 ? 768 : 512; }
+/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each, the weight half of one,
+/// and all else some 50.
+constexpr int most_threads(int elements, bool dbias) {
+  if (elements <= 8) return dbias ? 768 : 1024;
+  if (elements <= 16) return dbias ? 512 : 768;
+  return dbias ? 384 : 512;
+}
 
 /// Adds the block's rows side by side (threadIdx.y), always in the same order; the sums are left with threadIdx.y == 0.
 /// `slots`: one float for every column of the row.
@@ -63,196 +69,183 @@ __device__ __forceinline__ void hand_over(float* partial, std::int64_t part, std
   }
 }
 
+/// The reduction that a row needs, no more.
+template <class Threads>
+__device__ __forceinline__ void reduce_row(Threads& threads, bool layer, bool absmax_wanted, float (&sums)[2],
+                                           float& largest) {
+  if (layer) {
+    absmax_wanted ? threads.template reduce<2>(sums, largest) : threads.template reduce<2, false>(sums, largest);
+  } else {
+    absmax_wanted ? threads.reduce(sums[0], largest) : static_cast<void>(sums[0] = threads.sum(sums[0]));
+  }
+}
+
 template <class H, int V, int K, int Lanes, bool Clustered, bool with_dbias>
-__global__ void __launch_bounds__(most_threads(V* K))
+__global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     backward_staged(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column) {
   overlap_launches();
   TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
                                         threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
   TileColumns<V, Lanes, true> columns(threads.place(), K, static_cast<int>(a.columns), true, 0);
   const int left = columns.left;
-  const bool staged_dresidual = a.dresidual.given() && a.dresidual.type == a.h.type;
-  const bool staged_dy = a.dy.type == a.h.type;
-  const StagedPackets<K> h(blockDim.y * tile_scratch_bytes<Clustered>()), dy = h.behind(stages),
-                                                                          dresidual = dy.behind(stages);
+  const bool with_dresidual = a.dresidual.given();
+  const StagedPackets<K> staged_h(blockDim.y * tile_scratch_bytes<Clustered>()),
+      staged_dy = staged_h.behind(stages), staged_dresidual = staged_dy.behind(stages);
 
   const unsigned set = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
   const unsigned sets = Clustered ? gridDim.x / cluster_blocks() : gridDim.x;
   const std::int64_t step = static_cast<std::int64_t>(sets) * blockDim.y;
   std::int64_t row = static_cast<std::int64_t>(set) * blockDim.y + threadIdx.y, next = row;
   const auto at = [&](const ConstMatrix& matrix) {
-    return static_cast<const H*>(matrix.data) + row * matrix.ld + columns.first;
+    return static_cast<const H*>(matrix.data) + next * matrix.ld + columns.first;
   };
-  const H *next_h = at(a.h), *next_dy = at(a.dy), *next_dresidual = at(a.dresidual);
-  const std::int64_t step_h = step * a.h.ld, step_dy = step * a.dy.ld, step_dresidual = step * a.dresidual.ld;
   AsyncCopies copies;
   const auto start_next = [&](int stage) {
     if (next < a.rows) {
-      h.start(copies, stage, next_h, columns, left);
-      if (staged_dy) dy.start(copies, stage, next_dy, columns, left);
-      if (staged_dresidual) dresidual.start(copies, stage, next_dresidual, columns, left);
+      staged_h.start(copies, stage, at(a.h), columns, left);
+      staged_dy.start(copies, stage, at(a.dy), columns, left);
+      if (with_dresidual) staged_dresidual.start(copies, stage, at(a.dresidual), columns, left);
+    } else {  // rows past the end keep the barriers company, and add zeros to the sums
+      staged_h.clear(stage);
+      staged_dy.clear(stage);
     }
     copies.end_group();
     next += step;
-    next_h += step_h;
-    next_dy += step_dy;
-    next_dresidual += step_dresidual;
   };
 #pragma unroll
   for (int stage = 0; stage < stages; ++stage) {
     start_next(stage);
-    h.clear_outside(stage, columns, left);
-    dy.clear_outside(stage, columns, left);
-    if (staged_dresidual) dresidual.clear_outside(stage, columns, left);
+    staged_h.clear_outside(stage, columns, left);
+    staged_dy.clear_outside(stage, columns, left);
   }
 
-  const bool layer = a.norm == NormKind::layer, recompute = a.recomputed.given();
-  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
+  const bool layer = a.norm == NormKind::layer, recompute = a.recomputed.given(), biased = a.bias.given();
+  const bool saved = a.quant_scale != nullptr, absmax_wanted = recompute && !saved;
   const auto statistics_of = [&](std::int64_t of) {
     return of < a.rows ? row_statistics(a, of) : RowStatistics{0.0F, 0.0F};
   };
   RowStatistics upcoming = statistics_of(row);
-  // The weight in h's type stays in registers.
-  const bool early = a.weight.given() && a.weight.type == a.h.type;
   Packet<H, V> weights[K];
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    if (early) columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
-  }
-  const auto weight_of = [&](int k, float(&weight)[V]) {
-    if (early) {
-      weights[k].unpack(weight);
-    } else if (columns.inside(k)) {
-      load_weights(a.weight, columns.first + columns.offset(k), weight);
+    if (a.weight.given()) {
+      columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
+    } else {
+      float ones[V];
+#pragma unroll
+      for (int i = 0; i < V; ++i) ones[i] = 1.0F;
+      weights[k].pack(ones);
     }
+  }
+  // h - mean of packet k.
+  const auto centred = [&](int stage, int k, float mean, float(&values)[V]) {
+    staged_h.template read<H>(stage, k, values);
+    if (!layer) return;
+#pragma unroll
+    for (int i = 0; i < V; ++i) values[i] -= mean;
   };
-  /// What becomes codes, as in the forward: (h - mean) * weight, or y itself when there is a bias.
-  const auto value_of = [&](int k, const float(&centred)[V], const float(&weight)[V], float rstd, float(&value)[V]) {
+  // What becomes codes, as in the forward: (h - mean) * weight, or y itself when there is a bias.
+  const auto times_weight = [&](int k, const float(&weight)[V], float rstd, float(&values)[V]) {
 #pragma unroll
-    for (int i = 0; i < V; ++i) value[i] = centred[i] * weight[i];
-    if (!a.bias.given() || !columns.inside(k)) return;
+    for (int i = 0; i < V; ++i) values[i] *= weight[i];
+    if (!biased) return;
+    Packet<H, V> packet;
     float bias[V];
-    load_biases(a.bias, columns.first + columns.offset(k), bias);
+    columns.load(static_cast<const H*>(a.bias.data), k, packet);
+    packet.unpack(bias);
 #pragma unroll
-    for (int i = 0; i < V; ++i) value[i] = fmaf(value[i], rstd, bias[i]);
+    for (int i = 0; i < V; ++i) values[i] = fmaf(values[i], rstd, bias[i]);
   };
 
   float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};
   int stage = 0;
 #pragma unroll 1
   for (std::int64_t block_row = row - threadIdx.y; block_row < a.rows; block_row += step, row += step) {
-    const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
+    const bool live = row < a.rows;
     columns.left = live ? left : 0;
-    const RowStatistics statistics = upcoming;
+    const auto [mean, rstd] = upcoming;
     upcoming = statistics_of(row + step);
     copies.template wait<stages - 1>();
 
-    float centred[K][V], wdy[K][V], sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-    Packet<H, V> added[K];
+    float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      float gradient[V] = {}, weight[V] = {};
-#pragma unroll
-      for (int i = 0; i < V; ++i) centred[k][i] = wdy[k][i] = 0.0F;
-      if (!columns.inside(k)) continue;
-      h.template read<H>(stage, k, centred[k]);
-      if (staged_dy) {
-        dy.template read<H>(stage, k, gradient);
-      } else {
-        load_typed(a.dy.data, a.dy.type, row * a.dy.ld + columns.first + columns.offset(k), gradient);
-      }
-      if (staged_dresidual) added[k] = dresidual.template packet<H, V>(stage, k);
-      weight_of(k, weight);
+      float h[V], dy[V], weight[V];
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
+      centred(stage, k, mean, h);
+      staged_dy.template read<H>(stage, k, dy);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        if (layer) centred[k][i] -= statistics.mean;
-        const float xhat = centred[k][i] * statistics.rstd;
-        dweight[k][i] = fmaf(gradient[i], xhat, dweight[k][i]);
-        if constexpr (with_dbias) dbias[k][i] += gradient[i];
-        wdy[k][i] = gradient[i] * weight[i];
-        sums[0] = fmaf(xhat, wdy[k][i], sums[0]);
-        if (layer) sums[1] += wdy[k][i];
+        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+        dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
+        if constexpr (with_dbias) dbias[k][i] += dy[i];
+        sums[0] = fmaf(xhat, wdy, sums[0]);
+        if (layer) sums[1] += wdy;
       }
-      if (!absmax_wanted) continue;
-      float value[V];
-      value_of(k, centred[k], weight, statistics.rstd, value);
+      if (!absmax_wanted || !columns.inside(k)) continue;
+      times_weight(k, weight, rstd, h);
 #pragma unroll
-      for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, value[i]);
+      for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
     }
-    start_next(stage);
-    threads.reduce(sums, largest);
+    reduce_row(threads, layer, absmax_wanted, sums, largest);
 
     // dx = wdy * rstd - xhat * (c1 * rstd) - c2 * rstd + dresidual
-    const float scaled_c1 = -sums[0] * per_column * statistics.rstd;
-    const float scaled_c2 = layer ? -sums[1] * per_column * statistics.rstd : 0.0F;
-    float dx[K][V];
+    const float scaled_c1 = -sums[0] * per_column * rstd, scaled_c2 = -sums[1] * per_column * rstd;
+    const float in_value = biased ? 1.0F : rstd;  // y = value * in_value
+    RowScale scale = {0.0F, 0.0F};
+    if (recompute && live) {
+      scale = saved ? row_scale_from_saved(a.quant_scale[row]) : row_scale(magnitude_bits(largest * in_value));
+    }
+    const float factor = code_factor(scale.quant * in_value, a.rounding);
+    const bool overflowed = live && absmax_wanted && is_infinite_magnitude(magnitude_bits(largest)) &&
+                            is_finite_magnitude(magnitude_bits(rstd));
+    H* dx = static_cast<H*>(a.dx.data) + row * a.dx.ld;
+    H* out = static_cast<H*>(a.recomputed.out.data) + row * a.recomputed.out.ld;
 #pragma unroll
     for (int k = 0; k < K; ++k) {
+      if (!columns.inside(k)) continue;
+      float h[V], dy[V], weight[V];
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
+      centred(stage, k, mean, h);
+      staged_dy.template read<H>(stage, k, dy);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
-        dx[k][i] = fmaf(centred[k][i] * statistics.rstd, scaled_c1, fmaf(wdy[k][i], statistics.rstd, scaled_c2));
+        dy[i] = fmaf(h[i] * rstd, scaled_c1, fmaf(dy[i] * weight[i], rstd, scaled_c2));
+      }
+      if (with_dresidual) {
+        float added[V];
+        staged_dresidual.template read<H>(stage, k, added);
+#pragma unroll
+        for (int i = 0; i < V; ++i) dy[i] += added[i];
+      }
+      Packet<H, V> packet;
+      packet.pack(dy);
+      columns.store(dx, k, packet);
+      if (a.dx_residual.given()) {
+        store_typed(a.dx_residual.data, a.dx_residual.type, row * a.dx_residual.ld + columns.first + columns.offset(k),
+                    dy);
+      }
+      if (!recompute || overflowed) continue;
+      times_weight(k, weight, rstd, h);
+      nearest_codes(h, factor);
+      if (saved) clamp_codes(h);
+      if (a.recomputed.codes != nullptr) {
+        columns.store(a.recomputed.codes + row * a.recomputed.ld_codes, k, packed_codes(h, scale));
+      }
+      if (a.recomputed.out.given()) {
+#pragma unroll
+        for (int i = 0; i < V; ++i) h[i] *= scale.dequant;
+        packet.pack(h);
+        columns.store(out, k, packet);
       }
     }
-    if (staged_dresidual) {
-#pragma unroll
-      for (int k = 0; k < K; ++k) {
-        float values[V];
-        added[k].unpack(values);
-#pragma unroll
-        for (int i = 0; i < V; ++i) dx[k][i] += values[i];
-      }
-    } else if (a.dresidual.given()) {
-      with_element_type(a.dresidual.type, [&](auto type) {
-        using T = typename decltype(type)::type;
-        for_packets<T, V, K>(columns, static_cast<const T*>(a.dresidual.data) + row * a.dresidual.ld,
-                             [&](int k, const float(&values)[V]) {
-#pragma unroll
-                               for (int i = 0; i < V; ++i) dx[k][i] += values[i];
-                             });
-      });
+    if (overflowed) scale = recompute_overflowed<H>(a, row, threads.place(), threads.count(), {mean, rstd});
+    if (live && threads.place() == 0 && a.recomputed.dequant_scale != nullptr) {
+      a.recomputed.dequant_scale[row] = scale.dequant;
     }
-    const auto store_dx = [&](const Matrix& matrix) {
-      with_element_type(matrix.type, [&](auto type) {
-        using T = typename decltype(type)::type;
-        T* to = static_cast<T*>(matrix.data) + row * matrix.ld;
-#pragma unroll
-        for (int k = 0; k < K; ++k) {
-          Packet<T, V> packet;
-          packet.pack(dx[k]);
-          columns.store(to, k, packet);
-        }
-      });
-    };
-    store_dx(a.dx);
-    if (a.dx_residual.given()) store_dx(a.dx_residual);
-
-    if (recompute) {
-      const bool saved = a.quant_scale != nullptr;
-      const float in_value = a.bias.given() ? 1.0F : statistics.rstd;  // y = value * in_value
-      RowScale scale = {0.0F, 0.0F};
-      if (live) {
-        scale = saved ? row_scale_from_saved(a.quant_scale[row]) : row_scale(magnitude_bits(largest * in_value));
-      }
-      const float factor = code_factor(scale.quant * in_value, a.rounding);
-      const bool overflowed = live && absmax_wanted && is_infinite_magnitude(magnitude_bits(largest)) &&
-                              is_finite_magnitude(magnitude_bits(statistics.rstd));
-      if (overflowed) {
-        scale = recompute_overflowed<H>(a, row, threads.place(), threads.count(), statistics);
-      } else {
-#pragma unroll
-        for (int k = 0; k < K; ++k) {
-          float weight[V] = {};
-          weight_of(k, weight);
-          value_of(k, centred[k], weight, statistics.rstd, centred[k]);
-          nearest_codes(centred[k], factor);
-          if (saved) clamp_codes(centred[k]);
-        }
-        store_row(a.recomputed, row, columns, centred, scale);
-      }
-      if (live && threads.place() == 0 && a.recomputed.dequant_scale != nullptr) {
-        a.recomputed.dequant_scale[row] = scale.dequant;
-      }
-    }
+    start_next(stage);
     stage = stage + 1 == stages ? 0 : stage + 1;
   }
 
@@ -264,6 +257,11 @@ __global__ void __launch_bounds__(most_threads(V* K))
     hand_over(partials.dbias, set, a.columns, columns, dbias);
   }
   threads.finish();
+}
+
+template <class Tensor>
+bool differs(const Tensor& tensor, DType type) {
+  return tensor.given() && tensor.type != type;
 }
 
 int elements_per_packet(const NormQuantBackward& a) { return 16 / static_cast<int>(size_of(a.h.type)); }
@@ -286,7 +284,7 @@ int block_rows(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& de
 /// Scratch of the reductions and rows under way; later the column sums of one row.
 std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& device) {
   const std::size_t rows = block_rows(t, a, device), threads = row_threads(t, a) * rows;
-  const int tensors = a.dresidual.given() && a.dresidual.type == a.h.type ? 3 : 2;
+  const int tensors = a.dresidual.given() ? 3 : 2;
   const std::size_t scratch = rows * (t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>());
   const std::size_t walk = scratch + tensors * staged_bytes(threads, t.elements / elements_per_packet(a), stages);
   const std::size_t sums = rows > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0;
@@ -297,7 +295,7 @@ std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, const Devi
 /// number of rows, or one less.
 std::int64_t sets(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& device) {
   const int rows = block_rows(t, a, device);
-  const std::int64_t by_registers = most_threads(t.elements) / (row_threads(t, a) * rows);
+  const std::int64_t by_registers = most_threads(t.elements, a.dbias.given()) / (row_threads(t, a) * rows);
   const auto by_shared = static_cast<std::int64_t>(device.shared_memory_per_block / shared_bytes(t, a, device));
   const std::int64_t a_multiprocessor = by_registers < by_shared ? by_registers : by_shared;
   const std::int64_t resident = (a_multiprocessor < 1 ? 1 : a_multiprocessor) * device.sm_count / t.cluster;
@@ -308,12 +306,17 @@ std::int64_t sets(const Tuning& t, const NormQuantBackward& a, const DeviceInfo&
 
 std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
+  const DType type = a.h.type;
+  if (differs(a.dy, type) || differs(a.dx, type) || differs(a.dresidual, type) || differs(a.weight, type) ||
+      differs(a.bias, type) || differs(a.recomputed.out, type)) {
+    return "needs dy, dx, dresidual, weight, bias and out in h's type";
+  }
   if (t.cluster > device.max_cluster_blocks) {
     return "needs clusters of " + std::to_string(t.cluster) + " blocks, and the device has " +
            std::to_string(device.max_cluster_blocks);
   }
   const std::int64_t threads = row_threads(t, a);
-  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements))) {
+  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements, a.dbias.given()))) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
   if (a.columns <= (t.cluster - 1) * threads * t.elements) {
@@ -342,10 +345,14 @@ Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnParti
   constexpr int V = 16 / sizeof(H);
   const float per_column = 1.0F / static_cast<float>(a.columns);
   const auto run = [&](auto kernel) { return launch_kernel(kernel, shape, stream, a, partials, per_column); };
-  if (t.cluster > 1) return run(backward_staged<H, V, 16 / V, 32, true, with_dbias>);
+  if (t.cluster > 1) {
+    if (t.elements == 32) return run(backward_staged<H, V, 32 / V, 32, true, with_dbias>);
+    return run(backward_staged<H, V, 16 / V, 32, true, with_dbias>);
+  }
   if (t.lanes == 8) return run(backward_staged<H, V, 16 / V, 8, false, with_dbias>);
   if (t.elements == 8) return run(backward_staged<H, V, 8 / V, 32, false, with_dbias>);
-  return run(backward_staged<H, V, 16 / V, 32, false, with_dbias>);
+  if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, with_dbias>);
+  return run(backward_staged<H, V, 32 / V, 32, false, with_dbias>);
 }
 
 Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device,
@@ -391,10 +398,15 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged() {
       row("staged_l8_e16", "next rows by asynchronous copies, 4 rows a warp, 16 elements a thread", 8, 16),
       row("staged_e8", "next rows by asynchronous copies, 8 elements a thread", 32, 8),
       row("staged_e16", "next rows by asynchronous copies, 16 elements a thread", 32, 16),
-      row("staged_c2_e16", "the same, rows shared by 2 blocks", 32, 16, 2),
-      row("staged_c4_e16", "the same, rows shared by 4 blocks", 32, 16, 4),
-      row("staged_c8_e16", "the same, rows shared by 8 blocks", 32, 16, 8),
-      row("staged_c16_e16", "the same, rows shared by 16 blocks", 32, 16, 16),
+      row("staged_e32", "next rows by asynchronous copies, 32 elements a thread", 32, 32),
+      row("staged_c2_e16", "16 elements a thread, rows shared by 2 blocks", 32, 16, 2),
+      row("staged_c4_e16", "16 elements a thread, rows shared by 4 blocks", 32, 16, 4),
+      row("staged_c8_e16", "16 elements a thread, rows shared by 8 blocks", 32, 16, 8),
+      row("staged_c16_e16", "16 elements a thread, rows shared by 16 blocks", 32, 16, 16),
+      row("staged_c2_e32", "32 elements a thread, rows shared by 2 blocks", 32, 32, 2),
+      row("staged_c4_e32", "32 elements a thread, rows shared by 4 blocks", 32, 32, 4),
+      row("staged_c8_e32", "32 elements a thread, rows shared by 8 blocks", 32, 32, 8),
+      row("staged_c16_e32", "32 elements a thread, rows shared by 16 blocks", 32, 32, 16),
   };
   return table;
 }

@@ -30,21 +30,18 @@ __global__ void __launch_bounds__(most_threads(V* K))
   const StagedPackets<K> x(blockDim.y * tile_scratch_bytes()), residual = x.behind(Stages);
 
   AsyncCopies copies;
-  // The next row whose copies start, and where it lies.
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
   std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y, next = row;
-  const X* next_x = static_cast<const X*>(a.x.data) + row * a.x.ld + columns.first;
-  const X* next_residual = static_cast<const X*>(a.residual.data) + row * a.residual.ld + columns.first;
-  const std::int64_t step_x = step * a.x.ld, step_residual = step * a.residual.ld;
+  const auto at = [&](const ConstMatrix& matrix) {
+    return static_cast<const X*>(matrix.data) + next * matrix.ld + columns.first;
+  };
   const auto start_next = [&](int stage) {
     if (next < a.rows) {
-      x.start(copies, stage, next_x, columns, left);
-      if (with_residual) residual.start(copies, stage, next_residual, columns, left);
+      x.start(copies, stage, at(a.x), columns, left);
+      if (with_residual) residual.start(copies, stage, at(a.residual), columns, left);
     }
     copies.end_group();
     next += step;
-    next_x += step_x;
-    next_residual += step_residual;
   };
 #pragma unroll
   for (int stage = 0; stage < Stages; ++stage) {
@@ -67,7 +64,10 @@ __global__ void __launch_bounds__(most_threads(V* K))
     copies.template wait<Stages - 1>();
     float v[K][V];
 #pragma unroll
-    for (int k = 0; k < K; ++k) x.template read<X>(stage, k, v[k]);
+    for (int k = 0; k < K; ++k) {
+      weights[k].stay_packed();
+      x.template read<X>(stage, k, v[k]);
+    }
     if (with_residual) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {

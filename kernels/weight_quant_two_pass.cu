@@ -4,192 +4,270 @@
 //   code = clamp(round_half_even(w * weight_scale), -1, 1);  out = code / weight_scale
 //
 // Bytes an element (bfloat16): 4 read (the second 2 from the L2 when w fits there) + 2 (out), 1 (codes) or 1/4 (packed).
-// The sum is deterministic: every thread adds its packets in order, in float64 from the packet on (one float64 addition
-// for each 16 bytes, also cheap where float64 is slow), blocks write partial sums, and every block of the second kernel
-// adds those in the same order. Right for any count: no float32 sum is longer than a packet.
+// Both kernels run as many blocks as are resident at a time. Each block has an equal share of the packets, reads it
+// forwards in the first kernel and backwards in the second, so that what was read last is read again while the L2 has
+// it. A matrix without gaps between its rows is one long row.
+// The sum is deterministic: a thread adds K packets in float32 (32 or 64 terms), those sums in float64, and blocks write
+// partial sums, which every block of the second kernel adds in the same order. Right for any count.
 #include "algorithms.hpp"
-#include "device/quantise.cuh"
-#include "device/row_threads.cuh"
+#include "device/overlap.cuh"
+#include "device/packet_share.cuh"
 #include "device/support.hpp"
+#include "device/ternary.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Sum over the block in a fixed order; every thread gets it. `slots`: one double a thread.
-__device__ __forceinline__ double block_sum(double value, double* slots) {
-  const unsigned thread = threadIdx.x;
-  slots[thread] = value;
-  __syncthreads();
-  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
-    if (thread < half) slots[thread] += slots[thread + half];
-    __syncthreads();
-  }
-  const double sum = slots[0];
-  __syncthreads();
-  return sum;
+constexpr int most_threads = 512;
+
+/// Threads of a multiprocessor that the kernels leave registers for: 40 each, 64 or 128. All loads of a thread's K
+/// packets are under way together.
+constexpr int resident_threads(int V, int K, bool rows) { return V == 1 ? 512 : K > 4 || rows ? 1024 : 1536; }
+
+/// The thread's packets of a tile.
+template <class W, int V, bool Full, class Share, int K, int C>
+__device__ __forceinline__ void load_tile(const WeightQuant& a, const Share& share, int tile, Packet<W, C> (&w)[K]) {
+  share.template each<Full>(tile, [&](int k, const auto& place) {
+    load_packet<V>(static_cast<const W*>(a.w.data) + place.at(a.w.ld, C), a.columns - place.packet * C, w[k]);
+  });
 }
 
-/// Packets of the matrix, row after row; blocks and threads take them in turn.
-struct PacketWalk {
-  std::int64_t packets_per_row, packet, step, end;
-
-  __device__ __forceinline__ std::int64_t row() const { return packet / packets_per_row; }
-  __device__ __forceinline__ std::int64_t column(int packet_columns) const {
-    return packet % packets_per_row * packet_columns;
-  }
+/// What the threads of a block tell each other.
+struct Shared {
+  double sums[most_threads / warp_threads];
+  TernaryScale scale;
 };
-__device__ __forceinline__ PacketWalk packet_walk(const WeightQuant& a, int packet_columns) {
-  const std::int64_t packets_per_row = (a.columns + packet_columns - 1) / packet_columns;
-  return {packets_per_row, static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x,
-          static_cast<std::int64_t>(gridDim.x) * blockDim.x, a.rows * packets_per_row};
+
+/// Sum over the block in a fixed order; the threads of the first warp get it. Once a kernel.
+__device__ __forceinline__ double block_sum(double value, double* sums) {
+  const auto warp_total = [](double part) {
+#pragma unroll
+    for (int distance = warp_threads / 2; distance > 0; distance /= 2) {
+      part += __shfl_xor_sync(0xffffffffU, part, distance);
+    }
+    return part;
+  };
+  value = warp_total(value);
+  const unsigned lane = threadIdx.x % warp_threads;
+  if (lane == 0) sums[threadIdx.x / warp_threads] = value;
+  __syncthreads();
+  if (threadIdx.x >= warp_threads) return 0.0;
+  return warp_total(lane < blockDim.x / warp_threads ? sums[lane] : 0.0);
 }
 
-template <class W, int V>
-__global__ void __launch_bounds__(1024) sum_magnitudes(const __grid_constant__ WeightQuant a, double* partial) {
-  double sum = 0.0;
-  for (PacketWalk walk = packet_walk(a, V); walk.packet < walk.end; walk.packet += walk.step) {
-    float w[V];
-    load_elements<W>(a.w.data, walk.row() * a.w.ld + walk.column(V), w);
-    float packet = 0.0F;
+template <class W, int V, int K, bool Full, class Share>
+__device__ __forceinline__ double tile_sum(const WeightQuant& a, const Share& share, int tile) {
+  constexpr int C = packet_columns(V);
+  Packet<W, C> packets[K];  // zeros where there is nothing to load
+  load_tile<W, V, Full>(a, share, tile, packets);
+  float sum = 0.0F;
 #pragma unroll
-    for (int v = 0; v < V; ++v) packet += fabsf(w[v]);
-    sum += static_cast<double>(packet);
+  for (int k = 0; k < K; ++k) {
+    float w[C];
+    packets[k].unpack(w);
+    float packet = fabsf(w[0]);
+#pragma unroll
+    for (int c = 1; c < C; ++c) packet += fabsf(w[c]);
+    sum += packet;
   }
-  sum = block_sum(sum, shared_memory<double>());
+  return static_cast<double>(sum);
+}
+
+template <class W, int V, int T, int K, bool Rows>
+__global__ void __launch_bounds__(T, resident_threads(V, K, Rows) / T)
+    sum_magnitudes(const __grid_constant__ WeightQuant a, std::int64_t packets_per_block, double* partial) {
+  overlap_launches();
+  const PacketShare<packet_columns(V), T, K, Rows> share(a.rows, a.columns, packets_per_block);
+
+  double sum = 0.0;
+#pragma unroll 1  // more would not fit the registers
+  for (int tile = 0; tile < share.last_tile; ++tile) sum += tile_sum<W, V, K, true>(a, share, tile);
+  sum += tile_sum<W, V, K, false>(a, share, share.last_tile);
+  sum = block_sum(sum, shared_memory<Shared>()->sums);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-/// max(absmean, 1e-5); NaN when w is not finite.
-__device__ __forceinline__ float dequant_factor(const WeightQuant& a, const double* partial, int partials) {
+/// The scale from the sums of all blocks. Its division and its search for the least coded magnitude are one warp's work.
+template <class W>
+__device__ __forceinline__ TernaryScale scale_of(const WeightQuant& a, const double* partial, double per_element) {
+  Shared* shared = shared_memory<Shared>();
   double sum = 0.0;
-  for (int i = static_cast<int>(threadIdx.x); i < partials; i += static_cast<int>(blockDim.x)) sum += partial[i];
-  sum = block_sum(sum, shared_memory<double>());
-  const float absmean = static_cast<float>(sum / (static_cast<double>(a.rows) * static_cast<double>(a.columns)));
-  return is_finite_magnitude(magnitude_bits(absmean)) ? fmaxf(absmean, scale_floor) : nan_value();
+  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += partial[i];
+  sum = block_sum(sum, shared->sums);
+  if (threadIdx.x == 0) {
+    const float absmean = static_cast<float>(sum * per_element);
+    const bool finite = is_finite_magnitude(magnitude_bits(absmean));
+    const float factor = finite ? fmaxf(absmean, scale_floor) : nan_value();
+    if (blockIdx.x == 0 && a.dequant_factor != nullptr) *a.dequant_factor = factor;
+    shared->scale = ternary_scale<W>(factor, a.out.type);
+  }
+  __syncthreads();
+  return shared->scale;
 }
 
-/// Codes of V columns, V a multiple of 4 or 1; columns past the row's end count as code 0.
-template <int V>
-__device__ __forceinline__ void store_ternary(const WeightQuant& a, std::int64_t row, std::int64_t column,
-                                              const float (&code)[V], float factor) {
-  const bool finite = is_finite_magnitude(magnitude_bits(factor));
+template <int V, bool Full, class Share, class W, int K, int C>
+__device__ __forceinline__ void store_tile(const WeightQuant& a, const Share& share, int tile,
+                                           const Packet<W, C> (&w)[K], const TernaryScale& scale) {
   if (a.out.given()) {
-    float out[V];
-#pragma unroll
-    for (int v = 0; v < V; ++v) out[v] = code[v] * factor;
-    store_typed(a.out.data, a.out.type, row * a.out.ld + column, out);
+    with_element_type(a.out.type, [&](auto type) {
+      using Out = typename decltype(type)::type;
+      share.template each<Full>(tile, [&](int k, const auto& place) {
+        store_packet<V>(static_cast<Out*>(a.out.data) + place.at(a.out.ld, C), a.columns - place.packet * C,
+                        TernaryCodes<C>(w[k], scale).template values<Out>(scale));
+      });
+    });
   }
   if (a.codes != nullptr) {
-    std::int8_t bytes[V];
-#pragma unroll
-    for (int v = 0; v < V; ++v) bytes[v] = finite ? static_cast<std::int8_t>(code[v]) : std::int8_t{0};
-    Packet<std::int8_t, V> packet;
-    memcpy(packet.data, bytes, sizeof(bytes));
-    packet.store(a.codes + row * a.ld_codes + column);
+    share.template each<Full>(tile, [&](int k, const auto& place) {
+      store_packet<V>(a.codes + place.at(a.ld_codes, C), a.columns - place.packet * C,
+                      TernaryCodes<C>(w[k], scale).bytes());
+    });
+  }
+  if (a.packed != nullptr) {
+    share.template each<Full>(tile, [&](int k, const auto& place) {
+      store_packet<V>(a.packed + place.at(a.ld_packed, C / 4), C / 4, TernaryCodes<C>(w[k], scale).packed());
+    });
   }
 }
 
-/// Four codes a byte: bits 2i and 2i + 1 hold code + 1 of column 4b + i.
-template <int C>
-__device__ __forceinline__ void store_packed(const WeightQuant& a, std::int64_t row, std::int64_t column,
-                                             const float (&code)[C], float factor) {
-  static_assert(C % 4 == 0);
-  const bool finite = is_finite_magnitude(magnitude_bits(factor));
-  // Shifts written out: as an inner loop, a build by GCC 12 with sanitizers packed the first code four times. The cause
-  // was not isolated (a small copy of the loop was right), so a miscompilation is likely, not shown.
-  const auto bits = [&](int c) { return static_cast<unsigned>((finite ? static_cast<int>(code[c]) : 0) + 1); };
-#pragma unroll
-  for (int b = 0; b < C / 4; ++b) {
-    const unsigned byte = bits(4 * b) | bits(4 * b + 1) << 2 | bits(4 * b + 2) << 4 | bits(4 * b + 3) << 6;
-    a.packed[row * a.ld_packed + column / 4 + b] = static_cast<std::uint8_t>(byte);
+template <class W, int V, int T, int K, bool Rows>
+__global__ void __launch_bounds__(T, resident_threads(V, K, Rows) / T)
+    quantise_weights(const __grid_constant__ WeightQuant a, std::int64_t packets_per_block, const double* partial,
+                     double per_element) {
+  overlap_launches();
+  constexpr int C = packet_columns(V);
+  const PacketShare<C, T, K, Rows> share(a.rows, a.columns, packets_per_block);
+  Packet<W, C> w[K];
+  int tile = share.last_tile;
+  load_tile<W, V, false>(a, share, tile, w);  // on its way while the sums are added
+  const TernaryScale scale = scale_of<W>(a, partial, per_element);
+  store_tile<V, false>(a, share, tile, w, scale);
+  while (--tile >= 0) {
+    load_tile<W, V, true>(a, share, tile, w);
+    store_tile<V, true>(a, share, tile, w, scale);
   }
 }
 
-/// V > 1: aligned packets of V columns. V == 1: a thread takes 4 neighbouring columns, element by element, so that it
-/// owns the byte they are packed into.
-template <class W, int V>
-__global__ void __launch_bounds__(1024)
-    quantise_weights(const __grid_constant__ WeightQuant a, const double* partial, int partials) {
-  constexpr int packet_columns = V + (V == 1 ? 3 : 0);
-  const float factor = dequant_factor(a, partial, partials);
-  const float scale = 1.0F / factor;
-  if (blockIdx.x == 0 && threadIdx.x == 0 && a.dequant_factor != nullptr) *a.dequant_factor = factor;
-  for (PacketWalk walk = packet_walk(a, packet_columns); walk.packet < walk.end; walk.packet += walk.step) {
-    const std::int64_t row = walk.row(), column = walk.column(packet_columns);
-    float code[packet_columns] = {};
-#pragma unroll
-    for (int first = 0; first < packet_columns; first += V) {
-      if (column + first >= a.columns) continue;  // only where V == 1
-      float w[V];
-      load_elements<W>(a.w.data, row * a.w.ld + column + first, w);
-#pragma unroll
-      for (int v = 0; v < V; ++v) w[v] = fminf(fmaxf(rounded_half_even(w[v] * scale), -1.0F), 1.0F);
-      store_ternary(a, row, column + first, w, factor);
-#pragma unroll
-      for (int v = 0; v < V; ++v) code[first + v] = w[v];
-    }
-    if (a.packed != nullptr) store_packed(a, row, column, code, factor);
-  }
+/// The matrix as one long row when there is nothing between its rows; else as it is.
+WeightQuant flattened(WeightQuant a) {
+  const bool gapless = a.w.ld == a.columns && (!a.out.given() || a.out.ld == a.columns) &&
+                       (a.codes == nullptr || a.ld_codes == a.columns) &&
+                       (a.packed == nullptr || (a.columns % 4 == 0 && a.ld_packed == a.columns / 4));
+  if (!gapless) return a;
+  a.columns *= a.rows;
+  a.rows = 1;
+  a.w.ld = a.out.ld = a.ld_codes = a.columns;
+  a.ld_packed = packed_row_bytes(a.columns);
+  return a;
 }
 
 int elements(const Variant<WeightQuant>& variant, const WeightQuant& a) {
   return elements_per_access(variant.tuning.access_bytes, a.w.type);
 }
 
-/// Blocks of both kernels: two waves of full multiprocessors, no more than there are packets for.
-int blocks(const Variant<WeightQuant>& variant, const WeightQuant& a, const DeviceInfo& device) {
+/// How the flattened problem is cut up, in both kernels alike.
+struct Plan {
+  bool rows;           ///< element accesses, or gaps between the rows
+  int packets;         ///< K, packets that a thread has under way
+  std::int64_t share;  ///< packets of a block
+  int blocks;
+};
+
+/// As many blocks as are resident, or as have a packet for every thread. Shares start at whole cache lines.
+Plan plan_for(const Variant<WeightQuant>& variant, const WeightQuant& flat, const DeviceInfo& device) {
+  const int v = elements(variant, flat);
+  Plan plan = {};
+  plan.rows = v == 1 || flat.rows > 1;
+  plan.packets = plan.rows ? 4 : variant.tuning.elements;
+  const std::int64_t packets = flat.rows * divide_up(flat.columns, packet_columns(v));
   const std::int64_t threads = variant.tuning.threads_per_row;
-  const std::int64_t most = 2LL * device.sm_count * (2048 / threads);
-  const std::int64_t useful = divide_up(a.rows * divide_up(a.columns, elements(variant, a)), threads);
-  const std::int64_t count = useful < most ? useful : most;
-  return static_cast<int>(count < 1 ? 1 : count);
+  const std::int64_t most = device.sm_count * (resident_threads(v, plan.packets, plan.rows) / threads);
+  const std::int64_t even = divide_up(divide_up(packets, most), warp_threads) * warp_threads;
+  plan.share = even < threads ? threads : even;
+  plan.blocks = static_cast<int>(divide_up(packets, plan.share));
+  return plan;
 }
 
 std::string why_not(const Variant<WeightQuant>& variant, const WeightQuant& a, const DeviceInfo&) {
-  const int v = elements(variant, a);
-  const bool codes_aligned = a.codes == nullptr || packets_aligned(a.codes, a.ld_codes, 1, v);
-  if (v > 1 && !codes_aligned) return "needs every row of codes to start at a multiple of " + std::to_string(v);
-  return why_not_packets(v, a.columns, a.w, a.out);
+  const WeightQuant flat = flattened(a);
+  const int v = elements(variant, flat);
+  if (v > 1 && flat.codes != nullptr && !packets_aligned(flat.codes, flat.ld_codes, 1, v)) {
+    return "needs every row of codes to start at a multiple of " + std::to_string(v);
+  }
+  if (v > 1 && flat.packed != nullptr && !packets_aligned(flat.packed, flat.ld_packed, 1, v / 4)) {
+    return "needs every row of packed to start at a multiple of " + std::to_string(v / 4);
+  }
+  return why_not_packets(v, flat.columns, flat.w, flat.out);
 }
 
 std::size_t workspace_bytes(const Variant<WeightQuant>& variant, const WeightQuant& a, const DeviceInfo& device) {
-  return sizeof(double) * static_cast<std::size_t>(blocks(variant, a, device));
+  return sizeof(double) * static_cast<std::size_t>(plan_for(variant, flattened(a), device).blocks);
 }
 
 std::int64_t requested_bytes(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInfo&) {
   return algorithmic_bytes(a) + static_cast<std::int64_t>(size_of(a.w.type)) * a.rows * a.columns;
 }
 
+template <class W, int V, int T, int K, bool Rows>
+Status launch_both(const WeightQuant& flat, const Plan& plan, const LaunchShape& shape, double* partial,
+                   Stream stream) {
+  const Status status = launch_kernel(sum_magnitudes<W, V, T, K, Rows>, shape, stream, flat, plan.share, partial);
+  if (!status.ok()) return status;
+  const double per_element = 1.0 / (static_cast<double>(flat.rows) * static_cast<double>(flat.columns));
+  return launch_kernel(quantise_weights<W, V, T, K, Rows>, shape, stream, flat, plan.share,
+                       static_cast<const double*>(partial), per_element);
+}
+
 Status launch(const Variant<WeightQuant>& variant, const WeightQuant& a, const DeviceInfo& device, void* workspace,
               Stream stream) {
-  const int count = blocks(variant, a, device);
-  const dim3 grid{static_cast<unsigned>(count), 1, 1};
-  const dim3 block{static_cast<unsigned>(variant.tuning.threads_per_row), 1, 1};
-  const std::size_t shared = sizeof(double) * static_cast<std::size_t>(variant.tuning.threads_per_row);
+  const WeightQuant flat = flattened(a);
+  const Plan plan = plan_for(variant, flat, device);
+  LaunchShape shape;
+  shape.grid = dim3{static_cast<unsigned>(plan.blocks), 1, 1};
+  shape.block = dim3{static_cast<unsigned>(variant.tuning.threads_per_row), 1, 1};
+  shape.shared_bytes = sizeof(Shared);
+  shape.overlap = device.compute_capability >= 90;
   double* partial = static_cast<double*>(workspace);
-  return with_packet_type(a.w.type, elements(variant, a), [&](auto packet) {
+  constexpr std::true_type yes;
+  constexpr std::false_type no;
+  return with_packet_type(flat.w.type, elements(variant, flat), [&](auto packet) {
     using W = typename decltype(packet)::element;
     constexpr int V = decltype(packet)::count;
-    Status status = launch_kernel(sum_magnitudes<W, V>, grid, block, shared, stream, a, partial);
-    if (!status.ok()) return status;
-    return launch_kernel(quantise_weights<W, V>, grid, block, shared, stream, a, static_cast<const double*>(partial),
-                         count);
+    const auto with = [&](auto threads, auto packets, auto rows) {
+      return launch_both<W, V, threads, packets, rows>(flat, plan, shape, partial, stream);
+    };
+    if constexpr (V == 1) {
+      return with(std::integral_constant<int, 256>{}, std::integral_constant<int, 4>{}, yes);
+    } else {
+      constexpr std::integral_constant<int, 256> t256;
+      constexpr std::integral_constant<int, 512> t512;
+      constexpr std::integral_constant<int, 4> k4;
+      constexpr std::integral_constant<int, 8> k8;
+      if (variant.tuning.threads_per_row == 256) return plan.rows ? with(t256, k4, yes) : with(t256, k4, no);
+      if (plan.rows) return with(t512, k4, yes);
+      return plan.packets == 4 ? with(t512, k4, no) : with(t512, k8, no);
+    }
   });
 }
 
-constexpr Variant<WeightQuant> row(std::string_view name, std::string_view summary, Tuning tuning) {
+constexpr Variant<WeightQuant> row(std::string_view name, std::string_view summary, int threads, int packets,
+                                   int access_bytes = 16) {
+  Tuning tuning;
+  tuning.threads_per_row = threads;
+  tuning.elements = packets;
+  tuning.access_bytes = access_bytes;
   return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
 }
 
 }  // namespace
 
 const std::vector<Variant<WeightQuant>>& weight_quant_two_pass() {
-  // Names: t = threads a block, v = bytes an access (v1: one element).
+  // Names: t = threads a block, k = packets that a thread has under way, v = bytes an access (v1: one element).
   static const std::vector<Variant<WeightQuant>> table = {
-      row("two_pass_t256_v16", "w read twice, blocks of 256 threads", {256, 1, 16}),
-      row("two_pass_t512_v16", "w read twice, blocks of 512 threads", {512, 1, 16}),
-      row("two_pass_t1024_v16", "w read twice, blocks of 1024 threads", {1024, 1, 16}),
-      row("two_pass_t256_v1", "w read twice, element accesses: any alignment, any K_in", {256, 1, 1}),
+      row("two_pass_t256_k4_v16", "w read twice, blocks of 256 threads, 4 packets under way", 256, 4),
+      row("two_pass_t512_k4_v16", "w read twice, blocks of 512 threads, 4 packets under way", 512, 4),
+      row("two_pass_t512_k8_v16", "w read twice, blocks of 512 threads, 8 packets under way", 512, 8),
+      row("two_pass_t256_v1", "w read twice, element accesses: any alignment, any K_in", 256, 4, 1),
   };
   return table;
 }

@@ -48,6 +48,13 @@ Array tie_values(std::int64_t rows, std::int64_t columns, bool one_scale) {
 /// Magnitudes whose squares still sum up in float32 over a million columns; for float16 near its largest number.
 double large_scale(DType type) { return type == DType::float16 ? 1e4 : 1e15; }
 
+/// Magnitudes whose product is 1e40, beyond float32, while each alone and x's square are not. float16 has no such x, so
+/// its weight is the larger one; a float16 weight stays finite and nothing overflows.
+double huge_weight_x_scale(DType x) { return x == DType::float16 ? 1e4 : 1e10; }
+double huge_weight_scale(DType x, DType weight) {
+  return weight == DType::float16 ? 4e4 : 1e40 / huge_weight_x_scale(x);
+}
+
 Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
   const auto normal = [&] { return normal_values(problem, Tensor::x, rows, columns); };
   const auto only_column = [&](auto column_of_row) {
@@ -77,6 +84,11 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::ties: return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
     case Values::one_nan: return with_one(std::numeric_limits<double>::quiet_NaN());
     case Values::one_inf: return with_one(std::numeric_limits<double>::infinity());
+    case Values::huge_weight: {
+      Array values = normal();
+      for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
+      return values;
+    }
   }
   return normal();
 }
@@ -84,12 +96,13 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
 }  // namespace
 
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns) {
-  const bool ties = problem.values == Values::ties;
+  const bool ties = problem.values == Values::ties, huge_weight = problem.values == Values::huge_weight;
+  const double weight_scale = huge_weight ? huge_weight_scale(problem.x, problem.weight.value_or(problem.x)) : 1.0;
   switch (tensor) {
     case Tensor::x: return x_values(problem, rows, columns);
     case Tensor::weight:
       if (ties) return Array::Zero(rows, columns);
-      return 1.0 + 0.1 * normal_values(problem, tensor, rows, columns);
+      return weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns));
     case Tensor::bias:
       if (ties) return tie_values(rows, columns, true);
       return 0.1 * normal_values(problem, tensor, rows, columns);

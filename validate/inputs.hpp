@@ -13,7 +13,7 @@ namespace normquant::validate {
 enum class Tensor : std::uint64_t { x = 1, residual, weight, bias, dy, dresidual };
 
 /// Values of a tensor before rounding. `x` follows the problem's `values`; so do, for ties, weight (zeros) and bias
-/// (the ties). The others are standard normal, weight around 1.
+/// (the ties), and for huge_weight the weight. The others are standard normal, weight around 1.
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns);
 
 /// The same, rounded to the storage type.

@@ -58,7 +58,8 @@ class PreparedProblem {
 /// Generates the inputs, uploads them and lays out the outputs. Null with a sentence in `why` when memory runs out
 /// (why starts with "out of memory") or the problem breaks the operation's contract.
 /// Rows repeat with a period of `distinct_rows` (0: none repeat), so that large problems are checked completely by a
-/// reference of a few rows: every row must equal its first occurrence bit for bit.
+/// reference of a few rows: every row must equal its first occurrence bit for bit. repetition.hpp has the period to
+/// use.
 std::unique_ptr<PreparedProblem> prepare(const Problem& problem, Device& device, std::int64_t distinct_rows,
                                          std::string& why);
 

@@ -11,7 +11,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, 12> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, 13> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<Values, std::string_view>, 12> value_names = {{
     {Values::ties, "ties"},
     {Values::one_nan, "one_nan"},
     {Values::one_inf, "one_inf"},
+    {Values::huge_weight, "huge_weight"},
 }};
 
 template <class Integer>

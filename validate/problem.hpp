@@ -32,7 +32,8 @@ enum class Values {
   tiny,         ///< absmax far below 1e-5
   ties,         ///< y lands exactly on rounding ties
   one_nan,      ///< normal, with one NaN in one row
-  one_inf       ///< normal, with one +Inf in one row
+  one_inf,      ///< normal, with one +Inf in one row
+  huge_weight   ///< a weight whose product with x overflows float32 in every second row, though y does not
 };
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);

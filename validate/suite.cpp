@@ -3,11 +3,13 @@
 #include <array>
 #include <random>
 
+#include "validate/repetition.hpp"
+
 namespace normquant::validate {
 namespace {
 
 constexpr std::array all_types = {DType::float32, DType::float16, DType::bfloat16};
-constexpr auto f32 = DType::float32;
+constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
 
 bool is_row_norm(Operation op) { return op == Operation::norm_quant_forward || op == Operation::norm_quant_backward; }
 
@@ -63,12 +65,13 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
   return all;
 }
 
-/// The plain problem with each kind of value; ties need a weight and a bias.
+/// The plain problem with each kind of value; ties need a weight and a bias, a huge weight a weight.
 std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
   std::vector<Problem> all;
-  for (Values values :
-       {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::last_column,
-        Values::huge_mean, Values::large, Values::tiny, Values::one_nan, Values::one_inf, Values::ties}) {
+  for (Values values : {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::last_column,
+                        Values::huge_mean, Values::large, Values::tiny, Values::one_nan, Values::one_inf, Values::ties,
+                        Values::huge_weight}) {
+    if (values == Values::huge_weight && !is_row_norm(op)) continue;
     for (NormKind norm : {NormKind::rms, NormKind::layer}) {
       if (norm == NormKind::layer && !is_row_norm(op)) continue;
       Problem p = plain(op, shape, x);
@@ -146,14 +149,91 @@ void add(std::vector<Case>& cases, const std::vector<Problem>& problems, std::ui
   }
 }
 
+/// The forward's features together, at lengths at which the way to hold a row in registers changes and at some that
+/// leave rows unaligned: each length with each of them, both roundings and several row counts. Where rows share a warp,
+/// most of these leave a block part full.
+void add_forward_mixtures(std::vector<Case>& cases, std::uint64_t seed) {
+  constexpr std::array<std::int64_t, 14> lengths = {24,  64,  67,   72,   251,  256,  264,
+                                                    512, 520, 1032, 2560, 4093, 4096, 4104};
+  constexpr std::array<std::int64_t, 4> counts_of_short = {1, 3, 5, 17}, counts_of_long = {1, 1, 2, 3};
+  std::size_t drawn = 0;
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
+    const auto& counts = lengths[i] <= 264 ? counts_of_short : counts_of_long;
+    const auto with = [&](DType x, NormKind norm, auto change) {
+      Problem p = plain(Operation::norm_quant_forward, {counts[drawn % counts.size()], lengths[i]}, x);
+      p.norm = norm;
+      p.rounding = drawn % 2 == 0 ? Rounding::half_even : Rounding::half_away;
+      p.seed = seed + ++drawn;
+      change(p);
+      cases.push_back({p, 0, false});
+    };
+    const DType any = all_types[i % all_types.size()], other = all_types[(i + 1) % all_types.size()];
+    with(bf16, NormKind::rms, [](Problem& p) { p.weight = f32; });
+    with(bf16, NormKind::rms, [](Problem& p) { p.weight = f32, p.bias = f32, p.codes = true; });
+    with(bf16, NormKind::layer, [](Problem& p) {
+      p.residual = f32, p.residual_out = f32, p.h_source = HSource::stored;
+      p.codes = true, p.out.reset();
+    });
+    with(any, NormKind::layer, [](Problem& p) {
+      p.weight = f32, p.bias = f32, p.residual = f32, p.residual_out = f32;
+      p.save_quant_scale = true;
+    });
+    with(other, NormKind::rms, [](Problem& p) {
+      p.residual = f32, p.residual_out = bf16, p.h_source = HSource::stored;
+      p.codes = true;
+    });
+    for (NormKind norm : {NormKind::rms, NormKind::layer}) {
+      with(norm == NormKind::rms ? any : other, norm, [](Problem& p) {
+        p.weight = f32, p.out = f32, p.values = Values::huge_weight;
+        p.codes = true;
+        if (p.norm == NormKind::layer) p.residual = f32, p.residual_out = bf16, p.h_source = HSource::stored;
+      });
+      with(bf16, norm, [](Problem& p) { p.bias = bf16, p.out = f32, p.values = Values::huge_weight; });
+    }
+    with(any, NormKind::rms, [&](Problem& p) {
+      p.rows = counts[2 + i % 2], p.values = Values::one_nan;
+      p.codes = true;
+    });
+  }
+}
+
+/// Few rows, so long that each takes many threads, several blocks of a cluster, or shared memory. The odd lengths just
+/// fit that many threads when the packets of a row are shifted by up to 15 bytes.
+void add_long_rows(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
+  const auto with = [&](Shape shape, DType x, auto change) {
+    Problem p = plain(op, shape, x);
+    change(p);
+    add(cases, {p}, seed);
+  };
+  const auto codes = [](Problem& p) { p.codes = true, p.out.reset(); };
+  const auto nothing_more = [](Problem&) {};
+  with({2, 4096}, bf16, nothing_more);
+  with({1, 8192}, f16, nothing_more);
+  with({3, 4093}, f32, codes);
+  with({2, 4089}, bf16, nothing_more);
+  with({1, 16384}, f32, nothing_more);
+  with({2, 16377}, bf16, codes);
+  with({1, 32768}, f16, codes);
+  if (!is_row_norm(op)) return;
+  const bool forward = op == Operation::norm_quant_forward;
+  with({2, 16384}, bf16, [](Problem& p) { p.norm = NormKind::layer, p.bias = p.x; });
+  with({1, 16377}, f16, [&](Problem& p) {
+    p.norm = NormKind::layer, p.weight = f32, p.bias = f32;
+    (forward ? p.residual : p.dresidual) = f32;
+    (forward ? p.residual_out : p.dx_residual) = f32;
+  });
+  with({2, 16384}, bf16, [](Problem& p) { p.weight = f32, p.out = f32, p.values = Values::huge_weight; });
+  with({2, 16381}, f32, [](Problem& p) { p.norm = NormKind::layer, p.bias = f32, p.values = Values::huge_weight; });
+  with({2, forward ? 32768 : 16384}, bf16, [](Problem& p) { p.codes = true, p.values = Values::one_nan; });
+}
+
 /// Shapes that only size makes interesting.
 void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
-  constexpr std::int64_t distinct = 61;  // a prime: a row number that is off by a power of two meets another row
   const auto with = [&](Shape shape, DType x, bool gpu_only, std::int64_t padding = 0) {
     Problem p = plain(op, shape, x);
     p.seed = seed;
     p.row_padding = padding;
-    cases.push_back({p, distinct, gpu_only});
+    cases.push_back({p, distinct_rows(p), gpu_only});
   };
   with({2, 58112}, DType::bfloat16, false);
   with({2, 58120}, f32, false);
@@ -221,10 +301,9 @@ std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, 
     const Shape shape{draw.one_of(row_counts), is_long ? draw.one_of(long_rows) : draw.one_of(short_rows)};
     cases.push_back({draw.problem(op, shape), 0, false});
   }
-  if (smoke) {
-    add(cases, {plain(op, {2, 4096}, DType::bfloat16), plain(op, {1, 8192}, DType::float16)}, seed);
-    return cases;
-  }
+  if (op == Operation::norm_quant_forward) add_forward_mixtures(cases, seed);
+  add_long_rows(cases, op, seed);
+  if (smoke) return cases;
   add_large(cases, op, seed);
   if (size == SuiteSize::exhaustive) {
     if (is_row_norm(op)) add_all_types(cases, op, seed);

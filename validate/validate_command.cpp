@@ -14,6 +14,7 @@
 #include "validate/commands.hpp"
 #include "validate/devices.hpp"
 #include "validate/prepared_problem.hpp"
+#include "validate/repetition.hpp"
 #include "validate/result_files.hpp"
 #include "validate/run.hpp"
 #include "validate/suite.hpp"
@@ -76,7 +77,7 @@ std::vector<Case> chosen_cases(const ValidateOptions& options) {
   for (const std::string& text : options.cases) {
     const auto problem = parse_problem(text, why);
     if (!problem) throw Refusal{exit_usage, why};
-    cases.push_back({*problem, 61, false});
+    cases.push_back({*problem, distinct_rows(*problem), false});
   }
   if (!cases.empty()) return cases;
 
@@ -105,7 +106,7 @@ Plan plan_of(const ValidateOptions& options) {
   plan.cases = chosen_cases(options);
   // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
   for (Case& c : plan.cases) {
-    if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = 61;
+    if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
   }
   DeviceSelection selection = select_devices(options.device, options.require_gpu);
   if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};

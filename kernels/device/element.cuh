@@ -76,6 +76,17 @@ struct Packet {
 #endif
     load(from);
   }
+  /// Keeps the packet packed: the compiler may not unpack it ahead, out of a loop, into more registers than there are.
+  __device__ __forceinline__ void stay_packed() {
+#if defined(__CUDA_ARCH__)
+    if constexpr (word_bytes == 16) {
+#pragma unroll
+      for (int i = 0; i < words; ++i) {
+        asm volatile("" : "+r"(data[i].x), "+r"(data[i].y), "+r"(data[i].z), "+r"(data[i].w));
+      }
+    }
+#endif
+  }
   __device__ __forceinline__ void store(T* to) const {
 #pragma unroll
     for (int i = 0; i < words; ++i) reinterpret_cast<word*>(to)[i] = data[i];

@@ -35,6 +35,13 @@ class StagedPackets {
       if (columns.offset(k) < left) copies.start(to + k * warp_bytes, from + columns.offset(k));
     }
   }
+  /// Zeros where a row would have been, when there is none left.
+  __device__ __forceinline__ void clear(int stage) const {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      *reinterpret_cast<uint4*>(packets_ + stage * stage_bytes() + k * warp_bytes) = uint4{0, 0, 0, 0};
+    }
+  }
   /// Packets outside the row are never copied and always zero.
   template <class Columns>
   __device__ __forceinline__ void clear_outside(int stage, const Columns& columns, int left) const {

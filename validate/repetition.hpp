@@ -1,0 +1,21 @@
+// How many different rows a problem with many rows has.
+#pragma once
+
+#include <cstdint>
+
+#include "validate/problem.hpp"
+
+namespace normquant::validate {
+
+/// The period with which the rows of a large problem repeat, to hand to prepare(): the reference computes that many
+/// rows, and every later row must equal its first occurrence bit for bit.
+///
+/// An odd prime times the period of the rows' alignment. A prime, 61 where it is not too costly, so that no tile or
+/// block size divides it and a kernel that takes one row for another is found out. The alignment, because a kernel may
+/// cut a row into packets where memory is aligned: equal rows that start differently against a multiple of 16 bytes are
+/// then summed in another order, and their last bits may differ and still be right. Rows one period apart start alike
+/// in every matrix of the problem. Long rows get a smaller prime, so that the reference stays within some millions of
+/// elements.
+std::int64_t distinct_rows(const Problem& problem);
+
+}  // namespace normquant::validate
