@@ -7,8 +7,7 @@
 //
 // Bytes an element (bfloat16): 4 read + 2 written, + 2 with the recomputed out, + 2 with dresidual. About 20 float32
 // operations. One reduction a row: c1, c2 and absmax travel together.
-// Ways to sum over the blocks (tuning.mode): partial sums and a second kernel; partial sums and the block that arrives
-// last; atomic additions, whose order, and so whose last bits, change from run to run.
+// The blocks' sums are added by a second kernel. Serves tensors of mixed types and, by element accesses, any alignment.
 #include "algorithms.hpp"
 #include "device/backward_steps.cuh"
 #include "device/column_sums.cuh"
@@ -17,8 +16,6 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
-
-enum SumMode : int { second_kernel, last_block, atomics };
 
 /// Threads of the largest block for that many columns a thread (four float32 each: xhat, wdy and the two sums), so that
 /// nothing spills: a multiprocessor has 65536 registers.
@@ -47,38 +44,13 @@ __device__ __forceinline__ void add_rows_of_block(float (&sum)[V], std::int64_t 
 /// Hands the block's sum of one column packet over to the sum over blocks.
 template <int V>
 __device__ __forceinline__ void hand_over(float* partial, std::int64_t columns, std::int64_t column,
-                                          const float (&sum)[V], int mode) {
-  if (mode == atomics) {
-#pragma unroll
-    for (int v = 0; v < V; ++v) atomicAdd(&partial[column + v], sum[v]);
-  } else {
-    store_elements<float>(partial, static_cast<std::int64_t>(blockIdx.x) * columns + column, sum);
-  }
-}
-
-/// Whether this block is the last of the grid to come here. All writes of the others before it are visible then.
-__device__ __forceinline__ bool arrives_last(unsigned* arrived, unsigned* flag) {
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0 && threadIdx.y == 0) *flag = atomicAdd(arrived, 1U) == gridDim.x - 1 ? 1U : 0U;
-  __syncthreads();
-  __threadfence();
-  return *flag != 0;
-}
-
-__device__ __forceinline__ void sum_all_parts(const float* partial, std::int64_t parts, std::int64_t columns,
-                                              const Vector& result) {
-  const int threads = static_cast<int>(blockDim.x * blockDim.y);
-  for (std::int64_t column = threadIdx.y * blockDim.x + threadIdx.x; column < columns; column += threads) {
-    float total[1] = {0.0F};
-    for (std::int64_t part = 0; part < parts; ++part) total[0] += partial[part * columns + column];
-    store_typed(result.data, result.type, column, total);
-  }
+                                          const float (&sum)[V]) {
+  store_elements<float>(partial, static_cast<std::int64_t>(blockIdx.x) * columns + column, sum);
 }
 
 template <class H, int V, int K>
 __global__ void __launch_bounds__(most_threads(V, K))
-    backward_one_pass(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, int mode) {
+    backward_one_pass(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
   RowThreads threads = row_threads();
   const int columns = static_cast<int>(a.columns);  // a row that fits registers is short
   const auto column = [&](int k) { return (k * threads.count + threads.lane) * V; };
@@ -134,23 +106,20 @@ __global__ void __launch_bounds__(most_threads(V, K))
   if (partials.dweight == nullptr && partials.dbias == nullptr) return;
   // The reductions' scratch is not used any more once all threads are here.
   __syncthreads();
-  float* slots = shared_memory<float>() + 4;  // the first 16 bytes are arrives_last's
+  float* slots = shared_memory<float>();
 #pragma unroll
   for (int k = 0; k < K; ++k) {
     const bool inside = column(k) < columns;
     const bool hands_over = inside && threadIdx.y == 0;
     if (partials.dweight != nullptr) {
       add_rows_of_block(dweight[k], column(k), inside, slots);
-      if (hands_over) hand_over(partials.dweight, a.columns, column(k), dweight[k], mode);
+      if (hands_over) hand_over(partials.dweight, a.columns, column(k), dweight[k]);
     }
     if (partials.dbias != nullptr) {
       add_rows_of_block(dbias[k], column(k), inside, slots);
-      if (hands_over) hand_over(partials.dbias, a.columns, column(k), dbias[k], mode);
+      if (hands_over) hand_over(partials.dbias, a.columns, column(k), dbias[k]);
     }
   }
-  if (mode != last_block || !arrives_last(partials.arrived, shared_memory<unsigned>())) return;
-  if (partials.dweight != nullptr) sum_all_parts(partials.dweight, partials.parts, a.columns, a.dweight);
-  if (partials.dbias != nullptr) sum_all_parts(partials.dbias, partials.parts, a.columns, a.dbias);
 }
 
 constexpr int most_columns = 32;  ///< columns a thread
@@ -180,11 +149,6 @@ std::int64_t blocks(const Variant<NormQuantBackward>& variant, const NormQuantBa
   return useful < most ? useful : most;
 }
 
-/// Partial sums in scratch memory: one row a block, or one row in all for the atomic additions.
-std::int64_t parts(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
-  return variant.tuning.mode == atomics ? 1 : blocks(variant, a, device);
-}
-
 std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo&) {
   if (packets(variant, a) == 0) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit the registers of " +
@@ -195,7 +159,7 @@ std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBa
 
 std::size_t workspace_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
                             const DeviceInfo& device) {
-  return column_partials_bytes(a, parts(variant, a, device));
+  return column_partials_bytes(a, blocks(variant, a, device));
 }
 
 /// The partial sums are written once and read once.
@@ -207,8 +171,7 @@ std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const No
 /// Shared memory: the reductions' scratch, later the rows of a block side by side (rows_per_block > 1).
 std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a) {
   const std::size_t scratch = row_scratch_bytes(t.threads_per_row, t.rows_per_block);
-  const std::size_t side_by_side =
-      16 + (t.rows_per_block > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0);
+  const std::size_t side_by_side = t.rows_per_block > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0;
   return scratch > side_by_side ? scratch : side_by_side;
 }
 
@@ -217,7 +180,7 @@ Status launch_packets(int k, const NormQuantBackward& a, const ColumnPartials& p
                       Stream stream) {
   const dim3 block{static_cast<unsigned>(t.threads_per_row), static_cast<unsigned>(t.rows_per_block), 1};
   const auto run = [&](auto kernel) {
-    return launch_kernel(kernel, grid, block, shared_bytes(t, a), stream, a, partials, t.mode);
+    return launch_kernel(kernel, grid, block, shared_bytes(t, a), stream, a, partials);
   };
   if (k == 1) return run(backward_one_pass<H, V, 1>);
   if (k == 2) return run(backward_one_pass<H, V, 2>);
@@ -229,12 +192,7 @@ Status launch_packets(int k, const NormQuantBackward& a, const ColumnPartials& p
 Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device,
               void* workspace, Stream stream) {
   const bool sums_wanted = a.dweight.given() || a.dbias.given();
-  const ColumnPartials partials = column_partials(a, parts(variant, a, device), workspace);
-  const int mode = variant.tuning.mode;
-  if (sums_wanted && mode != second_kernel) {
-    const std::size_t bytes = mode == atomics ? workspace_bytes(variant, a, device) : sizeof(unsigned);
-    if (Status status = zero_fill(workspace, bytes, stream); !status.ok()) return status;
-  }
+  const ColumnPartials partials = column_partials(a, blocks(variant, a, device), workspace);
   if (a.rows > 0) {
     const dim3 grid{static_cast<unsigned>(blocks(variant, a, device)), 1, 1};
     Status status = with_packet_type(a.h.type, elements(variant, a), [&](auto packet) {
@@ -243,12 +201,12 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
     });
     if (!status.ok()) return status;
   }
-  if (!sums_wanted || (mode == last_block && a.rows > 0)) return {};
+  if (!sums_wanted) return {};
   return launch_sum_partials(a, partials, device, stream);
 }
 
 constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, Tuning tuning) {
-  return {name, summary, tuning, tuning.mode != atomics, why_not, workspace_bytes, requested_bytes, launch};
+  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
 }
 
 }  // namespace
@@ -256,20 +214,11 @@ constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view
 const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_one_pass() {
   // Names: t = threads a row, r = rows a block, v = bytes an access (v1: one element).
   static const std::vector<Variant<NormQuantBackward>> table = {
-      row("one_pass_t32_r4_v16", "warp a row, partial sums, second kernel", {32, 4, 16, second_kernel}),
-      row("one_pass_t64_r2_v16", "2 warps a row, partial sums, second kernel", {64, 2, 16, second_kernel}),
-      row("one_pass_t128_r1_v16", "4 warps a row, partial sums, second kernel", {128, 1, 16, second_kernel}),
-      row("one_pass_t256_r1_v16", "8 warps a row, partial sums, second kernel", {256, 1, 16, second_kernel}),
-      row("one_pass_t512_r1_v16", "16 warps a row, partial sums, second kernel", {512, 1, 16, second_kernel}),
-      row("one_pass_t1024_r1_v16", "32 warps a row, partial sums, second kernel", {1024, 1, 16, second_kernel}),
-      row("one_pass_t8_r16_v16", "4 rows a warp, partial sums, second kernel", {8, 16, 16, second_kernel}),
-      row("one_pass_t256_r1_v1", "element accesses: any alignment, any N", {256, 1, 1, second_kernel}),
-      row("one_pass_t1024_r1_v1", "element accesses: any alignment, any N", {1024, 1, 1, second_kernel}),
-      row("last_block_t32_r4_v16", "warp a row, summed by the last block", {32, 4, 16, last_block}),
-      row("last_block_t256_r1_v16", "8 warps a row, summed by the last block", {256, 1, 16, last_block}),
-      row("last_block_t512_r1_v16", "16 warps a row, summed by the last block", {512, 1, 16, last_block}),
-      row("nondeterministic_atomics_t256_r1_v16", "8 warps a row, atomic additions", {256, 1, 16, atomics}),
-      row("nondeterministic_atomics_t512_r1_v16", "16 warps a row, atomic additions", {512, 1, 16, atomics}),
+      row("one_pass_t32_r4_v16", "warp a row, any types", {32, 4, 16}),
+      row("one_pass_t128_r1_v16", "4 warps a row, any types", {128, 1, 16}),
+      row("one_pass_t512_r1_v16", "16 warps a row, any types", {512, 1, 16}),
+      row("one_pass_t256_r1_v1", "element accesses: any alignment, any N", {256, 1, 1}),
+      row("one_pass_t1024_r1_v1", "element accesses: any alignment, any N", {1024, 1, 1}),
   };
   return table;
 }

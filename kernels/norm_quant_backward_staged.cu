@@ -21,12 +21,11 @@ namespace {
 
 constexpr int stages = 3;  ///< rows of a block: one at work, two on their way
 
-/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each, the weight half of one,
-/// and all else some 50.
+/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each, and all else some 60.
 constexpr int most_threads(int elements, bool dbias) {
   if (elements <= 8) return dbias ? 768 : 1024;
   if (elements <= 16) return dbias ? 512 : 768;
-  return dbias ? 384 : 512;
+  return dbias ? 384 : 640;
 }
 
 /// Adds the block's rows side by side (threadIdx.y), always in the same order; the sums are left with threadIdx.y == 0.
@@ -125,18 +124,35 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     return of < a.rows ? row_statistics(a, of) : RowStatistics{0.0F, 0.0F};
   };
   RowStatistics upcoming = statistics_of(row);
-  Packet<H, V> weights[K];
+  // The weight stays in registers, or in this thread's part of shared memory when the sums need the registers.
+  constexpr bool weight_shared = V * K > 16;
+  const StagedPackets<K> staged_weight = staged_dresidual.behind(with_dresidual ? stages : 0);
+  Packet<H, V> weights[weight_shared ? 1 : K];
 #pragma unroll
   for (int k = 0; k < K; ++k) {
+    Packet<H, V> packet;
     if (a.weight.given()) {
-      columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
+      columns.load(static_cast<const H*>(a.weight.data), k, packet);
     } else {
       float ones[V];
 #pragma unroll
       for (int i = 0; i < V; ++i) ones[i] = 1.0F;
-      weights[k].pack(ones);
+      packet.pack(ones);
+    }
+    if constexpr (weight_shared) {
+      staged_weight.write(0, k, packet);
+    } else {
+      weights[k] = packet;
     }
   }
+  const auto weight_of = [&](int k, float(&weight)[V]) {
+    if constexpr (weight_shared) {
+      staged_weight.template read<H>(0, k, weight);
+    } else {
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
+    }
+  };
   // h - mean of packet k.
   const auto centred = [&](int stage, int k, float mean, float(&values)[V]) {
     staged_h.template read<H>(stage, k, values);
@@ -171,8 +187,7 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       float h[V], dy[V], weight[V];
-      weights[k].stay_packed();
-      weights[k].unpack(weight);
+      weight_of(k, weight);
       centred(stage, k, mean, h);
       staged_dy.template read<H>(stage, k, dy);
 #pragma unroll
@@ -206,8 +221,7 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     for (int k = 0; k < K; ++k) {
       if (!columns.inside(k)) continue;
       float h[V], dy[V], weight[V];
-      weights[k].stay_packed();
-      weights[k].unpack(weight);
+      weight_of(k, weight);
       centred(stage, k, mean, h);
       staged_dy.template read<H>(stage, k, dy);
 #pragma unroll
@@ -286,7 +300,9 @@ std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, const Devi
   const std::size_t rows = block_rows(t, a, device), threads = row_threads(t, a) * rows;
   const int tensors = a.dresidual.given() ? 3 : 2;
   const std::size_t scratch = rows * (t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>());
-  const std::size_t walk = scratch + tensors * staged_bytes(threads, t.elements / elements_per_packet(a), stages);
+  const int packets = t.elements / elements_per_packet(a);
+  const std::size_t walk = scratch + tensors * staged_bytes(threads, packets, stages) +
+                           (t.elements > 16 ? staged_bytes(threads, packets, 1) : 0);
   const std::size_t sums = rows > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0;
   return walk > sums ? walk : sums;
 }

@@ -164,7 +164,6 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c4_e32", "row in registers of 4 blocks", 32, 32, 4),
       row("cluster_c8_e32", "row in registers of 8 blocks", 32, 32, 8),
       row("cluster_c16_e32", "row in registers of 16 blocks", 32, 32, 16),
-      row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
       row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
       row("shifted_l8_e32", "any alignment and N, 4 rows a warp", 8, 32, 1, 1),
       row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),

@@ -108,8 +108,6 @@ constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view 
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_shared() {
   static const std::vector<Variant<NormQuantForward>> table = {
-      row("shared_t256_v16", "row in shared memory, 8 warps a row", {256, 1, 16}),
-      row("shared_t512_v16", "row in shared memory, 16 warps a row", {512, 1, 16}),
       row("shared_t1024_v16", "row in shared memory, 32 warps a row", {1024, 1, 16}),
       row("shared_t1024_v1", "row in shared memory, element accesses: any alignment, any N", {1024, 1, 1}),
   };

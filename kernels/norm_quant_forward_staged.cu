@@ -15,11 +15,11 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Threads of the largest block: the weight takes registers too, so 102 each for 32 elements.
-constexpr int most_threads(int elements) { return elements <= 16 ? 1024 : 640; }
+constexpr int stages = 2;           ///< rows of a block under way
+constexpr int most_threads = 1024;  ///< of the largest block: a thread with 16 elements takes up to 64 registers
 
-template <class X, int V, int K, int Lanes, int Stages>
-__global__ void __launch_bounds__(most_threads(V* K))
+template <class X, int V, int K, int Lanes>
+__global__ void __launch_bounds__(most_threads)
     forward_staged(const __grid_constant__ NormQuantForward a, float per_column) {
   overlap_launches();
   TileThreads<Lanes> threads(shared_memory<float>() + threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(most_threads(V* K))
   const int left = columns.left;
   const bool with_residual = a.residual.given() && a.residual.type == a.x.type;
 
-  const StagedPackets<K> x(blockDim.y * tile_scratch_bytes()), residual = x.behind(Stages);
+  const StagedPackets<K> x(blockDim.y * tile_scratch_bytes()), residual = x.behind(stages);
 
   AsyncCopies copies;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(most_threads(V* K))
     next += step;
   };
 #pragma unroll
-  for (int stage = 0; stage < Stages; ++stage) {
+  for (int stage = 0; stage < stages; ++stage) {
     start_next(stage);
     x.clear_outside(stage, columns, left);
     if (with_residual) residual.clear_outside(stage, columns, left);
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(most_threads(V* K))
   for (std::int64_t block_row = row - threadIdx.y; block_row < a.rows; block_row += step, row += step) {
     const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
     columns.left = live ? left : 0;
-    copies.template wait<Stages - 1>();
+    copies.template wait<stages - 1>();
     float v[K][V];
 #pragma unroll
     for (int k = 0; k < K; ++k) {
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(most_threads(V* K))
     }
     start_next(stage);
     norm_and_quantise<X>(a, per_column, row, threads, columns, live, v, early, weights);
-    stage = stage + 1 == Stages ? 0 : stage + 1;
+    stage = stage + 1 == stages ? 0 : stage + 1;
   }
 }
 
@@ -98,12 +98,12 @@ int block_rows(const Tuning& t, const NormQuantForward& a) {
 std::size_t shared_bytes(const Tuning& t, const NormQuantForward& a) {
   const std::size_t rows = block_rows(t, a), threads = row_threads(t, a) * rows;
   const std::size_t tensors = a.residual.given() && a.residual.type == a.x.type ? 2 : 1;
-  return rows * tile_scratch_bytes() + tensors * t.stages * threads * t.elements * size_of(a.x.type);
+  return rows * tile_scratch_bytes() + tensors * stages * threads * t.elements * size_of(a.x.type);
 }
 
 std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
-  if (row_threads(t, a) > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements))) {
+  if (row_threads(t, a) > (t.lanes < warp_threads ? t.lanes : most_threads)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
   if (shared_bytes(t, a) > device.shared_memory_per_block) {
@@ -115,7 +115,7 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
 /// Blocks that fit the device at a time, shared out so that all have the same number of rows, or one less.
 unsigned blocks(const Tuning& t, const NormQuantForward& a, const DeviceInfo& device) {
   const int rows = block_rows(t, a);
-  const std::int64_t by_registers = most_threads(t.elements) / (row_threads(t, a) * rows);
+  const std::int64_t by_registers = most_threads / (row_threads(t, a) * rows);
   const std::int64_t by_shared = static_cast<std::int64_t>(device.shared_memory_per_block / shared_bytes(t, a));
   const std::int64_t resident = (by_registers < by_shared ? by_registers : by_shared) * device.sm_count;
   const std::int64_t sets = divide_up(a.rows, rows);
@@ -123,14 +123,10 @@ unsigned blocks(const Tuning& t, const NormQuantForward& a, const DeviceInfo& de
 }
 
 template <class X>
-Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Stream stream) {
+Status launch_for(const NormQuantForward& a, const LaunchShape& shape, Stream stream) {
   constexpr int V = 16 / sizeof(X);
   const float per_column = 1.0F / static_cast<float>(a.columns);
-  const auto run = [&](auto kernel) { return launch_kernel(kernel, shape, stream, a, per_column); };
-  if (t.lanes == 8) return run(forward_staged<X, V, 32 / V, 8, 2>);
-  if (t.elements == 16) return run(forward_staged<X, V, 16 / V, 32, 2>);
-  if (t.stages == 3) return run(forward_staged<X, V, 32 / V, 32, 3>);
-  return run(forward_staged<X, V, 32 / V, 32, 2>);
+  return launch_kernel(forward_staged<X, V, 16 / V, 32>, shape, stream, a, per_column);
 }
 
 Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device, void*,
@@ -141,13 +137,12 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   shape.grid = dim3{blocks(t, a, device), 1, 1};
   shape.shared_bytes = shared_bytes(t, a);
   shape.overlap = device.compute_capability >= 90;
-  if (a.x.type == DType::float32) return launch_for<float>(t, a, shape, stream);
-  if (a.x.type == DType::float16) return launch_for<half_t>(t, a, shape, stream);
-  return launch_for<bfloat16_t>(t, a, shape, stream);
+  if (a.x.type == DType::float32) return launch_for<float>(a, shape, stream);
+  if (a.x.type == DType::float16) return launch_for<half_t>(a, shape, stream);
+  return launch_for<bfloat16_t>(a, shape, stream);
 }
 
-constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, int lanes, int elements,
-                                        int stages) {
+constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, int lanes, int elements) {
   Tuning tuning;
   tuning.lanes = lanes;
   tuning.elements = elements;
@@ -158,12 +153,9 @@ constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view 
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_staged() {
-  // Names: e = elements a thread, l = threads a row when fewer than a warp, s = rows under way.
+  // Names: e = elements a thread.
   static const std::vector<Variant<NormQuantForward>> table = {
-      row("staged_l8_e32_s2", "next rows by asynchronous copies, 4 rows a warp", 8, 32, 2),
-      row("staged_e16_s2", "next rows by asynchronous copies, 16 elements a thread", 32, 16, 2),
-      row("staged_e32_s2", "next rows by asynchronous copies, 32 elements a thread", 32, 32, 2),
-      row("staged_e32_s3", "the same, three rows under way", 32, 32, 3),
+      row("staged_e16", "next rows by asynchronous copies, 16 elements a thread", 32, 16),
   };
   return table;
 }

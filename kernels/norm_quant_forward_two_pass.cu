@@ -94,7 +94,6 @@ constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view 
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass() {
   static const std::vector<Variant<NormQuantForward>> table = {
-      row("two_pass_t256_v16", "inputs read again, 8 warps a row", {256, 1, 16}),
       row("two_pass_t1024_v16", "inputs read again, 32 warps a row", {1024, 1, 16}),
       row("two_pass_t1024_v1", "inputs read again, element accesses: any alignment, any N", {1024, 1, 1}),
   };

@@ -10,24 +10,22 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 
-/// The backward's scratch memory: [parts, N] float32 partial sums of dweight, the same of dbias, a counter.
+/// The backward's scratch memory: [parts, N] float32 partial sums of dweight, the same of dbias.
 struct ColumnPartials {
   float* dweight = nullptr;  ///< null when dweight is not wanted
   float* dbias = nullptr;
-  unsigned* arrived = nullptr;  ///< blocks that have written their partials
   std::int64_t parts = 0;
 };
 
 inline std::size_t column_partials_bytes(const NormQuantBackward& a, std::int64_t parts) {
   const std::int64_t vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
-  return vectors == 0 ? 0 : 256 + sizeof(float) * static_cast<std::size_t>(vectors * parts * a.columns);
+  return vectors == 0 ? 0 : sizeof(float) * static_cast<std::size_t>(vectors * parts * a.columns);
 }
 
 inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t parts, void* workspace) {
   ColumnPartials partials;
   partials.parts = parts;
-  partials.arrived = static_cast<unsigned*>(workspace);
-  float* next = static_cast<float*>(workspace) + 256 / sizeof(float);
+  float* next = static_cast<float*>(workspace);
   if (a.dweight.given()) {
     partials.dweight = next;
     next += parts * a.columns;
@@ -36,18 +34,24 @@ inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t p
   return partials;
 }
 
-constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
-constexpr int sum_slices = 32;   ///< threads that share a column, each summing every 32nd partial
+constexpr int sum_columns = 32;   ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
+constexpr int sum_slices = 32;    ///< threads that share a column, each summing every 32nd partial
+constexpr int sum_together = 16;  ///< partials that a thread has on their way at a time
 
 /// Sum over parts of one column, by the threads (threadIdx.y) of that column; the one with threadIdx.y == 0 gets it.
 /// `slots` holds sum_slices * sum_columns floats of shared memory.
 __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t parts, std::int64_t columns,
                                               std::int64_t column, float* slots) {
   float sum = 0.0F;
-  if (column < columns) {
-    const float* from = partial + static_cast<std::int64_t>(threadIdx.y) * columns + column;
-#pragma unroll 4
-    for (std::int64_t part = threadIdx.y; part < parts; part += sum_slices, from += sum_slices * columns) sum += *from;
+  for (std::int64_t first = threadIdx.y; column < columns && first < parts; first += sum_together * sum_slices) {
+    float values[sum_together];
+#pragma unroll
+    for (int i = 0; i < sum_together; ++i) {
+      const std::int64_t part = first + i * sum_slices;
+      values[i] = part < parts ? partial[part * columns + column] : 0.0F;
+    }
+#pragma unroll
+    for (int i = 0; i < sum_together; ++i) sum += values[i];
   }
   slots[threadIdx.y * sum_columns + threadIdx.x] = sum;
   __syncthreads();
@@ -55,30 +59,26 @@ __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t
 #pragma unroll
     for (int slice = 1; slice < sum_slices; ++slice) sum += slots[slice * sum_columns + threadIdx.x];
   }
-  __syncthreads();
   return sum;
 }
 
-/// dweight and dbias from their partials, cast at the end. Block: (sum_columns, sum_slices).
-static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
+/// dweight and dbias from their partials, cast at the end. Block: (sum_columns, sum_slices); blockIdx.y: which of the two.
+static __global__ void __launch_bounds__(sum_columns* sum_slices)
+    sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
   overlap_launches();
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * sum_columns + threadIdx.x;
-  float* slots = shared_memory<float>();
-  const bool writes = threadIdx.y == 0 && column < a.columns;
-  if (a.dweight.given()) {
-    const float total[1] = {sum_of_parts(partials.dweight, partials.parts, a.columns, column, slots)};
-    if (writes) store_typed(a.dweight.data, a.dweight.type, column, total);
-  }
-  if (a.dbias.given()) {
-    const float total[1] = {sum_of_parts(partials.dbias, partials.parts, a.columns, column, slots)};
-    if (writes) store_typed(a.dbias.data, a.dbias.type, column, total);
-  }
+  const bool of_dweight = a.dweight.given() && blockIdx.y == 0;
+  const Vector result = of_dweight ? a.dweight : a.dbias;
+  const float total[1] = {sum_of_parts(of_dweight ? partials.dweight : partials.dbias, partials.parts, a.columns,
+                                       column, shared_memory<float>())};
+  if (threadIdx.y == 0 && column < a.columns) store_typed(result.data, result.type, column, total);
 }
 
 inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartials& partials, const DeviceInfo& device,
                                   Stream stream) {
   LaunchShape shape;
-  shape.grid = dim3{static_cast<unsigned>(divide_up(a.columns, sum_columns)), 1, 1};
+  const unsigned vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
+  shape.grid = dim3{static_cast<unsigned>(divide_up(a.columns, sum_columns)), vectors, 1};
   shape.block = dim3{sum_columns, sum_slices, 1};
   shape.shared_bytes = sizeof(float) * sum_columns * sum_slices;
   shape.overlap = device.compute_capability >= 90;

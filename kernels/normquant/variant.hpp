@@ -17,7 +17,6 @@ struct Tuning {
   int threads_per_row = 0;  ///< threads that share one row (weight_quant: threads of a block)
   int rows_per_block = 1;   ///< rows that one block works on side by side
   int access_bytes = 16;    ///< widest load or store of x; elements of other types follow the same columns
-  int mode = 0;             ///< algorithm-specific (the backward: how dweight and dbias are summed)
   int elements = 0;         ///< of a row, kept by one thread, where that decides the number of threads
   int lanes = 0;            ///< neighbouring threads that share a tile of a row: a warp, or fewer for short rows
   int cluster = 1;          ///< blocks that share one row
