@@ -21,11 +21,12 @@ namespace {
 
 constexpr int stages = 3;  ///< rows of a block: one at work, two on their way
 
-/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each, and all else some 60.
+/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each, the weight half of one,
+/// and all else some 50.
 constexpr int most_threads(int elements, bool dbias) {
   if (elements <= 8) return dbias ? 768 : 1024;
   if (elements <= 16) return dbias ? 512 : 768;
-  return dbias ? 384 : 640;
+  return dbias ? 384 : 512;
 }
 
 /// Adds the block's rows side by side (threadIdx.y), always in the same order; the sums are left with threadIdx.y == 0.
@@ -124,35 +125,18 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     return of < a.rows ? row_statistics(a, of) : RowStatistics{0.0F, 0.0F};
   };
   RowStatistics upcoming = statistics_of(row);
-  // The weight stays in registers, or in this thread's part of shared memory when the sums need the registers.
-  constexpr bool weight_shared = V * K > 16;
-  const StagedPackets<K> staged_weight = staged_dresidual.behind(with_dresidual ? stages : 0);
-  Packet<H, V> weights[weight_shared ? 1 : K];
+  Packet<H, V> weights[K];
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    Packet<H, V> packet;
     if (a.weight.given()) {
-      columns.load(static_cast<const H*>(a.weight.data), k, packet);
+      columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
     } else {
       float ones[V];
 #pragma unroll
       for (int i = 0; i < V; ++i) ones[i] = 1.0F;
-      packet.pack(ones);
-    }
-    if constexpr (weight_shared) {
-      staged_weight.write(0, k, packet);
-    } else {
-      weights[k] = packet;
+      weights[k].pack(ones);
     }
   }
-  const auto weight_of = [&](int k, float(&weight)[V]) {
-    if constexpr (weight_shared) {
-      staged_weight.template read<H>(0, k, weight);
-    } else {
-      weights[k].stay_packed();
-      weights[k].unpack(weight);
-    }
-  };
   // h - mean of packet k.
   const auto centred = [&](int stage, int k, float mean, float(&values)[V]) {
     staged_h.template read<H>(stage, k, values);
@@ -187,7 +171,8 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       float h[V], dy[V], weight[V];
-      weight_of(k, weight);
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
       centred(stage, k, mean, h);
       staged_dy.template read<H>(stage, k, dy);
 #pragma unroll
@@ -212,7 +197,7 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     if (recompute && live) {
       scale = saved ? row_scale_from_saved(a.quant_scale[row]) : row_scale(magnitude_bits(largest * in_value));
     }
-    const float factor = code_factor(scale.quant * in_value, a.rounding);
+    const float factor = code_factor(scale.quant * rstd, a.rounding);
     const bool overflowed = live && absmax_wanted && is_infinite_magnitude(magnitude_bits(largest)) &&
                             is_finite_magnitude(magnitude_bits(rstd));
     H* dx = static_cast<H*>(a.dx.data) + row * a.dx.ld;
@@ -221,7 +206,8 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     for (int k = 0; k < K; ++k) {
       if (!columns.inside(k)) continue;
       float h[V], dy[V], weight[V];
-      weight_of(k, weight);
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
       centred(stage, k, mean, h);
       staged_dy.template read<H>(stage, k, dy);
 #pragma unroll
@@ -243,8 +229,12 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
       }
       if (!recompute || overflowed) continue;
       times_weight(k, weight, rstd, h);
-      nearest_codes(h, factor);
-      if (saved) clamp_codes(h);
+      if (biased) {
+        codes_of(h, scale.quant, a.rounding, saved ? ScaleOrigin::saved : ScaleOrigin::own, h);
+      } else {
+        nearest_codes(h, factor);
+        if (saved) clamp_codes(h);
+      }
       if (a.recomputed.codes != nullptr) {
         columns.store(a.recomputed.codes + row * a.recomputed.ld_codes, k, packed_codes(h, scale));
       }
@@ -300,9 +290,7 @@ std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, const Devi
   const std::size_t rows = block_rows(t, a, device), threads = row_threads(t, a) * rows;
   const int tensors = a.dresidual.given() ? 3 : 2;
   const std::size_t scratch = rows * (t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>());
-  const int packets = t.elements / elements_per_packet(a);
-  const std::size_t walk = scratch + tensors * staged_bytes(threads, packets, stages) +
-                           (t.elements > 16 ? staged_bytes(threads, packets, 1) : 0);
+  const std::size_t walk = scratch + tensors * staged_bytes(threads, t.elements / elements_per_packet(a), stages);
   const std::size_t sums = rows > 1 ? sizeof(float) * static_cast<std::size_t>(a.columns) : 0;
   return walk > sums ? walk : sums;
 }

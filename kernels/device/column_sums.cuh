@@ -34,24 +34,18 @@ inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t p
   return partials;
 }
 
-constexpr int sum_columns = 32;   ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
-constexpr int sum_slices = 32;    ///< threads that share a column, each summing every 32nd partial
-constexpr int sum_together = 16;  ///< partials that a thread has on their way at a time
+constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
+constexpr int sum_slices = 32;   ///< threads that share a column, each summing every 32nd partial
 
 /// Sum over parts of one column, by the threads (threadIdx.y) of that column; the one with threadIdx.y == 0 gets it.
 /// `slots` holds sum_slices * sum_columns floats of shared memory.
 __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t parts, std::int64_t columns,
                                               std::int64_t column, float* slots) {
   float sum = 0.0F;
-  for (std::int64_t first = threadIdx.y; column < columns && first < parts; first += sum_together * sum_slices) {
-    float values[sum_together];
-#pragma unroll
-    for (int i = 0; i < sum_together; ++i) {
-      const std::int64_t part = first + i * sum_slices;
-      values[i] = part < parts ? partial[part * columns + column] : 0.0F;
-    }
-#pragma unroll
-    for (int i = 0; i < sum_together; ++i) sum += values[i];
+  if (column < columns) {
+    const float* from = partial + static_cast<std::int64_t>(threadIdx.y) * columns + column;
+#pragma unroll 4
+    for (std::int64_t part = threadIdx.y; part < parts; part += sum_slices, from += sum_slices * columns) sum += *from;
   }
   slots[threadIdx.y * sum_columns + threadIdx.x] = sum;
   __syncthreads();
@@ -63,8 +57,7 @@ __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t
 }
 
 /// dweight and dbias from their partials, cast at the end. Block: (sum_columns, sum_slices); blockIdx.y: which of the two.
-static __global__ void __launch_bounds__(sum_columns* sum_slices)
-    sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
+static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
   overlap_launches();
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * sum_columns + threadIdx.x;
   const bool of_dweight = a.dweight.given() && blockIdx.y == 0;

@@ -145,7 +145,13 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
     scale = overflowed_row<X>(a, row, threads.place(), threads.count(), mean, rstd);
   } else {
 #pragma unroll
-    for (int k = 0; k < K; ++k) nearest_codes(v[k], code_factor(to_code, a.rounding));
+    for (int k = 0; k < K; ++k) {
+      if (a.bias.given()) {  // y may be exact: the bias alone, where the weight is 0
+        codes_of(v[k], to_code, a.rounding, ScaleOrigin::own, v[k]);
+      } else {
+        nearest_codes(v[k], code_factor(to_code, a.rounding));
+      }
+    }
     store_row(a.output, row, columns, v, scale);
   }
   if (live && threads.place() == 0) store_row_results(a, row, mean, rstd, scale);

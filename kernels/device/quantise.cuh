@@ -80,7 +80,7 @@ __device__ __forceinline__ float rounded_half_even(float value) { return (value 
 
 /// What values of a norm are multiplied by, so that rounding to nearest, ties to even, gives codes in the rounding that is
 /// asked for. Half away from zero: the next float32 above, which lifts a tie over the edge. That is an error of 2 u in the
-/// factor (docs/numerics.md), which the values' own errors exceed; where values are exact, codes_of rounds exactly.
+/// factor (docs/numerics.md), which the values' own errors exceed. Where values may be exact, codes_of rounds exactly.
 __device__ __forceinline__ float code_factor(float factor, Rounding rounding) {
   return rounding == Rounding::half_even ? factor : __uint_as_float(__float_as_uint(factor) + 1);
 }

@@ -58,10 +58,6 @@ class StagedPackets {
     return packet;
   }
   template <class X, int V>
-  __device__ __forceinline__ void write(int stage, int k, const Packet<X, V>& packet) const {
-    packet.store(reinterpret_cast<X*>(packets_ + stage * stage_bytes() + k * warp_bytes));
-  }
-  template <class X, int V>
   __device__ __forceinline__ void read(int stage, int k, float (&values)[V]) const {
     packet<X, V>(stage, k).unpack(values);
   }

@@ -34,6 +34,11 @@ __device__ __forceinline__ std::uint32_t lane_mask(std::uint32_t flags) {
 #endif
 }
 
+/// All bits as the top bit.
+__device__ __forceinline__ std::uint32_t top_mask(std::uint32_t flag) {
+  return static_cast<std::uint32_t>(static_cast<std::int32_t>(flag) >> 31);
+}
+
 /// A byte a lane: 0xff where the top bit is set, the two lanes of `low` first.
 __device__ __forceinline__ std::uint32_t byte_mask(std::uint32_t low, std::uint32_t high) {
 #if defined(__CUDA_ARCH__)
@@ -127,13 +132,13 @@ struct TernaryCodes {
     std::uint32_t words[C * sizeof(T) / 4];
 #pragma unroll
     for (int i = 0; i < C / 2; ++i) {
-      const std::uint32_t mask = lane_mask(coded[i]);
       if constexpr (sizeof(T) == 2) {
-        words[i] = (mask & (scale.value | (negative[i] & lane_tops))) | scale.poison;
+        words[i] = (lane_mask(coded[i]) & (scale.value | (negative[i] & lane_tops))) | scale.poison;
       } else {
-        const std::uint32_t even = mask & 0xffffU, odd = mask >> 16;
-        words[2 * i] = (even * 0x10001U & (scale.value | (negative[i] << 16 & 0x80000000U))) | scale.poison;
-        words[2 * i + 1] = (odd * 0x10001U & (scale.value | (negative[i] & 0x80000000U))) | scale.poison;
+        // Masks by shifts: as lane_mask and a multiplication to widen it, nvcc 13.0 made every mask of float32 weights
+        // zero on the GPU, and right ones on the host. The cause was not isolated.
+        words[2 * i] = (top_mask(coded[i] << 16) & (scale.value | (negative[i] << 16 & 0x80000000U))) | scale.poison;
+        words[2 * i + 1] = (top_mask(coded[i]) & (scale.value | (negative[i] & 0x80000000U))) | scale.poison;
       }
     }
     Packet<T, C> packet;
