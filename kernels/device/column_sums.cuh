@@ -2,6 +2,8 @@
 // in the same order.
 #pragma once
 
+#include <algorithm>
+
 #include <normquant/norm_quant_backward.hpp>
 
 #include "device/element.cuh"
@@ -35,28 +37,28 @@ inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t p
 }
 
 constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
-constexpr int sum_slices = 32;   ///< threads that share a column, each summing every 32nd partial
+constexpr int most_slices = 32;  ///< threads that share a column, at most; fewer when there are fewer partials
 
 /// Sum over parts of one column, by the threads (threadIdx.y) of that column; the one with threadIdx.y == 0 gets it.
-/// `slots` holds sum_slices * sum_columns floats of shared memory.
+/// `slots` holds a float for every thread of the block in shared memory.
 __device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t parts, std::int64_t columns,
                                               std::int64_t column, float* slots) {
   float sum = 0.0F;
   if (column < columns) {
     const float* from = partial + static_cast<std::int64_t>(threadIdx.y) * columns + column;
 #pragma unroll 4
-    for (std::int64_t part = threadIdx.y; part < parts; part += sum_slices, from += sum_slices * columns) sum += *from;
+    for (std::int64_t part = threadIdx.y; part < parts; part += blockDim.y, from += blockDim.y * columns) sum += *from;
   }
   slots[threadIdx.y * sum_columns + threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y == 0) {
-#pragma unroll
-    for (int slice = 1; slice < sum_slices; ++slice) sum += slots[slice * sum_columns + threadIdx.x];
+#pragma unroll 8
+    for (unsigned slice = 1; slice < blockDim.y; ++slice) sum += slots[slice * sum_columns + threadIdx.x];
   }
   return sum;
 }
 
-/// dweight and dbias from their partials, cast at the end. Block: (sum_columns, sum_slices); blockIdx.y: which of the two.
+/// dweight and dbias from their partials, cast at the end. Block: (sum_columns, slices); blockIdx.y: which of the two.
 static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
   overlap_launches();
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * sum_columns + threadIdx.x;
@@ -72,8 +74,9 @@ inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartia
   LaunchShape shape;
   const unsigned vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
   shape.grid = dim3{static_cast<unsigned>(divide_up(a.columns, sum_columns)), vectors, 1};
-  shape.block = dim3{sum_columns, sum_slices, 1};
-  shape.shared_bytes = sizeof(float) * sum_columns * sum_slices;
+  const auto slices = static_cast<unsigned>(std::clamp<std::int64_t>(partials.parts, 1, most_slices));
+  shape.block = dim3{sum_columns, slices, 1};
+  shape.shared_bytes = sizeof(float) * sum_columns * slices;
   shape.overlap = device.compute_capability >= 90;
   return launch_kernel(sum_partials, shape, stream, a, partials);
 }
