@@ -239,13 +239,9 @@ Status launch(const Variant<WeightQuant>& variant, const WeightQuant& a, const D
     if constexpr (V == 1) {
       return with(std::integral_constant<int, 256>{}, std::integral_constant<int, 4>{}, yes);
     } else {
-      constexpr std::integral_constant<int, 256> t256;
-      constexpr std::integral_constant<int, 512> t512;
-      constexpr std::integral_constant<int, 4> k4;
-      constexpr std::integral_constant<int, 8> k8;
-      if (variant.tuning.threads_per_row == 256) return plan.rows ? with(t256, k4, yes) : with(t256, k4, no);
-      if (plan.rows) return with(t512, k4, yes);
-      return plan.packets == 4 ? with(t512, k4, no) : with(t512, k8, no);
+      constexpr std::integral_constant<int, 512> threads;
+      return plan.rows ? with(threads, std::integral_constant<int, 4>{}, yes)
+                       : with(threads, std::integral_constant<int, 8>{}, no);
     }
   });
 }
@@ -264,9 +260,7 @@ constexpr Variant<WeightQuant> row(std::string_view name, std::string_view summa
 const std::vector<Variant<WeightQuant>>& weight_quant_two_pass() {
   // Names: t = threads a block, k = packets that a thread has under way, v = bytes an access (v1: one element).
   static const std::vector<Variant<WeightQuant>> table = {
-      row("two_pass_t256_k4_v16", "w read twice, blocks of 256 threads, 4 packets under way", 256, 4),
-      row("two_pass_t512_k4_v16", "w read twice, blocks of 512 threads, 4 packets under way", 512, 4),
-      row("two_pass_t512_k8_v16", "w read twice, blocks of 512 threads, 8 packets under way", 512, 8),
+      row("two_pass_t512_k8_v16", "w read twice, 8 packets a thread under way (4 when rows have gaps)", 512, 8),
       row("two_pass_t256_v1", "w read twice, element accesses: any alignment, any K_in", 256, 4, 1),
   };
   return table;
