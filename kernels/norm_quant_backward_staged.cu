@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(most_threads(V* K, with_dbias))
     for (int i = 0; i < V; ++i) values[i] = fmaf(values[i], rstd, bias[i]);
   };
 
-  float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};
+  float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
   int stage = 0;
 #pragma unroll 1
   for (std::int64_t block_row = row - threadIdx.y; block_row < a.rows; block_row += step, row += step) {
@@ -377,7 +377,7 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
       if (a.h.type == DType::float16) return launch_for<half_t, dbias>(t, a, partials, shape, stream);
       return launch_for<bfloat16_t, dbias>(t, a, partials, shape, stream);
     };
-    const Status status = a.dbias.given() ? run(std::true_type{}) : run(std::false_type{});
+    Status status = a.dbias.given() ? run(std::true_type{}) : run(std::false_type{});
     if (!status.ok()) return status;
   }
   if (!a.dweight.given() && !a.dbias.given()) return {};

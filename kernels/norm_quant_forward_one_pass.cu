@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(most_threads(V* K, Aligned))
   Packet<X, V> packets[K], weights[K];
 #pragma unroll
   for (int k = 0; k < K; ++k) columns.template load<X, true>(x, k, packets[k]);
-  const bool early = V * K * sizeof(X) <= 64 && a.weight.given() && a.weight.type == a.x.type;
+  const bool early = sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type;
   if (early) {
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);

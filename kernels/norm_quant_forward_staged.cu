@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(most_threads)
     if (with_residual) residual.clear_outside(stage, columns, left);
   }
   Packet<X, V> weights[K];
-  const bool early = V * K * sizeof(X) <= 64 && a.weight.given() && a.weight.type == a.x.type;
+  const bool early = sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type;
   if (early) {
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);

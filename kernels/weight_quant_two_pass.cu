@@ -211,7 +211,7 @@ std::int64_t requested_bytes(const Variant<WeightQuant>&, const WeightQuant& a, 
 template <class W, int V, int T, int K, bool Rows>
 Status launch_both(const WeightQuant& flat, const Plan& plan, const LaunchShape& shape, double* partial,
                    Stream stream) {
-  const Status status = launch_kernel(sum_magnitudes<W, V, T, K, Rows>, shape, stream, flat, plan.share, partial);
+  Status status = launch_kernel(sum_magnitudes<W, V, T, K, Rows>, shape, stream, flat, plan.share, partial);
   if (!status.ok()) return status;
   const double per_element = 1.0 / (static_cast<double>(flat.rows) * static_cast<double>(flat.columns));
   return launch_kernel(quantise_weights<W, V, T, K, Rows>, shape, stream, flat, plan.share,

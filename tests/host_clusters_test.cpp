@@ -24,7 +24,7 @@ __global__ void sum_over_cluster(unsigned* sums) {
 
 /// Checks that every thread has its cluster's sum.
 void expect_sums(unsigned blocks, unsigned threads, unsigned cluster) {
-  std::vector<unsigned> sums(blocks * threads, 0);
+  std::vector<unsigned> sums(std::size_t{blocks} * threads, 0);
   const Status status =
       launch_kernel(sum_over_cluster, {dim3{blocks, 1, 1}, dim3{threads, 1, 1}, 4, cluster}, nullptr, sums.data());
   ASSERT_TRUE(status.ok()) << status.message;

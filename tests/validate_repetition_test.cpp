@@ -77,7 +77,7 @@ TEST(DistinctRows, LongRowsHaveFewerButStartAlikeStill) {
     EXPECT_EQ(distinct % 8, 0);
     EXPECT_GE(distinct, 3 * 8);
     EXPECT_LE(distinct, 61 * 8);
-    EXPECT_TRUE(distinct == 3 * 8 || distinct * columns <= (std::int64_t{1} << 22));
+    EXPECT_TRUE(distinct == std::int64_t{3} * 8 || distinct * columns <= std::int64_t{1} << 22);
   }
 }
 

@@ -116,8 +116,8 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   }
 
   // With a bias v becomes y itself, and its maximum takes a second reduction.
-  RowScale scale;
-  float rstd, to_code;
+  RowScale scale = {0.0F, 0.0F};
+  float rstd = 0.0F, to_code = 0.0F;
   if (a.bias.given()) {
     rstd = reciprocal_root(threads.sum(squares) * per_column, a.eps);
     largest = 0.0F;

@@ -24,20 +24,22 @@ struct PacketShare {
   std::int64_t packets_per_row, first;
   int last_tile, tail;
 
+  static constexpr std::int64_t tile_packets = static_cast<std::int64_t>(K) * T;
+
   __device__ __forceinline__ PacketShare(std::int64_t rows, std::int64_t columns, std::int64_t packets_per_block) {
     packets_per_row = (columns + C - 1) / C;
     first = blockIdx.x * packets_per_block;
     const std::int64_t left = rows * packets_per_row - first;
     const std::int64_t count = left < packets_per_block ? left : packets_per_block;
-    last_tile = static_cast<int>((count - 1) / (K * T));
-    tail = static_cast<int>(count - static_cast<std::int64_t>(last_tile) * (K * T));
+    last_tile = static_cast<int>((count - 1) / tile_packets);
+    tail = static_cast<int>(count - static_cast<std::int64_t>(last_tile) * tile_packets);
   }
 
   /// f(k, place) for the thread's packets of the tile. Without gaps there is no division; with gaps one a tile.
   template <bool Full, class F>
   __device__ __forceinline__ void each(int tile, F f) const {
     const int thread = static_cast<int>(threadIdx.x);
-    Place<Rows> place = {0, first + static_cast<std::int64_t>(tile) * (K * T) + thread};
+    Place<Rows> place = {0, first + static_cast<std::int64_t>(tile) * tile_packets + thread};
     std::int64_t step_rows = 0, step_packets = T;
     if constexpr (Rows) {
       place = {place.packet / packets_per_row, place.packet % packets_per_row};

@@ -178,17 +178,21 @@ class TileThreads {
     for (int s = 0; s < S; ++s) sums[s] = warp_sum(sums[s], lanes);
     if (with_largest) largest = __uint_as_float(warp_largest(magnitude_bits(largest), lanes));
   }
+  /// Where a value of a reduction lies: the warps' first values, then their second, ...
+  static __device__ __forceinline__ constexpr std::size_t value_slot(int value) {
+    return static_cast<std::size_t>(value) * warp_threads;
+  }
   template <int S, bool with_largest>
   static __device__ __forceinline__ void put(float* slot, const float (&sums)[S], float largest) {
 #pragma unroll
-    for (int s = 0; s < S; ++s) slot[s * warp_threads] = sums[s];
-    if (with_largest) slot[S * warp_threads] = largest;
+    for (int s = 0; s < S; ++s) slot[value_slot(s)] = sums[s];
+    if (with_largest) slot[value_slot(S)] = largest;
   }
   template <int S, bool with_largest>
   static __device__ __forceinline__ void get(const float* slot, bool filled, float (&sums)[S], float& largest) {
 #pragma unroll
-    for (int s = 0; s < S; ++s) sums[s] = filled ? slot[s * warp_threads] : 0.0F;
-    if (with_largest) largest = filled ? slot[S * warp_threads] : 0.0F;
+    for (int s = 0; s < S; ++s) sums[s] = filled ? slot[value_slot(s)] : 0.0F;
+    if (with_largest) largest = filled ? slot[value_slot(S)] : 0.0F;
   }
   /// Two reductions in a row use different slots, so that one barrier each is enough. A cluster's slots are read from
   /// elsewhere until the next cluster barrier: four turns keep them apart.

@@ -15,13 +15,14 @@ class StagedPackets {
   /// Packets that begin `offset` bytes into the block's shared memory.
   __device__ __forceinline__ explicit StagedPackets(std::size_t offset) {
     const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
-    packets_ =
-        shared_memory<unsigned char>() + offset + thread / warp_threads * (K * warp_bytes) + thread % warp_threads * 16;
+    const unsigned place = thread / warp_threads * (K * warp_bytes) + thread % warp_threads * 16;
+    packets_ = shared_memory<unsigned char>() + offset + place;
   }
   /// The packets of another tensor, behind those of `stages` stages of this one.
   __device__ __forceinline__ StagedPackets behind(int stages) const {
     StagedPackets other = *this;
-    other.packets_ += stages * stage_bytes();
+    const int bytes = stages * stage_bytes();
+    other.packets_ += bytes;
     return other;
   }
 
@@ -29,32 +30,30 @@ class StagedPackets {
   template <class X, class Columns>
   __device__ __forceinline__ void start(AsyncCopies& copies, int stage, const X* from, const Columns& columns,
                                         int left) const {
-    unsigned char* to = packets_ + stage * stage_bytes();
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (columns.offset(k) < left) copies.start(to + k * warp_bytes, from + columns.offset(k));
+      if (columns.offset(k) < left) copies.start(at(stage, k), from + columns.offset(k));
     }
   }
   /// Zeros where a row would have been, when there is none left.
   __device__ __forceinline__ void clear(int stage) const {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      *reinterpret_cast<uint4*>(packets_ + stage * stage_bytes() + k * warp_bytes) = uint4{0, 0, 0, 0};
+      *reinterpret_cast<uint4*>(at(stage, k)) = uint4{0, 0, 0, 0};
     }
   }
   /// Packets outside the row are never copied and always zero.
   template <class Columns>
   __device__ __forceinline__ void clear_outside(int stage, const Columns& columns, int left) const {
-    unsigned char* to = packets_ + stage * stage_bytes();
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (columns.offset(k) >= left) *reinterpret_cast<uint4*>(to + k * warp_bytes) = uint4{0, 0, 0, 0};
+      if (columns.offset(k) >= left) *reinterpret_cast<uint4*>(at(stage, k)) = uint4{0, 0, 0, 0};
     }
   }
   template <class X, int V>
   __device__ __forceinline__ Packet<X, V> packet(int stage, int k) const {
     Packet<X, V> packet;
-    packet.load(reinterpret_cast<const X*>(packets_ + stage * stage_bytes() + k * warp_bytes));
+    packet.load(reinterpret_cast<const X*>(at(stage, k)));
     return packet;
   }
   template <class X, int V>
@@ -67,6 +66,11 @@ class StagedPackets {
   /// Whole warps' packets: sub-warp rows fill their block's warps.
   static __device__ __forceinline__ int stage_bytes() {
     return static_cast<int>((blockDim.x * blockDim.y + warp_threads - 1) / warp_threads) * K * warp_bytes;
+  }
+
+  __device__ __forceinline__ unsigned char* at(int stage, int k) const {
+    const int bytes = stage * stage_bytes() + k * warp_bytes;
+    return packets_ + bytes;
   }
 
   unsigned char* packets_;
