@@ -11,7 +11,6 @@
 
 #define NORMQUANT_DECLARE_ALGORITHMS                                             \
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass();   \
-  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_staged();     \
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_shared();     \
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass();   \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_one_pass(); \

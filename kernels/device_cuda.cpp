@@ -5,6 +5,9 @@
 #include <cuda_runtime.h>
 
 namespace normquant {
+namespace cuda {
+int resident_clusters(int blocks, std::size_t shared_bytes);  // resident_clusters.cu
+}
 namespace {
 
 Status status_of(cudaError_t error, const char* what) {
@@ -29,6 +32,9 @@ class CudaDevice final : public Device {
     info_.shared_memory_per_block = properties.sharedMemPerBlockOptin;
     info_.l2_bytes = static_cast<std::size_t>(properties.l2CacheSize);
     info_.max_cluster_blocks = largest_cluster(properties.major);
+    for (int blocks = 2, i = 0; blocks <= info_.max_cluster_blocks; blocks *= 2, ++i) {
+      info_.resident_clusters[i] = cuda::resident_clusters(blocks, info_.shared_memory_per_block);
+    }
   }
 
   const DeviceInfo& info() const override { return info_; }

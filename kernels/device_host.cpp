@@ -20,6 +20,9 @@ class HostDevice final : public Device {
     info_.sm_count = sm_count;
     info_.shared_memory_per_block = hopper_shared_memory;
     info_.max_cluster_blocks = static_cast<int>(host_exec::most_cluster_blocks);
+    for (int i = 0, blocks = 2; blocks <= info_.max_cluster_blocks; blocks *= 2, ++i) {
+      info_.resident_clusters[i] = sm_count > blocks ? sm_count / blocks : 1;
+    }
     host_exec::set_schedule_seed(schedule_seed_);
   }
 

@@ -113,11 +113,11 @@ __global__ void __launch_bounds__(most_threads(V, K))
     const bool hands_over = inside && threadIdx.y == 0;
     if (partials.dweight != nullptr) {
       add_rows_of_block(dweight[k], column(k), inside, slots);
-      if (hands_over) hand_over(partials.dweight, a.columns, column(k), dweight[k]);
+      if (hands_over) hand_over(partials.dweight, partials.row_length, column(k), dweight[k]);
     }
     if (partials.dbias != nullptr) {
       add_rows_of_block(dbias[k], column(k), inside, slots);
-      if (hands_over) hand_over(partials.dbias, a.columns, column(k), dbias[k]);
+      if (hands_over) hand_over(partials.dbias, partials.row_length, column(k), dbias[k]);
     }
   }
 }

@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(column_threads)
       dbias[v] += dy[v];
     }
   }
-  const std::int64_t index = blockIdx.y * a.columns + column;
+  const std::int64_t index = blockIdx.y * partials.row_length + column;
   if (partials.dweight != nullptr) store_elements<float>(partials.dweight, index, dweight);
   if (partials.dbias != nullptr) store_elements<float>(partials.dbias, index, dbias);
 }

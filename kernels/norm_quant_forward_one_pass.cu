@@ -13,15 +13,20 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Threads of the largest block; packets that may be cut need registers for that.
-constexpr int most_threads(int elements, bool aligned) {
-  return aligned || elements <= 8 ? most_row_threads(elements) : 512;
+/// Threads of the largest block of a kernel that keeps so many elements a thread, so that nothing spills: a
+/// multiprocessor's 65536 registers give 64 each to 1024 threads, 85 to 768, 128 to 512. What asks for forms at run time,
+/// cuts packets or holds float32 needs more of them.
+constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned, Form form) {
+  if (elements <= 8) return 1024;
+  const bool lean = aligned && form != Form::any;
+  if (elements <= 16) return lean || element_bytes == 4 ? 1024 : 768;
+  return elements <= 32 && lean && element_bytes == 2 ? 768 : 512;
 }
 
-template <class X, int V, int K, int Lanes, bool Clustered, bool Aligned>
-__global__ void __launch_bounds__(most_threads(V* K, Aligned))
-    forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column) {
-  overlap_launches();
+template <class X, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
+__global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form))
+    forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column, Overlap overlap) {
+  using Facts = Known<form, X>;
   TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
                                         threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
   const std::int64_t block = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
@@ -31,21 +36,37 @@ __global__ void __launch_bounds__(most_threads(V* K, Aligned))
   const unsigned lead = Aligned ? 0 : reinterpret_cast<std::uintptr_t>(x) / sizeof(X) % V;
   const TileColumns<V, Lanes, Aligned> columns(threads.place(), K, static_cast<int>(a.columns), live, lead);
 
+  if (blockIdx.x < overlap.prefetching_blocks && threadIdx.x == 0 && live) {
+    const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * V * K;
+    const int left = static_cast<int>(a.columns) - first, count = left < share ? left : share;
+    prefetch_to_l2(x + first, static_cast<std::int64_t>(count) * sizeof(X));
+    if (Facts::residual(a)) prefetch_of(a.residual, row, first, count);
+  }
+  if (overlap.early) let_next_launch_start();
+  wait_for_earlier_launches();
+
   // All of x is on its way before anything waits for it, and the weight too when it is of x's type and
   // 16 registers hold it.
   Packet<X, V> packets[K], weights[K];
 #pragma unroll
   for (int k = 0; k < K; ++k) columns.template load<X, true>(x, k, packets[k]);
-  const bool early = sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type;
-  if (early) {
+  const bool early_weight =
+      Facts::all || (sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type);
+  if (early_weight) {
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);
   }
-  float v[K][V];
+  if constexpr (form == Form::rms || form == Form::rms_codes) {
+    if (!overlap.early) let_next_launch_start();
+    norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
+  } else {
+    float v[K][V];
 #pragma unroll
-  for (int k = 0; k < K; ++k) packets[k].unpack(v[k]);
-  if (a.residual.given()) add_residual(a.residual, row, columns, v);
-  norm_and_quantise<X>(a, per_column, row, threads, columns, live, v, early, weights);
+    for (int k = 0; k < K; ++k) packets[k].unpack(v[k]);
+    if (Facts::residual(a)) add_residual<Facts>(a.residual, row, columns, v);
+    if (!overlap.early) let_next_launch_start();
+    norm_and_quantise<Facts>(a, per_column, row, threads, columns, live, v, early_weight, weights);
+  }
   threads.finish();
 }
 
@@ -72,9 +93,13 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
     return "needs clusters of " + std::to_string(t.cluster) + " blocks, and the device has " +
            std::to_string(device.max_cluster_blocks);
   }
-  if (t.elements > 32 && a.x.type == DType::float32) return "keeps 64 elements a thread, too many for float32";
+  const Form form = t.access_bytes == 1 ? Form::any : form_of(a);
+  if (t.elements > 32 && (form == Form::any || a.x.type == DType::float32)) {
+    return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
+  }
   const std::int64_t threads = row_threads(t, a);
-  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements, t.access_bytes != 1))) {
+  const int most = most_threads(t.elements, size_of(a.x.type), t.access_bytes != 1, form);
+  if (threads > (t.lanes < warp_threads ? t.lanes : most)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
   if (a.columns <= (t.cluster - 1) * threads * t.elements) {
@@ -115,11 +140,30 @@ Status with_shape(const Tuning& t, F&& f) {
 }
 
 template <class X>
-Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Stream stream) {
+Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Overlap overlap,
+                  Stream stream) {
   constexpr int V = 16 / sizeof(X);
   const float per_column = 1.0F / static_cast<float>(a.columns);
   return with_shape<V>(t, [&](auto k, auto lanes, auto clustered, auto aligned) {
-    return launch_kernel(forward_one_pass<X, V, k, lanes, clustered, aligned>, shape, stream, a, per_column);
+    const auto launch_form = [&](auto form) {
+      return launch_kernel(forward_one_pass<X, V, k, lanes, clustered, aligned, form>, shape, stream, a, per_column,
+                           overlap);
+    };
+    using std::integral_constant;
+    if constexpr (aligned) {
+      switch (form_of(a)) {
+        case Form::rms: return launch_form(integral_constant<Form, Form::rms>{});
+        case Form::rms_codes: return launch_form(integral_constant<Form, Form::rms_codes>{});
+        case Form::rms_residual: return launch_form(integral_constant<Form, Form::rms_residual>{});
+        case Form::layer: return launch_form(integral_constant<Form, Form::layer>{});
+        case Form::any: break;
+      }
+    }
+    if constexpr (k * V > 32) {
+      return Status::unsupported("no kernel of that form");  // why_not says so
+    } else {
+      return launch_form(integral_constant<Form, Form::any>{});
+    }
   });
 }
 
@@ -133,9 +177,10 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   shape.shared_bytes = (t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>()) * rows;
   shape.cluster = static_cast<unsigned>(t.cluster);
   shape.overlap = device.compute_capability >= 90;
-  if (a.x.type == DType::float32) return launch_for<float>(t, a, shape, stream);
-  if (a.x.type == DType::float16) return launch_for<half_t>(t, a, shape, stream);
-  return launch_for<bfloat16_t>(t, a, shape, stream);
+  const Overlap overlap = overlap_of(shape.grid.x, row_threads(t, a) * rows, device.sm_count);
+  if (a.x.type == DType::float32) return launch_for<float>(t, a, shape, overlap, stream);
+  if (a.x.type == DType::float16) return launch_for<half_t>(t, a, shape, overlap, stream);
+  return launch_for<bfloat16_t>(t, a, shape, overlap, stream);
 }
 
 constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, int lanes, int elements,

@@ -12,61 +12,70 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 
-/// The backward's scratch memory: [parts, N] float32 partial sums of dweight, the same of dbias.
+/// The backward's scratch memory: [parts, row_length] float32 partial sums of dweight, the same of dbias.
 struct ColumnPartials {
   float* dweight = nullptr;  ///< null when dweight is not wanted
   float* dbias = nullptr;
   std::int64_t parts = 0;
+  std::int64_t row_length = 0;  ///< N, and as many more as make a multiple of partial_columns
 };
+
+constexpr int partial_columns = 4;  ///< columns of a 16-byte access to the partial sums
+
+inline std::int64_t partial_row_length(const NormQuantBackward& a) {
+  return divide_up(a.columns, partial_columns) * partial_columns;
+}
 
 inline std::size_t column_partials_bytes(const NormQuantBackward& a, std::int64_t parts) {
   const std::int64_t vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
-  return vectors == 0 ? 0 : sizeof(float) * static_cast<std::size_t>(vectors * parts * a.columns);
+  return vectors == 0 ? 0 : sizeof(float) * static_cast<std::size_t>(vectors * parts * partial_row_length(a));
 }
 
 inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t parts, void* workspace) {
   ColumnPartials partials;
   partials.parts = parts;
+  partials.row_length = partial_row_length(a);
   float* next = static_cast<float*>(workspace);
   if (a.dweight.given()) {
     partials.dweight = next;
-    next += parts * a.columns;
+    next += parts * partials.row_length;
   }
   if (a.dbias.given()) partials.dbias = next;
   return partials;
 }
 
-constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: a warp's width, so that it reads 128 bytes
-constexpr int most_slices = 32;  ///< threads that share a column, at most; fewer when there are fewer partials
+constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: 128 bytes of every part
+constexpr int most_slices = 32;  ///< groups of threads that share the parts, at most; fewer when there are fewer parts
 
-/// Sum over parts of one column, by the threads (threadIdx.y) of that column; the one with threadIdx.y == 0 gets it.
-/// `slots` holds a float for every thread of the block in shared memory.
-__device__ __forceinline__ float sum_of_parts(const float* partial, std::int64_t parts, std::int64_t columns,
-                                              std::int64_t column, float* slots) {
-  float sum = 0.0F;
-  if (column < columns) {
-    const float* from = partial + static_cast<std::int64_t>(threadIdx.y) * columns + column;
-#pragma unroll 4
-    for (std::int64_t part = threadIdx.y; part < parts; part += blockDim.y, from += blockDim.y * columns) sum += *from;
-  }
-  slots[threadIdx.y * sum_columns + threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y == 0) {
-#pragma unroll 8
-    for (unsigned slice = 1; slice < blockDim.y; ++slice) sum += slots[slice * sum_columns + threadIdx.x];
-  }
-  return sum;
-}
-
-/// dweight and dbias from their partials, cast at the end. Block: (sum_columns, slices); blockIdx.y: which of the two.
+/// dweight and dbias from their partials, cast at the end. Block: (sum_columns / 4, slices); blockIdx.y: which of the two.
+/// The order of the additions depends on the number of parts only.
 static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a, ColumnPartials partials) {
   overlap_launches();
-  const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * sum_columns + threadIdx.x;
   const bool of_dweight = a.dweight.given() && blockIdx.y == 0;
   const Vector result = of_dweight ? a.dweight : a.dbias;
-  const float total[1] = {sum_of_parts(of_dweight ? partials.dweight : partials.dbias, partials.parts, a.columns,
-                                       column, shared_memory<float>())};
-  if (threadIdx.y == 0 && column < a.columns) store_typed(result.data, result.type, column, total);
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * sum_columns;
+  const std::int64_t column = first + threadIdx.x * partial_columns;
+  float sums[partial_columns] = {};
+  if (column < partials.row_length) {
+    const float* from = (of_dweight ? partials.dweight : partials.dbias) + threadIdx.y * partials.row_length + column;
+#pragma unroll 4
+    for (std::int64_t part = threadIdx.y; part < partials.parts; part += blockDim.y) {
+      float values[partial_columns];
+      load_elements<float>(from, 0, values);
+#pragma unroll
+      for (int i = 0; i < partial_columns; ++i) sums[i] += values[i];
+      from += blockDim.y * partials.row_length;
+    }
+  }
+  float* slots = shared_memory<float>();
+  store_elements<float>(slots, threadIdx.y * sum_columns + threadIdx.x * partial_columns, sums);
+  __syncthreads();
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+  if (thread >= sum_columns || first + thread >= a.columns) return;
+  float total[1] = {0.0F};
+#pragma unroll 8
+  for (unsigned slice = 0; slice < blockDim.y; ++slice) total[0] += slots[slice * sum_columns + thread];
+  store_typed(result.data, result.type, first + thread, total);
 }
 
 inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartials& partials, const DeviceInfo& device,
@@ -74,8 +83,9 @@ inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartia
   LaunchShape shape;
   const unsigned vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
   shape.grid = dim3{static_cast<unsigned>(divide_up(a.columns, sum_columns)), vectors, 1};
-  const auto slices = static_cast<unsigned>(std::clamp<std::int64_t>(partials.parts, 1, most_slices));
-  shape.block = dim3{sum_columns, slices, 1};
+  // A warp at least, which writes the results.
+  const auto slices = static_cast<unsigned>(std::clamp<std::int64_t>(partials.parts, partial_columns, most_slices));
+  shape.block = dim3{sum_columns / partial_columns, slices, 1};
   shape.shared_bytes = sizeof(float) * sum_columns * slices;
   shape.overlap = device.compute_capability >= 90;
   return launch_kernel(sum_partials, shape, stream, a, partials);

@@ -91,6 +91,15 @@ struct Packet {
 #pragma unroll
     for (int i = 0; i < words; ++i) reinterpret_cast<word*>(to)[i] = data[i];
   }
+  /// For what nobody reads again soon: the L2 may drop it first.
+  __device__ __forceinline__ void store_once(T* to) const {
+#if defined(__CUDA_ARCH__)
+#pragma unroll
+    for (int i = 0; i < words; ++i) __stcs(reinterpret_cast<word*>(to) + i, data[i]);
+#else
+    store(to);
+#endif
+  }
   __device__ __forceinline__ void unpack(float (&values)[V]) const {
     if constexpr (std::is_same_v<T, bfloat16_t> && sizeof(word) >= 4) {
       // A bfloat16 is the upper half of a float32: one instruction an element, where element-wise extraction takes two.

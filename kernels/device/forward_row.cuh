@@ -8,19 +8,16 @@
 #pragma once
 
 #include "device/forward_steps.cuh"
+#include "device/overlap.cuh"
 #include "device/row_output.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
-
-/// Threads of the largest block for that many elements a thread, each a float32 register: a multiprocessor's 65536
-/// registers give 64 each to 1024 threads, 85 to 768, 128 to 512.
-constexpr int most_row_threads(int elements) { return elements <= 16 ? 1024 : elements <= 32 ? 768 : 512; }
 
 /// A row in which (h - mean) * weight overflows though y may not, for which weights beyond 1e19 are needed: from memory,
 /// column by column. Every thread looks at the whole row for the absmax, so that no barrier is needed to which the block's
 /// other rows would not come, and writes its share of it.
 template <class X>
-__device__ RowScale overflowed_row(const NormQuantForward& a, std::int64_t row, unsigned place, unsigned threads,
+__device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForward& a, std::int64_t row, unsigned place, unsigned threads,
                                    float mean, float rstd) {
   const auto y_of = [&](std::int64_t column) {
     float h[1], weight[1], bias[1];
@@ -43,32 +40,27 @@ __device__ RowScale overflowed_row(const NormQuantForward& a, std::int64_t row, 
 
 /// One row from h = x + residual on, which `v` holds, zero outside the row. `early`: `weights` holds the weight; otherwise
 /// it is read here.
-template <class X, int V, int K, class Threads, class Columns>
+template <class Known, class X, int V, int K, class Threads, class Columns>
 __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, float per_column, std::int64_t row,
                                                   Threads& threads, const Columns& columns, bool live, float (&v)[K][V],
                                                   bool early, const Packet<X, V> (&weights)[K]) {
-  if (a.residual_out.given()) {
-    with_element_type(a.residual_out.type, [&](auto type) {
+  if (Known::residual_out(a)) {
+    Known::with_type(a.residual_out.type, [&](auto type) {
       using T = typename decltype(type)::type;
       T* out = static_cast<T*>(a.residual_out.data) + row * a.residual_out.ld;
 #pragma unroll
       for (int k = 0; k < K; ++k) {
         Packet<T, V> stored;
         stored.pack(v[k]);
-        columns.store(out, k, stored);
-      }
-      if (a.h_source == HSource::unrounded) return;
-#pragma unroll
-      for (int k = 0; k < K; ++k) {
-#pragma unroll
-        for (int i = 0; i < V; ++i) v[k][i] = to_float(from_float<T>(v[k][i]));
+        columns.template store<T, true>(out, k, stored);
+        if (a.h_source == HSource::stored) stored.unpack(v[k]);
       }
     });
   }
 
   // v = h - mean.
   float mean = 0.0F;
-  if (a.norm == NormKind::layer) {
+  if (Known::layer(a)) {
     float sum = 0.0F;
 #pragma unroll
     for (int k = 0; k < K; ++k) sum += packet_sum(v[k]);
@@ -89,7 +81,7 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
     for (int i = 0; i < V; ++i) {
       squares = fmaf(v[k][i], v[k][i], squares);
       v[k][i] *= weight[i];
-      largest = larger_magnitude(largest, v[k][i]);
+      if (!Known::bias(a)) largest = larger_magnitude(largest, v[k][i]);
     }
   };
   if (early) {
@@ -99,8 +91,8 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
       weights[k].unpack(weight);
       take_weight(k, weight);
     }
-  } else if (a.weight.given()) {
-    with_element_type(a.weight.type, [&](auto type) {
+  } else if (Known::weight(a)) {
+    Known::with_type(a.weight.type, [&](auto type) {
       using T = typename decltype(type)::type;
       for_packets<T, V, K>(columns, static_cast<const T*>(a.weight.data), take_weight);
     });
@@ -118,10 +110,10 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   // With a bias v becomes y itself, and its maximum takes a second reduction.
   RowScale scale = {0.0F, 0.0F};
   float rstd = 0.0F, to_code = 0.0F;
-  if (a.bias.given()) {
+  if (Known::bias(a)) {
     rstd = reciprocal_root(threads.sum(squares) * per_column, a.eps);
     largest = 0.0F;
-    with_element_type(a.bias.type, [&](auto type) {
+    Known::with_type(a.bias.type, [&](auto type) {
       using T = typename decltype(type)::type;
       for_packets<T, V, K>(columns, static_cast<const T*>(a.bias.data), [&](int k, const float(&bias)[V]) {
 #pragma unroll
@@ -138,30 +130,82 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
     threads.reduce(squares, largest);
     rstd = reciprocal_root(squares * per_column, a.eps);
     scale = row_scale(magnitude_bits(largest * rstd));
-    to_code = scale.quant * rstd;
+    to_code = code_factor(scale.quant * rstd, a.rounding);
   }
 
-  if (live && is_infinite_magnitude(magnitude_bits(largest)) && is_finite_magnitude(magnitude_bits(rstd))) {
+  if (live && overflowed(largest, rstd)) {
     scale = overflowed_row<X>(a, row, threads.place(), threads.count(), mean, rstd);
   } else {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (a.bias.given()) {  // y may be exact: the bias alone, where the weight is 0
+      if (Known::bias(a)) {  // y may be exact: the bias alone, where the weight is 0
         codes_of(v[k], to_code, a.rounding, ScaleOrigin::own, v[k]);
       } else {
-        nearest_codes(v[k], code_factor(to_code, a.rounding));
+        nearest_codes(v[k], to_code);
       }
+      store_packet_of_codes<Known>(a, row, columns, k, v[k], scale);
     }
-    store_row(a.output, row, columns, v, scale);
   }
   if (live && threads.place() == 0) store_row_results(a, row, mean, rstd, scale);
 }
 
+/// The same for RMS norm without residual and bias, where x itself is h: x and the weight stay packed in registers as they
+/// came from memory, and their product is taken once before and once after the reduction. Half the registers, twice the
+/// rows under way.
+template <class Known, class X, int V, int K, class Threads, class Columns>
+__device__ __forceinline__ void norm_and_quantise_packed(const NormQuantForward& a, float per_column, std::int64_t row,
+                                                         Threads& threads, const Columns& columns, bool live,
+                                                         Packet<X, V> (&x)[K], Packet<X, V> (&weights)[K]) {
+  const auto product = [&](int k, float(&h)[V], float(&z)[V]) {
+    x[k].unpack(h);
+    weights[k].unpack(z);
+#pragma unroll
+    for (int i = 0; i < V; ++i) z[i] *= h[i];
+  };
+  float squares = 0.0F, largest = 0.0F;
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    float h[V], z[V];
+    product(k, h, z);
+#pragma unroll
+    for (int i = 0; i < V; ++i) {
+      squares = fmaf(h[i], h[i], squares);
+      largest = larger_magnitude(largest, z[i]);
+    }
+  }
+  threads.reduce(squares, largest);
+  const float rstd = reciprocal_root(squares * per_column, a.eps);
+  RowScale scale = row_scale(magnitude_bits(largest * rstd));
+  const float to_code = code_factor(scale.quant * rstd, a.rounding);
+
+  if (live && overflowed(largest, rstd)) {
+    scale = overflowed_row<X>(a, row, threads.place(), threads.count(), 0.0F, rstd);
+  } else {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      float h[V], z[V];
+      x[k].stay_packed();
+      weights[k].stay_packed();
+      product(k, h, z);
+      nearest_codes(z, to_code);
+      store_packet_of_codes<Known>(a, row, columns, k, z, scale);
+    }
+  }
+  if (live && threads.place() == 0) store_row_results(a, row, 0.0F, rstd, scale);
+}
+
+/// Asks for columns first ... first + count - 1 of a row to be brought into the L2.
+__device__ __forceinline__ void prefetch_of(const ConstMatrix& matrix, std::int64_t row, int first, int count) {
+  const int bytes = static_cast<int>(matrix.type == DType::float32 ? 4 : 2);
+  prefetch_to_l2(static_cast<const unsigned char*>(matrix.data) + (row * matrix.ld + first) * bytes,
+                 static_cast<std::int64_t>(count) * bytes);
+}
+
 /// v = v + residual, from global memory.
-template <int V, int K, class Columns>
+template <class Known, int V, int K, class Columns>
 __device__ __forceinline__ void add_residual(const ConstMatrix& residual, std::int64_t row, const Columns& columns,
                                              float (&v)[K][V]) {
-  with_element_type(residual.type, [&](auto type) {
+  Known::with_type(residual.type, [&](auto type) {
     using T = typename decltype(type)::type;
     for_packets<T, V, K>(columns, static_cast<const T*>(residual.data) + row * residual.ld,
                          [&](int k, const float(&added)[V]) {

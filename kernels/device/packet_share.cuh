@@ -78,13 +78,7 @@ __device__ __forceinline__ void load_packet(const T* from, [[maybe_unused]] std:
 template <int V, class T, int C>
 __device__ __forceinline__ void store_packet(T* to, [[maybe_unused]] std::int64_t columns, const Packet<T, C>& packet) {
   if constexpr (V > 1) {
-#if defined(__CUDA_ARCH__)
-    using word = typename Packet<T, C>::word;
-#pragma unroll
-    for (int i = 0; i < Packet<T, C>::words; ++i) __stcs(reinterpret_cast<word*>(to) + i, packet.data[i]);
-#else
-    packet.store(to);
-#endif
+    packet.store_once(to);
   } else {
     typename Word<sizeof(T)>::type bits[C];
     memcpy(bits, packet.data, sizeof(bits));

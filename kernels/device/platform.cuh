@@ -46,6 +46,16 @@ T* shared_memory() {
 }
 #endif
 
+/// Waits until `threads` threads of the block, whole warps, are at barrier `id` (1 to 15): a part of the block that need not
+/// wait for the rest.
+__device__ __forceinline__ void group_barrier(unsigned id, unsigned threads) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+#elif !defined(__CUDACC__)
+  barrier_of_group(id, threads);
+#endif
+}
+
 /// Extent of a launch. `cluster` neighbouring blocks along x form a cluster (device/cluster.cuh): grid.x must be a
 /// multiple of it, and DeviceInfo::max_cluster_blocks says how many there may be.
 struct LaunchShape {

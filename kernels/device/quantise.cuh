@@ -33,6 +33,11 @@ __device__ __forceinline__ float reciprocal_root(float var, float eps) {
   return is_finite_magnitude(magnitude_bits(var)) ? reciprocal_root_of(var + eps) : nan_value();
 }
 
+/// Whether (h - mean) * weight overflowed in a row whose statistics are finite.
+__device__ __forceinline__ bool overflowed(float largest, float rstd) {
+  return is_infinite_magnitude(magnitude_bits(largest)) && is_finite_magnitude(magnitude_bits(rstd));
+}
+
 #if defined(__CUDA_ARCH__)
 /// 1 / value, one unit in the last place off at most.
 __device__ __forceinline__ float approximate_reciprocal(float value) {
@@ -126,14 +131,27 @@ __device__ __forceinline__ void codes_of(const float (&y)[V], float quant_scale,
 /// V neighbouring codes as int8. In code + 1.5 * 2^23 the lowest byte is the code in two's complement.
 template <int V>
 __device__ __forceinline__ Packet<std::int8_t, V> packed_codes(const float (&code)[V], RowScale scale) {
-  const bool finite = is_finite_magnitude(magnitude_bits(scale.quant));
+  const std::uint32_t finite = is_finite_magnitude(magnitude_bits(scale.quant)) ? 0xffffffffU : 0U;
   Packet<std::int8_t, V> packet;
-  std::uint8_t bytes[V];
+  const auto bits = [&](int v) { return __float_as_uint(code[v] + even_magic); };
+#if defined(__CUDA_ARCH__)
+  if constexpr (V % 4 == 0) {
+    std::uint32_t words[V / 4];
 #pragma unroll
-  for (int v = 0; v < V; ++v) {
-    bytes[v] = static_cast<std::uint8_t>(finite ? __float_as_uint(code[v] + even_magic) : 0U);
+    for (int i = 0; i < V / 4; ++i) {
+      const std::uint32_t low = __byte_perm(bits(4 * i), bits(4 * i + 1), 0x0040);
+      const std::uint32_t high = __byte_perm(bits(4 * i + 2), bits(4 * i + 3), 0x0040);
+      words[i] = __byte_perm(low, high, 0x5410) & finite;
+    }
+    memcpy(packet.data, words, sizeof(words));
+  } else
+#endif
+  {
+    std::uint8_t bytes[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) bytes[v] = static_cast<std::uint8_t>(bits(v) & finite);
+    memcpy(packet.data, bytes, sizeof(bytes));
   }
-  memcpy(packet.data, bytes, sizeof(bytes));
   return packet;
 }
 

@@ -54,14 +54,17 @@ struct TileColumns {
       memcpy(packet.data, elements, sizeof(elements));
     }
   }
-  template <class T>
+  /// `once`: the L2 may drop it first.
+  template <class T, bool once = false>
   __device__ __forceinline__ void store(T* row_start, int k, const Packet<T, V>& packet) const {
     T* to = row_start + first + offset(k);
-    if constexpr (Aligned) {
-      if (inside(k)) packet.store(to);
-    } else if (whole(row_start, k)) {
-      packet.store(to);
-    } else {
+    if (Aligned ? inside(k) : whole(row_start, k)) {
+      if constexpr (once) {
+        packet.store_once(to);
+      } else {
+        packet.store(to);
+      }
+    } else if constexpr (!Aligned) {
       T elements[V];
       memcpy(elements, packet.data, sizeof(elements));
 #pragma unroll
@@ -107,8 +110,10 @@ __device__ __forceinline__ void for_packets(const Columns& columns, const T* row
 }
 
 /// The threads of one row. blockDim = (threads a row, rows a block); the threads of a row are `Lanes` < 32 (rows then
-/// share a warp) or whole warps. With `Clustered` the row spans the blocks of a cluster.
+/// share a warp, whose threads reduce together) or whole warps, of which a block has most_side_by_side rows at most. With `Clustered` the row spans the blocks of a cluster.
 /// Sums and maxima come out the same, bit for bit, in every thread; their order depends on the launch shape only.
+constexpr int most_side_by_side = 15;  ///< named barriers of a block beside that of __syncthreads()
+
 template <int Lanes, bool Clustered = false>
 class TileThreads {
  public:
@@ -136,7 +141,7 @@ class TileThreads {
       if (warps > 1) {
         float* slots = next_slots();
         if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads, sums, largest);
-        __syncthreads();
+        row_barrier();
         get<S, with_largest>(slots + lane, lane < warps, sums, largest);
         over_lanes<S, with_largest>(sums, largest, warp_threads);
       }
@@ -172,6 +177,14 @@ class TileThreads {
   }
 
  private:
+  /// Waits for the threads of this row: rows side by side in a block go their own ways.
+  static __device__ __forceinline__ void row_barrier() {
+    if (blockDim.y == 1) {
+      __syncthreads();
+    } else {
+      group_barrier(threadIdx.y + 1, blockDim.x);
+    }
+  }
   template <int S, bool with_largest>
   static __device__ __forceinline__ void over_lanes(float (&sums)[S], float& largest, int lanes) {
 #pragma unroll

@@ -144,6 +144,28 @@ void Cluster::wait_for_block() {
   release_others(block);
 }
 
+void Cluster::wait_for_group(unsigned id, unsigned threads) {
+  Block& block = *current_->block;
+  if (id == 0 || id > most_group_barriers) {
+    fail("group barrier " + std::to_string(id) + "; there are 1 to " + std::to_string(most_group_barriers));
+  }
+  if (threads == 0 || threads % warp_size != 0 || threads > block.threads.size()) {
+    fail("a group barrier of " + std::to_string(threads) + " threads; whole warps of the block are needed");
+  }
+  GroupBarrier& barrier = block.groups[id - 1];
+  if (!barrier.waiting.empty() && barrier.expected != threads) {
+    fail("group barrier " + std::to_string(id) + " of " + std::to_string(threads) + " threads, where others wait for " +
+         std::to_string(barrier.expected));
+  }
+  barrier.expected = threads;
+  if (barrier.waiting.size() + 1 < threads) {
+    barrier.waiting.push_back(current_);
+    return wait("a group barrier");
+  }
+  for (CudaThread* thread : barrier.waiting) release(*thread);
+  barrier.waiting.clear();
+}
+
 void Cluster::wait_for_cluster() {
   if (++at_barrier_ < threads_) return wait("the cluster barrier");
   at_barrier_ = 0;

@@ -2,6 +2,7 @@
 // Used by scheduler.cpp only.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -51,6 +52,12 @@ struct Warp {
   const char* kind = nullptr;
 };
 
+/// Those who wait at a named barrier of a block, and how many are to meet there.
+struct GroupBarrier {
+  unsigned expected = 0;
+  std::vector<CudaThread*> waiting;
+};
+
 /// One block's threads, warps and shared memory, which is filled with 0xFF.
 struct Block {
   Block(const GridShape& shape, const dim3& block_index, unsigned rank_in_cluster);
@@ -66,6 +73,7 @@ struct Block {
   std::size_t threads_started = 0;
   std::size_t threads_ended = 0;
   std::size_t at_barrier = 0;
+  std::array<GroupBarrier, most_group_barriers> groups;
 };
 
 /// The blocks that run together: one, or those of a cluster.
@@ -78,6 +86,7 @@ class Cluster {
 
   // Called by the thread that runs now.
   void wait_for_block();
+  void wait_for_group(unsigned id, unsigned threads);
   void wait_for_cluster();
   const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const char* kind);
   void* shared_of(void* mine, unsigned rank);

@@ -54,6 +54,11 @@ unsigned char* dynamic_shared_memory();
 /// Waits until all threads of the block are here.
 void block_barrier();
 
+/// Waits until `threads` threads of the block are at its barrier `id`, 1 to most_group_barriers. It is an error when those
+/// that meet there expect different numbers.
+constexpr unsigned most_group_barriers = 15;
+void barrier_of_group(unsigned id, unsigned threads);
+
 /// This block's rank in its cluster, and how many blocks the cluster has.
 unsigned rank_of_this_block();
 unsigned blocks_of_this_cluster();

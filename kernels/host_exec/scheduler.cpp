@@ -32,6 +32,7 @@ void check_clusters(const GridShape& shape) {
 void set_schedule_seed(std::uint64_t seed) { schedule_seed = seed; }
 unsigned char* dynamic_shared_memory() { return cluster_of_this_os_thread->current().block->shared.get(); }
 void block_barrier() { cluster_of_this_os_thread->wait_for_block(); }
+void barrier_of_group(unsigned id, unsigned threads) { cluster_of_this_os_thread->wait_for_group(id, threads); }
 void barrier_of_cluster() { cluster_of_this_os_thread->wait_for_cluster(); }
 unsigned lane_of_this_thread() { return cluster_of_this_os_thread->current().number % warp_size; }
 unsigned rank_of_this_block() { return cluster_of_this_os_thread->current().block->rank; }

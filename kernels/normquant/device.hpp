@@ -1,6 +1,7 @@
 // Devices: a CUDA GPU, or `host`, which runs the same kernel sources on the CPU.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -23,7 +24,16 @@ struct DeviceInfo {
   std::size_t shared_memory_per_block = 0;  ///< largest dynamic shared memory of one block, bytes (opt-in limit)
   std::size_t l2_bytes = 0;
   int max_cluster_blocks = 1;  ///< blocks of the largest thread-block cluster; 1: there are no clusters
+  /// Clusters of 2, 4, 8 and 16 blocks that run at a time when every block takes a whole multiprocessor.
+  std::array<int, 4> resident_clusters = {};
 };
+
+/// Clusters of `blocks` blocks (1, 2, 4, 8 or 16) that run at a time when every block takes a whole multiprocessor.
+constexpr int resident_clusters(const DeviceInfo& device, int blocks) {
+  int clusters = device.sm_count;
+  for (int size = 2, i = 0; size <= blocks && i < 4; size *= 2, ++i) clusters = device.resident_clusters[i];
+  return clusters;
+}
 
 /// A CUDA stream (cudaStream_t), passed as an opaque pointer so that headers need no CUDA. Ignored on host.
 using Stream = void*;

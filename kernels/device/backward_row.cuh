@@ -1,0 +1,133 @@
+// The backward of one row whose packets lie in shared memory: a first look for the row's sums and those of the columns, a
+// reduction, and a second look for dx and the forward's output.
+#pragma once
+
+#include "device/backward_steps.cuh"
+#include "device/form.cuh"
+#include "device/staged_packets.cuh"
+
+namespace normquant::NORMQUANT_BACKEND {
+
+/// The tensors of a row in shared memory, all of h's type.
+template <int K>
+struct StagedRow {
+  StagedPackets<K> h, dy, dresidual;
+};
+
+/// The parts of the backward that work on the calling thread's packets. H: type of all tensors.
+template <class Known, class H, int V, int K, class Columns>
+struct BackwardRow {
+  const NormQuantBackward& a;
+  const StagedRow<K>& staged;
+  const Columns& columns;
+  Packet<H, V> (&weights)[K];  ///< ones where there is no weight
+  int stage;
+  std::int64_t row;
+  float mean, rstd;
+
+  /// h - mean of packet k.
+  __device__ __forceinline__ void centred(int k, float (&h)[V]) const {
+    staged.h.template read<H>(stage, k, h);
+    if (!Known::layer(a)) return;
+#pragma unroll
+    for (int i = 0; i < V; ++i) h[i] -= mean;
+  }
+
+  /// What becomes codes, as in the forward: (h - mean) * weight, or y itself when there is a bias.
+  __device__ __forceinline__ void before_codes(int k, const float (&weight)[V], float (&h)[V]) const {
+#pragma unroll
+    for (int i = 0; i < V; ++i) h[i] *= weight[i];
+    if (!Known::bias(a)) return;
+    Packet<H, V> packet;
+    float bias[V];
+    columns.load(static_cast<const H*>(a.bias.data), k, packet);
+    packet.unpack(bias);
+#pragma unroll
+    for (int i = 0; i < V; ++i) h[i] = fmaf(h[i], rstd, bias[i]);
+  }
+
+  /// Adds the row to the columns' sums, its thread's part of c1 and c2 to `sums`, and finds the largest of what becomes
+  /// codes.
+  template <int DbiasK>
+  __device__ __forceinline__ void first_look(bool absmax_wanted, float (&dweight)[K][V], float (&dbias)[DbiasK][V],
+                                             float (&sums)[2], float& largest) const {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      float h[V], dy[V], weight[V];
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
+      centred(k, h);
+      staged.dy.template read<H>(stage, k, dy);
+#pragma unroll
+      for (int i = 0; i < V; ++i) {
+        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+        dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
+        if constexpr (DbiasK == K) dbias[k][i] += dy[i];
+        sums[0] = fmaf(xhat, wdy, sums[0]);
+        if (Known::layer(a)) sums[1] += wdy;
+      }
+      if (!absmax_wanted || !columns.inside(k)) continue;
+      before_codes(k, weight, h);
+#pragma unroll
+      for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
+    }
+  }
+
+  /// dx = wdy * rstd - xhat * (c1 * rstd) - c2 * rstd + dresidual, by the coefficients scaled_c1 = -c1 * rstd and scaled_c2
+  /// = -c2 * rstd; and, when `recompute`, the output by `factor` (to codes) and `scale`.
+  __device__ __forceinline__ void second_look(float scaled_c1, float scaled_c2, bool recompute, float factor,
+                                              RowScale scale) const {
+    H* dx = static_cast<H*>(a.dx.data) + row * a.dx.ld;
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (!columns.inside(k)) continue;
+      float h[V], dy[V], weight[V];
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
+      centred(k, h);
+      staged.dy.template read<H>(stage, k, dy);
+#pragma unroll
+      for (int i = 0; i < V; ++i) {
+        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+        dy[i] = fmaf(xhat, scaled_c1, Known::layer(a) ? fmaf(wdy, rstd, scaled_c2) : wdy * rstd);
+      }
+      if (Known::dresidual(a)) {
+        float added[V];
+        staged.dresidual.template read<H>(stage, k, added);
+#pragma unroll
+        for (int i = 0; i < V; ++i) dy[i] += added[i];
+      }
+      Packet<H, V> packet;
+      packet.pack(dy);
+      columns.template store<H, true>(dx, k, packet);
+      if (Known::dx_residual(a)) {
+        store_typed(a.dx_residual.data, a.dx_residual.type, row * a.dx_residual.ld + columns.first + columns.offset(k),
+                    dy);
+      }
+      if (!recompute) continue;
+      before_codes(k, weight, h);
+      store_recomputed_packet(k, factor, scale, h);
+    }
+  }
+
+  __device__ __forceinline__ void store_recomputed_packet(int k, float factor, RowScale scale, float (&h)[V]) const {
+    const bool saved = a.quant_scale != nullptr;
+    if (Known::bias(a)) {  // y may be exact: the bias alone, where the weight is 0
+      codes_of(h, scale.quant, a.rounding, saved ? ScaleOrigin::saved : ScaleOrigin::own, h);
+    } else {
+      nearest_codes(h, factor);
+      if (saved) clamp_codes(h);
+    }
+    if (Known::codes(a)) {
+      columns.store(a.recomputed.codes + row * a.recomputed.ld_codes, k, packed_codes(h, scale));
+    }
+    if (!Known::out(a)) return;
+#pragma unroll
+    for (int i = 0; i < V; ++i) h[i] *= scale.dequant;
+    Packet<H, V> packet;
+    packet.pack(h);
+    columns.template store<H, true>(static_cast<H*>(a.recomputed.out.data) + row * a.recomputed.out.ld, k, packet);
+  }
+};
+
+}  // namespace normquant::NORMQUANT_BACKEND
