@@ -11,6 +11,7 @@
 // operations. One reduction a row: c1, c2 and absmax travel together. The blocks' sums, one row of float32 each, are added by
 // a second kernel, always in the same order. Long rows are shared by the blocks of a cluster.
 #include <algorithm>
+#include <type_traits>
 
 #include "algorithms.hpp"
 #include "device/backward_row.cuh"
@@ -26,14 +27,15 @@ constexpr int most_stages = 3;  ///< rows that a thread has at work and under wa
 /// Whether the kernel of that form adds up dbias.
 constexpr bool sums_dbias(Form form) { return form == Form::any || form == Form::layer; }
 
-/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each, the weight half of one (a
-/// whole one in float32), and all else some 60. At 32 elements of 16 bits without dbias 512 threads have 128 each, and
-/// nothing spills.
+/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each; without dbias the weight
+/// half of one (a whole one in float32), with it the weight is in shared memory; and all else takes some 60. At 32 elements
+/// of 16 bits 512 threads have 128 each, and nothing spills.
 constexpr int most_threads(int elements, std::size_t element_bytes, Form form) {
   const bool heavy = sums_dbias(form), wide = element_bytes == 4;
   if (elements <= 8) return heavy || wide ? 640 : 1024;
   if (elements <= 16) return heavy || wide ? 512 : 768;
-  return heavy && wide ? 256 : heavy || wide ? 384 : 512;
+  if (form == Form::any) return wide ? 256 : 384;
+  return heavy && wide ? 256 : wide ? 384 : 512;
 }
 
 /// Where the sums of the column packet at `column` go: to the block's partial sums or, when there is but one part, to the
@@ -59,6 +61,20 @@ __device__ __forceinline__ void hand_over(const Vector& result, float* partial, 
                                           std::int64_t part, std::int64_t row_columns, unsigned rank,
                                           const Columns& columns, const float (&sums)[K][V]) {
   if (partial == nullptr) return;
+  if (blockDim.y == 1) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+#pragma unroll
+      for (int i = 0; i < V; i += partial_columns) {
+        if (!columns.inside(k)) continue;
+        float part_of_packet[partial_columns];
+#pragma unroll
+        for (int j = 0; j < partial_columns; ++j) part_of_packet[j] = sums[k][i + j];
+        store_column_sums(result, partial, partials, part, columns.first + columns.offset(k) + i, part_of_packet);
+      }
+    }
+    return;
+  }
   float* slots = shared_memory<float>();
   const int share = static_cast<int>(blockDim.x) * K * V, begin = static_cast<int>(rank) * share;
   __syncthreads();
@@ -83,16 +99,27 @@ __device__ __forceinline__ void hand_over(const Vector& result, float* partial, 
   }
 }
 
-/// The reduction that a row needs, no more.
-template <class Threads>
-__device__ __forceinline__ void reduce_row(Threads& threads, bool layer, bool absmax_wanted, float (&sums)[2],
-                                           float& largest) {
+/// f(S, with_largest) as integral constants: how many sums a row's reduction needs, and whether the maximum too.
+template <class F>
+__device__ __forceinline__ void with_needs(bool layer, bool absmax_wanted, F&& f) {
+  constexpr std::integral_constant<int, 1> one;
+  constexpr std::integral_constant<int, 2> two;
+  constexpr std::bool_constant<true> yes;
+  constexpr std::bool_constant<false> no;
   if (layer) {
-    absmax_wanted ? threads.template reduce<2>(sums, largest) : threads.template reduce<2, false>(sums, largest);
+    absmax_wanted ? f(two, yes) : f(two, no);
   } else {
-    absmax_wanted ? threads.reduce(sums[0], largest) : static_cast<void>(sums[0] = threads.sum(sums[0]));
+    absmax_wanted ? f(one, yes) : f(one, no);
   }
 }
+
+/// A row that has been looked at once.
+struct LookedAt {
+  std::int64_t row;
+  int stage;
+  float mean, rstd;
+  float sums[2], largest;
+};
 
 template <class H, int V, int K, int Lanes, bool Clustered, Form form>
 __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
@@ -100,13 +127,15 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
                     bool early) {
   using Facts = Known<form, H>;
   using Columns = TileColumns<V, Lanes, true>;
-  constexpr bool with_dbias = sums_dbias(form);
-  TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
-                                        threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
+  constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
+  TileThreads<Lanes, Clustered, RowsWait::alone> threads(
+      shared_memory<float>() + threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
   Columns columns(threads.place(), K, static_cast<int>(a.columns), true, 0);
   const int left = columns.left;
   const StagedPackets<K> staged_h(blockDim.y * tile_scratch_bytes<Clustered>()), staged_dy = staged_h.behind(stages);
-  const StagedRow<K> staged = {staged_h, staged_dy, staged_dy.behind(stages)};
+  const StagedPackets<K> staged_dresidual = staged_dy.behind(stages);
+  const StagedPackets<K> staged_weight = staged_dresidual.behind(Facts::dresidual(a) ? stages : 0);
+  const StagedRow<K> staged = {staged_h, staged_dy, staged_dresidual, staged_weight, staged_weight.behind(1)};
 
   // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less.
   const unsigned set = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
@@ -151,63 +180,100 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
   }
 
   const bool recompute = Facts::out(a) || Facts::codes(a), saved = a.quant_scale != nullptr;
-  const bool absmax_wanted = recompute && !saved;
+  const bool absmax_wanted = recompute && !saved, layer = Facts::layer(a);
   const auto statistics_of = [&](std::int64_t of) {
-    return of < a.rows ? RowStatistics{Facts::layer(a) ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
+    return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
   };
   RowStatistics upcoming = statistics_of(row);
-  Packet<H, V> weights[K];
+  Packet<H, V> weights[vectors_staged ? 1 : K];
 #pragma unroll
   for (int k = 0; k < K; ++k) {
+    Packet<H, V> weight;
     if (Facts::weight(a)) {
-      columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
+      columns.load(static_cast<const H*>(a.weight.data), k, weight);
     } else {
       float ones[V];
 #pragma unroll
       for (int i = 0; i < V; ++i) ones[i] = 1.0F;
-      weights[k].pack(ones);
+      weight.pack(ones);
+    }
+    if constexpr (vectors_staged) {
+      Packet<H, V> bias;
+      if (Facts::bias(a)) columns.load(static_cast<const H*>(a.bias.data), k, bias);
+      staged.weight.put(0, k, weight);
+      staged.bias.put(0, k, bias);
+    } else {
+      weights[k] = weight;
     }
   }
   if (!early) let_next_launch_start();
 
   float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
+  const auto row_at = [&](const LookedAt& one) {
+    return BackwardRow<Facts, H, V, K, vectors_staged, Columns>{a,         staged,  columns,  weights,
+                                                                one.stage, one.row, one.mean, one.rstd};
+  };
+  // dx and the output of a row whose sums are known; then its place in shared memory is free for another.
+  const auto finish_row = [&](const LookedAt& one) {
+    const bool live = Lanes == warp_threads || one.row < a.rows;
+    columns.left = live ? left : 0;
+    RowScale scale = {0.0F, 0.0F};
+    if (recompute && live) {
+      scale = saved ? row_scale_from_saved(a.quant_scale[one.row])
+                    : row_scale(magnitude_bits(Facts::bias(a) ? one.largest : one.largest * one.rstd));
+    }
+    const bool overflows = live && absmax_wanted && overflowed(one.largest, one.rstd);
+    row_at(one).second_look(-one.sums[0] * per_column * one.rstd, -one.sums[1] * per_column * one.rstd,
+                            recompute && !overflows, code_factor(scale.quant * one.rstd, a.rounding), scale);
+    if (overflows) {
+      scale = recompute_overflowed<H>(a, one.row, threads.place(), threads.count(), {one.mean, one.rstd});
+    }
+    if (live && threads.place() == 0 && a.recomputed.dequant_scale != nullptr) {
+      a.recomputed.dequant_scale[one.row] = scale.dequant;
+    }
+    start_next(one.stage);
+  };
+
+  // In a cluster the sums of a row travel between the blocks while the row before is finished.
+  LookedAt before = {-1, 0, 0.0F, 0.0F, {0.0F, 0.0F}, 0.0F};
+  const int pending = Clustered ? stages - 2 : stages - 1;  // rows under way beside the one that is needed now
   int stage = 0;
   // The rows of a warp go on together: until the first of them is past the end.
   const std::int64_t first_of_warp = Lanes < warp_threads ? row - threadIdx.y % (warp_threads / Lanes) * sets : row;
 #pragma unroll 1
   for (std::int64_t leader = first_of_warp; leader < a.rows; leader += step, row += step) {
-    const bool live = Lanes == warp_threads || row < a.rows;
-    columns.left = live ? left : 0;
-    const auto [mean, rstd] = upcoming;
+    columns.left = Lanes == warp_threads || row < a.rows ? left : 0;
+    LookedAt now = {row, stage, upcoming.mean, upcoming.rstd, {0.0F, 0.0F}, 0.0F};
     upcoming = statistics_of(row + step);
-    if (stages == most_stages) {
-      copies.template wait<most_stages - 1>();
+    if (pending == 2) {
+      copies.template wait<2>();
+    } else if (pending == 1) {
+      copies.template wait<1>();
     } else {
-      copies.template wait<most_stages - 2>();
+      copies.template wait<0>();
     }
-
-    const BackwardRow<Facts, H, V, K, Columns> here = {a, staged, columns, weights, stage, row, mean, rstd};
-    float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-    here.first_look(absmax_wanted, dweight, dbias, sums, largest);
-    reduce_row(threads, Facts::layer(a), absmax_wanted, sums, largest);
-
-    RowScale scale = {0.0F, 0.0F};
-    if (recompute && live) {
-      scale = saved ? row_scale_from_saved(a.quant_scale[row])
-                    : row_scale(magnitude_bits(Facts::bias(a) ? largest : largest * rstd));
+    row_at(now).first_look(absmax_wanted, dweight, dbias, now.sums, now.largest);
+    with_needs(layer, absmax_wanted, [&](auto count, auto with_largest) {
+      float sums[count];
+#pragma unroll
+      for (int i = 0; i < count; ++i) sums[i] = now.sums[i];
+      threads.template begin_reduce<count, with_largest>(sums, now.largest);
+      if (Clustered && before.row >= 0) finish_row(before);
+      threads.template end_reduce<count, with_largest>(sums, now.largest);
+#pragma unroll
+      for (int i = 0; i < count; ++i) now.sums[i] = sums[i];
+    });
+    if constexpr (Clustered) {
+      before = now;
+    } else {
+      finish_row(now);
     }
-    const bool overflows = live && absmax_wanted && overflowed(largest, rstd);
-    here.second_look(-sums[0] * per_column * rstd, -sums[1] * per_column * rstd, recompute && !overflows,
-                     code_factor(scale.quant * rstd, a.rounding), scale);
-    if (overflows) scale = recompute_overflowed<H>(a, row, threads.place(), threads.count(), {mean, rstd});
-    if (live && threads.place() == 0 && a.recomputed.dequant_scale != nullptr) {
-      a.recomputed.dequant_scale[row] = scale.dequant;
-    }
-    start_next(stage);
     stage = stage + 1 == stages ? 0 : stage + 1;
   }
+  if (Clustered && before.row >= 0) finish_row(before);
 
   const unsigned rank = Clustered ? cluster_rank() : 0;
+  columns.left = left;
   hand_over(a.dweight, partials.dweight, partials, set, a.columns, rank, columns, dweight);
   if constexpr (with_dbias) hand_over(a.dbias, partials.dbias, partials, set, a.columns, rank, columns, dbias);
   threads.finish();
@@ -232,8 +298,10 @@ std::size_t scratch_bytes(const Tuning& t) {
 /// Shared memory of `rows` rows side by side: scratch of the reductions and rows under way, later the rows' column sums.
 std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, int rows, int stages) {
   const std::size_t threads = row_threads(t, a) * rows;
-  const int tensors = a.dresidual.given() ? 3 : 2;
-  const std::size_t walk = rows * scratch_bytes(t) + tensors * staged_bytes(threads, t.elements / elements_per_packet(a), stages);
+  const int tensors = a.dresidual.given() ? 3 : 2, vectors = sums_dbias(form_of(a)) ? 2 : 0;
+  const int packets = t.elements / elements_per_packet(a);
+  const std::size_t walk = rows * scratch_bytes(t) + tensors * staged_bytes(threads, packets, stages) +
+                           staged_bytes(threads, packets, vectors);
   const std::size_t sums = sizeof(float) * threads * t.elements;
   return walk > sums ? walk : sums;
 }

@@ -24,7 +24,7 @@ constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned
 }
 
 template <class X, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
-__global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form))
+__global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form), 1)
     forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column, Overlap overlap) {
   using Facts = Known<form, X>;
   TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
@@ -60,12 +60,18 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form))
     if (!overlap.early) let_next_launch_start();
     norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
   } else {
+    constexpr bool early_bias = form == Form::layer && sizeof(Packet<X, V>[K]) <= 32;  // 8 registers more
+    Packet<X, V> biases[early_bias ? K : 1];
+    if constexpr (early_bias) {
+#pragma unroll
+      for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.bias.data), k, biases[k]);
+    }
     float v[K][V];
 #pragma unroll
     for (int k = 0; k < K; ++k) packets[k].unpack(v[k]);
     if (Facts::residual(a)) add_residual<Facts>(a.residual, row, columns, v);
     if (!overlap.early) let_next_launch_start();
-    norm_and_quantise<Facts>(a, per_column, row, threads, columns, live, v, early_weight, weights);
+    norm_and_quantise<Facts>(a, per_column, row, threads, columns, live, v, early_weight, weights, biases);
   }
   threads.finish();
 }
@@ -121,10 +127,12 @@ Status with_shape(const Tuning& t, F&& f) {
   constexpr bool_constant<false> no;
   constexpr integral_constant<int, 8> e8;
   constexpr integral_constant<int, 16> e16;
+  constexpr integral_constant<int, 24> e24;
   constexpr integral_constant<int, 32> e32;
   constexpr integral_constant<int, 64> e64;
   if (t.access_bytes == 1) {
     if (t.lanes == 8) return shape(e32, e8, no, no);
+    if (t.lanes == 16) return shape(e24, e16, no, no);
     if (t.cluster > 1) return shape(e32, e32, yes, no);
     return t.elements == 8 ? shape(e8, e32, no, no) : shape(e32, e32, no, no);
   }
@@ -150,7 +158,7 @@ Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape&
                            overlap);
     };
     using std::integral_constant;
-    if constexpr (aligned) {
+    if constexpr (aligned || (!clustered && lanes >= 16)) {
       switch (form_of(a)) {
         case Form::rms: return launch_form(integral_constant<Form, Form::rms>{});
         case Form::rms_codes: return launch_form(integral_constant<Form, Form::rms_codes>{});
@@ -211,6 +219,7 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c16_e32", "row in registers of 16 blocks", 32, 32, 16),
       row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
       row("shifted_l8_e32", "any alignment and N, 4 rows a warp", 8, 32, 1, 1),
+      row("shifted_l16_e24", "any alignment and N, 2 rows a warp, 24 elements a thread", 16, 24, 1, 1),
       row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
       row("shifted_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
       row("shifted_c4_e32", "any alignment and N, row in registers of 4 blocks", 32, 32, 4, 1),

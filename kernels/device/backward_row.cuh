@@ -8,19 +8,20 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 
-/// The tensors of a row in shared memory, all of h's type.
+/// The tensors of a row in shared memory, all of h's type, and the weight and bias where registers do not hold them.
 template <int K>
 struct StagedRow {
-  StagedPackets<K> h, dy, dresidual;
+  StagedPackets<K> h, dy, dresidual, weight, bias;
 };
 
-/// The parts of the backward that work on the calling thread's packets. H: type of all tensors.
-template <class Known, class H, int V, int K, class Columns>
+/// The parts of the backward that work on the calling thread's packets. H: type of all tensors. `vectors_staged`: weight and
+/// bias are in shared memory, as one stage; otherwise the weight is in registers, and there is no bias.
+template <class Known, class H, int V, int K, bool vectors_staged, class Columns>
 struct BackwardRow {
   const NormQuantBackward& a;
   const StagedRow<K>& staged;
   const Columns& columns;
-  Packet<H, V> (&weights)[K];  ///< ones where there is no weight
+  Packet<H, V> (&weights)[vectors_staged ? 1 : K];  ///< ones where there is no weight
   int stage;
   std::int64_t row;
   float mean, rstd;
@@ -33,15 +34,22 @@ struct BackwardRow {
     for (int i = 0; i < V; ++i) h[i] -= mean;
   }
 
+  __device__ __forceinline__ void weight_of(int k, float (&weight)[V]) const {
+    if constexpr (vectors_staged) {
+      staged.weight.template read<H>(0, k, weight);
+    } else {
+      weights[k].stay_packed();
+      weights[k].unpack(weight);
+    }
+  }
+
   /// What becomes codes, as in the forward: (h - mean) * weight, or y itself when there is a bias.
   __device__ __forceinline__ void before_codes(int k, const float (&weight)[V], float (&h)[V]) const {
 #pragma unroll
     for (int i = 0; i < V; ++i) h[i] *= weight[i];
     if (!Known::bias(a)) return;
-    Packet<H, V> packet;
     float bias[V];
-    columns.load(static_cast<const H*>(a.bias.data), k, packet);
-    packet.unpack(bias);
+    staged.bias.template read<H>(0, k, bias);
 #pragma unroll
     for (int i = 0; i < V; ++i) h[i] = fmaf(h[i], rstd, bias[i]);
   }
@@ -54,8 +62,7 @@ struct BackwardRow {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       float h[V], dy[V], weight[V];
-      weights[k].stay_packed();
-      weights[k].unpack(weight);
+      weight_of(k, weight);
       centred(k, h);
       staged.dy.template read<H>(stage, k, dy);
 #pragma unroll
@@ -82,8 +89,7 @@ struct BackwardRow {
     for (int k = 0; k < K; ++k) {
       if (!columns.inside(k)) continue;
       float h[V], dy[V], weight[V];
-      weights[k].stay_packed();
-      weights[k].unpack(weight);
+      weight_of(k, weight);
       centred(k, h);
       staged.dy.template read<H>(stage, k, dy);
 #pragma unroll

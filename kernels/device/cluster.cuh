@@ -36,16 +36,32 @@ __device__ __forceinline__ unsigned cluster_blocks() {
   return blocks;
 }
 
-/// Waits until all threads of all blocks of the cluster are here. What they wrote to shared or global memory before it,
-/// all of them see after it. Includes __syncthreads().
-__device__ __forceinline__ void cluster_barrier() {
+/// The cluster's barrier in two halves: says that this thread is here, and waits until all threads of all blocks have said
+/// so. What they wrote to shared or global memory before they arrived, all of them see after the wait. Every thread takes
+/// turns: arrive, wait, arrive, wait.
+__device__ __forceinline__ void cluster_arrive() {
 #if !defined(__CUDACC__)
-  barrier_of_cluster();
+  arrive_at_cluster();
 #elif defined(NORMQUANT_CLUSTER_PTX)
-  asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
 #else
   __trap();
 #endif
+}
+__device__ __forceinline__ void cluster_wait() {
+#if !defined(__CUDACC__)
+  wait_for_cluster();
+#elif defined(NORMQUANT_CLUSTER_PTX)
+  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
+#else
+  __trap();
+#endif
+}
+
+/// Both: waits until all threads of all blocks of the cluster are here. Includes __syncthreads().
+__device__ __forceinline__ void cluster_barrier() {
+  cluster_arrive();
+  cluster_wait();
 }
 
 /// Where the block of that rank has what this block has at `mine` in its shared memory: an address for plain loads,

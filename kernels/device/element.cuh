@@ -76,6 +76,28 @@ struct Packet {
 #endif
     load(from);
   }
+  /// From an address that is aligned to the element only: the two aligned words that hold the packet, shifted. Both must lie
+  /// where reading is allowed. 16-byte packets of what is not written during the launch.
+  __device__ __forceinline__ void load_shifted(const T* from) {
+    static_assert(words == 1 && word_bytes == 16);
+    const auto address = reinterpret_cast<std::uintptr_t>(from);
+    const uint4* aligned = reinterpret_cast<const uint4*>(address / 16 * 16);
+    const auto shift = static_cast<unsigned>(address % 16);
+    const uint4 low = aligned[0], high = shift == 0 ? low : aligned[1];
+    std::uint32_t bits[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+    for (int i = 0; i < 6; ++i) bits[i] = (shift & 8U) != 0 ? bits[i + 2] : bits[i];
+#pragma unroll
+    for (int i = 0; i < 5; ++i) bits[i] = (shift & 4U) != 0 ? bits[i + 1] : bits[i];
+    if constexpr (sizeof(T) == 2) {
+      const unsigned half = shift % 4 * 8;  // 0 or 16 bits
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        bits[i] = static_cast<std::uint32_t>((std::uint64_t{bits[i + 1]} << 32 | bits[i]) >> half);
+      }
+    }
+    data[0] = {bits[0], bits[1], bits[2], bits[3]};
+  }
   /// Keeps the packet packed: the compiler may not unpack it ahead, out of a loop, into more registers than there are.
   __device__ __forceinline__ void stay_packed() {
 #if defined(__CUDA_ARCH__)

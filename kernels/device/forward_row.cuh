@@ -39,11 +39,12 @@ __device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForw
 }
 
 /// One row from h = x + residual on, which `v` holds, zero outside the row. `early`: `weights` holds the weight; otherwise
-/// it is read here.
-template <class Known, class X, int V, int K, class Threads, class Columns>
+/// it is read here. In a known form with a bias `biases` holds that of the first EarlyBiases packets.
+template <class Known, class X, int V, int K, int EarlyBiases, class Threads, class Columns>
 __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, float per_column, std::int64_t row,
                                                   Threads& threads, const Columns& columns, bool live, float (&v)[K][V],
-                                                  bool early, const Packet<X, V> (&weights)[K]) {
+                                                  bool early, const Packet<X, V> (&weights)[K],
+                                                  Packet<X, V> (&biases)[EarlyBiases]) {
   if (Known::residual_out(a)) {
     Known::with_type(a.residual_out.type, [&](auto type) {
       using T = typename decltype(type)::type;
@@ -113,16 +114,26 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   if (Known::bias(a)) {
     rstd = reciprocal_root(threads.sum(squares) * per_column, a.eps);
     largest = 0.0F;
-    Known::with_type(a.bias.type, [&](auto type) {
-      using T = typename decltype(type)::type;
-      for_packets<T, V, K>(columns, static_cast<const T*>(a.bias.data), [&](int k, const float(&bias)[V]) {
+    const auto take_bias = [&](int k, const float(&bias)[V]) {
 #pragma unroll
-        for (int i = 0; i < V; ++i) {
-          v[k][i] = fmaf(v[k][i], rstd, bias[i]);
-          largest = larger_magnitude(largest, v[k][i]);
-        }
+      for (int i = 0; i < V; ++i) {
+        v[k][i] = fmaf(v[k][i], rstd, bias[i]);
+        largest = larger_magnitude(largest, v[k][i]);
+      }
+    };
+    if constexpr (Known::all && EarlyBiases == K) {
+#pragma unroll
+      for (int k = 0; k < K; ++k) {
+        float bias[V];
+        biases[k].unpack(bias);
+        take_bias(k, bias);
+      }
+    } else {
+      Known::with_type(a.bias.type, [&](auto type) {
+        using T = typename decltype(type)::type;
+        for_packets<T, V, K>(columns, static_cast<const T*>(a.bias.data), take_bias);
       });
-    });
+    }
     largest = threads.largest(largest);
     scale = row_scale(magnitude_bits(largest));
     to_code = scale.quant;

@@ -47,6 +47,8 @@ struct TileColumns {
       }
     } else if (whole(row_start, k)) {
       packet.load(from);
+    } else if (sizeof(Packet<T, V>) == 16 && in_the_midst(k)) {
+      if constexpr (sizeof(Packet<T, V>) == 16) packet.load_shifted(from);
     } else {
       T elements[V];
 #pragma unroll
@@ -79,6 +81,10 @@ struct TileColumns {
   }
 
  private:
+  /// Whether packet k has V columns of the row on both sides: so many that aligned words around it lie in the row too.
+  __device__ __forceinline__ bool in_the_midst(int k) const {
+    return first + offset(k) >= V && offset(k) + 2 * V <= left;
+  }
   /// Whether the row cuts nothing off packet k and the packet is aligned in this tensor too.
   template <class T>
   __device__ __forceinline__ bool whole(const T* row_start, int k) const {
@@ -89,12 +95,19 @@ struct TileColumns {
   }
 };
 
+/// The most packets, `most` or fewer, into equal groups of which K can be cut.
+constexpr int packets_together(int K, int most) {
+  int together = K < most ? K : most;
+  while (K % together != 0) --together;
+  return together;
+}
+
 /// Loads K packets of elements T from `row_start` and calls use(k, values) for each: as many as fill 16 registers (8 of
 /// float32, whose packets beside 16-bit rows are long) are on their way before the first is used.
 template <class T, int V, int K, class Columns, class Use>
 __device__ __forceinline__ void for_packets(const Columns& columns, const T* row_start, Use&& use) {
   constexpr int registers = V * static_cast<int>(sizeof(T)) / 4, most = V == 8 && sizeof(T) == 4 ? 8 : 16;
-  constexpr int together = K * registers <= most ? K : most / registers;
+  constexpr int together = packets_together(K, most / registers);
 #pragma unroll
   for (int first = 0; first < K; first += together) {
     Packet<T, V> packets[together];
@@ -109,19 +122,25 @@ __device__ __forceinline__ void for_packets(const Columns& columns, const T* row
   }
 }
 
-/// The threads of one row. blockDim = (threads a row, rows a block); the threads of a row are `Lanes` < 32 (rows then
-/// share a warp, whose threads reduce together) or whole warps, of which a block has most_side_by_side rows at most. With `Clustered` the row spans the blocks of a cluster.
-/// Sums and maxima come out the same, bit for bit, in every thread; their order depends on the launch shape only.
 constexpr int most_side_by_side = 15;  ///< named barriers of a block beside that of __syncthreads()
 
-template <int Lanes, bool Clustered = false>
+/// How the rows of a block wait: `together`, by one barrier of all, or each `alone`, so that they go their own ways. A kernel
+/// whose rows wait alone takes all barriers that a block can have, and a multiprocessor has them for four such blocks.
+enum class RowsWait { together, alone };
+
+/// The threads of one row. blockDim = (threads a row, rows a block); the threads of a row are `Lanes` < 32 (rows then
+/// share a warp, whose threads reduce together) or whole warps. With `Clustered` the row spans the blocks of a cluster.
+/// Sums and maxima come out the same, bit for bit, in every thread; their order depends on the launch shape only.
+template <int Lanes, bool Clustered = false, RowsWait wait = RowsWait::together>
 class TileThreads {
  public:
   static constexpr int most_values = 3;  ///< of one reduction: two sums and a maximum
   static constexpr int turns = Clustered ? 4 : 2;
 
-  /// `scratch`: tile_scratch_bytes of shared memory for this row.
-  __device__ __forceinline__ explicit TileThreads(float* scratch) : scratch_(scratch) {}
+  /// `scratch`: tile_scratch_bytes of shared memory for this row. To be made by all threads of a cluster at once.
+  __device__ __forceinline__ explicit TileThreads(float* scratch) : scratch_(scratch) {
+    if constexpr (Clustered) cluster_arrive();
+  }
 
   /// This thread's place among the threads of its row.
   __device__ __forceinline__ unsigned place() const {
@@ -135,6 +154,14 @@ class TileThreads {
   /// sums become the row's sums, largest (a magnitude, see larger_magnitude) the row's maximum.
   template <int S, bool with_largest = true>
   __device__ __forceinline__ void reduce(float (&sums)[S], float& largest) {
+    begin_reduce<S, with_largest>(sums, largest);
+    end_reduce<S, with_largest>(sums, largest);
+  }
+
+  /// The same in two halves, with other work in between where the row spans blocks: the first ends when this block's sums
+  /// are on their way to the others, the second waits for theirs.
+  template <int S, bool with_largest = true>
+  __device__ __forceinline__ void begin_reduce(float (&sums)[S], float& largest) {
     over_lanes<S, with_largest>(sums, largest, Lanes);
     if constexpr (Lanes == warp_threads) {
       const unsigned warps = blockDim.x / warp_threads, lane = threadIdx.x % warp_threads;
@@ -146,13 +173,24 @@ class TileThreads {
         over_lanes<S, with_largest>(sums, largest, warp_threads);
       }
       if constexpr (Clustered) {
-        float* slots = next_slots();
-        const unsigned blocks = cluster_blocks();
-        if (threadIdx.x == 0) put<S, with_largest>(slots, sums, largest);
-        cluster_barrier();
-        get<S, with_largest>(shared_of_block(slots, lane < blocks ? lane : 0), lane < blocks, sums, largest);
-        over_lanes<S, with_largest>(sums, largest, warp_threads);
+        // What all blocks began with (or the reduction before) arrived long ago: now all of them are known to run.
+        cluster_wait();
+        from_blocks_ = next_slots();
+        if (threadIdx.x < cluster_blocks()) {
+          put<S, with_largest>(shared_of_block(from_blocks_ + cluster_rank(), threadIdx.x), sums, largest);
+        }
+        cluster_arrive();
       }
+    }
+  }
+  template <int S, bool with_largest = true>
+  __device__ __forceinline__ void end_reduce(float (&sums)[S], float& largest) {
+    if constexpr (Clustered) {
+      const unsigned lane = threadIdx.x % warp_threads;
+      cluster_wait();
+      get<S, with_largest>(from_blocks_ + lane, lane < cluster_blocks(), sums, largest);
+      over_lanes<S, with_largest>(sums, largest, warp_threads);
+      cluster_arrive();
     }
   }
   __device__ __forceinline__ void reduce(float& sum, float& largest) {
@@ -171,15 +209,15 @@ class TileThreads {
     return value;
   }
 
-  /// To be called by all threads at the kernel's end: other blocks of the cluster may still read this one's sums.
+  /// To be called by all threads at the kernel's end: every arrival at the cluster's barrier has its wait.
   __device__ __forceinline__ void finish() const {
-    if constexpr (Clustered) cluster_barrier();
+    if constexpr (Clustered) cluster_wait();
   }
 
  private:
-  /// Waits for the threads of this row: rows side by side in a block go their own ways.
+  /// Waits for the threads of this row.
   static __device__ __forceinline__ void row_barrier() {
-    if (blockDim.y == 1) {
+    if (wait == RowsWait::together || blockDim.y == 1) {
       __syncthreads();
     } else {
       group_barrier(threadIdx.y + 1, blockDim.x);
@@ -207,8 +245,8 @@ class TileThreads {
     for (int s = 0; s < S; ++s) sums[s] = filled ? slot[value_slot(s)] : 0.0F;
     if (with_largest) largest = filled ? slot[value_slot(S)] : 0.0F;
   }
-  /// Two reductions in a row use different slots, so that one barrier each is enough. A cluster's slots are read from
-  /// elsewhere until the next cluster barrier: four turns keep them apart.
+  /// Two reductions in a row use different slots, so that one barrier each is enough. A cluster's have one turn for the
+  /// warps and one for the blocks each.
   __device__ __forceinline__ float* next_slots() {
     float* slots = scratch_ + static_cast<std::size_t>(turn_ * most_values * warp_threads);
     turn_ = (turn_ + 1) % turns;
@@ -216,6 +254,7 @@ class TileThreads {
   }
 
   float* scratch_;
+  float* from_blocks_ = nullptr;  ///< where the blocks of the cluster put their sums of the current reduction
   int turn_ = 0;
 };
 

@@ -51,6 +51,10 @@ class StagedPackets {
     }
   }
   template <class X, int V>
+  __device__ __forceinline__ void put(int stage, int k, const Packet<X, V>& packet) const {
+    packet.store(reinterpret_cast<X*>(at(stage, k)));
+  }
+  template <class X, int V>
   __device__ __forceinline__ Packet<X, V> packet(int stage, int k) const {
     Packet<X, V> packet;
     packet.load(reinterpret_cast<const X*>(at(stage, k)));

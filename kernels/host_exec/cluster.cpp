@@ -13,6 +13,8 @@
 namespace normquant::host_exec {
 namespace {
 
+constexpr const char* cluster_barrier_name = "the cluster barrier";
+
 std::string place(const dim3& index) {
   return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," + std::to_string(index.z) + ")";
 }
@@ -166,10 +168,26 @@ void Cluster::wait_for_group(unsigned id, unsigned threads) {
   barrier.waiting.clear();
 }
 
-void Cluster::wait_for_cluster() {
-  if (++at_barrier_ < threads_) return wait("the cluster barrier");
+void Cluster::arrive() {
+  CudaThread& self = *current_;
+  if (self.arrived) fail("it arrives at the cluster barrier a second time without having waited there");
+  self.arrived = true;
+  self.arrived_in = phase_;
+  if (++at_barrier_ < threads_) return;
   at_barrier_ = 0;
-  for (Block& block : blocks_) release_others(block);
+  ++phase_;
+  for (Block& block : blocks_) {
+    for (CudaThread& thread : block.threads) {
+      if (thread.waits_for == cluster_barrier_name) release(thread);
+    }
+  }
+}
+
+void Cluster::wait_for_cluster() {
+  CudaThread& self = *current_;
+  if (!self.arrived) fail("it waits at the cluster barrier without having arrived there");
+  self.arrived = false;
+  if (self.arrived_in == phase_) wait(cluster_barrier_name);
 }
 
 const std::uint64_t* Cluster::exchange(unsigned mask, std::uint64_t value, const char* kind) {

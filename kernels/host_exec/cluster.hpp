@@ -41,6 +41,8 @@ struct CudaThread {
   unsigned number = 0;  ///< linear index in the block
   Block* block = nullptr;
   const char* waits_for = nullptr;  ///< the operation it waits in; null while it may run
+  bool arrived = false;             ///< at the cluster's barrier, and has not waited there yet
+  std::size_t arrived_in = 0;       ///< the phase of that barrier in which it arrived
 };
 
 /// Two sets of slots: a lane that runs ahead writes the next exchange's set, and cannot come to the one after that
@@ -87,6 +89,7 @@ class Cluster {
   // Called by the thread that runs now.
   void wait_for_block();
   void wait_for_group(unsigned id, unsigned threads);
+  void arrive();
   void wait_for_cluster();
   const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const char* kind);
   void* shared_of(void* mine, unsigned rank);
@@ -116,7 +119,8 @@ class Cluster {
   std::size_t threads_ = 0;  ///< of all blocks
   std::vector<CudaThread*> ready_;
   CudaThread* current_ = nullptr;
-  std::size_t at_barrier_ = 0;
+  std::size_t at_barrier_ = 0;  ///< threads that have arrived at the cluster's barrier in this phase
+  std::size_t phase_ = 0;       ///< of that barrier
   std::string error_;  ///< a misuse found inside a fiber; thrown by the scheduler
 };
 

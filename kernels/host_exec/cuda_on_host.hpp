@@ -63,8 +63,10 @@ void barrier_of_group(unsigned id, unsigned threads);
 unsigned rank_of_this_block();
 unsigned blocks_of_this_cluster();
 
-/// Waits until all threads of all blocks of the cluster are here.
-void barrier_of_cluster();
+/// The cluster's barrier in two halves: this thread is here; waits until all threads of all blocks were. It is an error to
+/// arrive twice without a wait, or to wait without having arrived.
+void arrive_at_cluster();
+void wait_for_cluster();
 
 /// Where the block of that rank has what this block has at `mine` in its shared memory. It is an error when that block
 /// has ended. Its memory is filled with 0xFF when it begins and when it ends.

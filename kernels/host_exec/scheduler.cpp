@@ -33,7 +33,8 @@ void set_schedule_seed(std::uint64_t seed) { schedule_seed = seed; }
 unsigned char* dynamic_shared_memory() { return cluster_of_this_os_thread->current().block->shared.get(); }
 void block_barrier() { cluster_of_this_os_thread->wait_for_block(); }
 void barrier_of_group(unsigned id, unsigned threads) { cluster_of_this_os_thread->wait_for_group(id, threads); }
-void barrier_of_cluster() { cluster_of_this_os_thread->wait_for_cluster(); }
+void arrive_at_cluster() { cluster_of_this_os_thread->arrive(); }
+void wait_for_cluster() { cluster_of_this_os_thread->wait_for_cluster(); }
 unsigned lane_of_this_thread() { return cluster_of_this_os_thread->current().number % warp_size; }
 unsigned rank_of_this_block() { return cluster_of_this_os_thread->current().block->rank; }
 unsigned blocks_of_this_cluster() { return cluster_of_this_os_thread->blocks(); }
