@@ -10,8 +10,8 @@ namespace {
 using validate::Operation;
 using validate::Problem;
 
-constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "codes"};
-constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer"};
+constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "codes", "rms+unaligned"};
+constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer", "rms+unaligned"};
 constexpr std::string_view activation_forms[] = {"out", "codes"};
 constexpr std::string_view weight_forms[] = {"out", "codes", "packed"};
 
@@ -66,6 +66,7 @@ std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, 
   problem.rows = shape.rows;
   problem.columns = shape.columns;
   problem.x = dtype;
+  problem.offset = form == "rms+unaligned" ? 1 : 0;
   if (op == Operation::norm_quant_forward) {
     set_forward(problem, dtype, form);
   } else if (op == Operation::norm_quant_backward) {

@@ -12,8 +12,9 @@
 namespace normquant::bench {
 
 /// The forms of an operation:
-///   norm_quant_forward   rms, rms+residual (residual in, residual_out), layer (weight and bias), codes (rms, int8 out)
-///   norm_quant_backward  rms, rms+dresidual, layer; all with the recomputed out
+///   norm_quant_forward   rms, rms+residual (residual in, residual_out), layer (weight and bias), codes (rms, int8 out),
+///                        rms+unaligned (rms, every tensor one element past a boundary of 256 bytes)
+///   norm_quant_backward  rms, rms+dresidual, layer, rms+unaligned; all with the recomputed out
 ///   activation_quant     out, codes
 ///   weight_quant         out, codes, packed
 /// Norms take a weight. Every tensor has the case's type; codes are int8.

@@ -26,9 +26,11 @@ CaseGroup group(Operation op, std::vector<Shape> shapes, Forms forms, DType dtyp
   return {op, std::move(shapes), {dtype}, std::move(forms)};
 }
 
-/// The shapes of at most so many elements.
-std::vector<Shape> within(std::vector<Shape> shapes, std::int64_t most_elements) {
-  std::erase_if(shapes, [most_elements](const Shape& shape) { return shape.rows * shape.columns > most_elements; });
+/// The shapes that move at most 256 MiB: larger ones behave like these and take longer.
+std::vector<Shape> within(std::vector<Shape> shapes, std::int64_t bytes_per_element) {
+  constexpr std::int64_t most_bytes = 256LL << 20;
+  std::erase_if(shapes,
+                [=](const Shape& shape) { return shape.rows * shape.columns * bytes_per_element > most_bytes; });
   return shapes;
 }
 
@@ -46,23 +48,24 @@ Sizes published_widths() {
 /// A minute or two on a GPU: every operation and form at one large shape, the main forms at two more.
 Sweep quick() {
   const std::vector<Shape> large = {{4096, 4096}};
-  return {
-      "quick",
-      "every operation and form once, the main ones at three sizes; a minute or two on a GPU",
-      {group(forward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
-       group(forward, large, {"rms+residual", "layer", "codes"}),
-       group(backward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
-       group(backward, large, {"rms+dresidual", "layer"}), group(Operation::activation_quant, large, {"out", "codes"}),
-       group(Operation::weight_quant, large, {"out", "packed"})}};
+  return {"quick",
+          "every operation and form once, the main ones at three sizes; a minute or two on a GPU",
+          {group(forward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
+           group(forward, large, {"rms+residual", "layer", "codes", "rms+unaligned"}),
+           group(backward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
+           group(backward, large, {"rms+dresidual", "layer", "rms+unaligned"}),
+           group(Operation::activation_quant, large, {"out", "codes"}),
+           group(Operation::weight_quant, large, {"out", "packed"})}};
 }
 
 /// The host device runs each CUDA thread as a fiber, so shapes are tiny.
 Sweep host() {
   return {"host",
           "every operation and form at tiny shapes, for the CPU",
-          {group(forward, {{4, 256}}, {"rms", "rms+residual", "layer", "codes"}), group(forward, {{2, 1000}}, {"rms"}),
-           group(backward, {{4, 256}}, {"rms", "rms+dresidual", "layer"}), group(backward, {{2, 1000}}, {"rms"}),
-           group(Operation::activation_quant, {{4, 256}}, {"out", "codes"}),
+          {group(forward, {{4, 256}}, {"rms", "rms+residual", "layer", "codes", "rms+unaligned"}),
+           group(forward, {{2, 1000}}, {"rms"}),
+           group(backward, {{4, 256}}, {"rms", "rms+dresidual", "layer", "rms+unaligned"}),
+           group(backward, {{2, 1000}}, {"rms"}), group(Operation::activation_quant, {{4, 256}}, {"out", "codes"}),
            group(Operation::weight_quant, {{16, 256}}, {"out", "codes", "packed"})}};
 }
 
@@ -122,49 +125,100 @@ Sweep weights() {
           {group(Operation::weight_quant, shapes, {"out", "codes", "packed"})}};
 }
 
-/// What a tuned table is made from: M and N on a grid that is denser where models are, the other forms, types and
-/// alignments at fewer points. Shapes that move more than 256 MiB behave like smaller ones and are left out.
-Sweep tuning() {
-  const Sizes rows = {1, 16, 128, 1024, 8192}, few_rows = {16, 1024, 8192};
-  const Sizes columns = {256, 1024, 2560, 4096, 6912, 8192, 16384, 32768, 65536}, few_columns = {1024, 4096, 16384};
-  const std::vector<Shape> few = product(few_rows, few_columns);
-  const std::vector<Shape> some = product(few_rows, {1024, 2560, 4096, 8192, 16384});
-  const std::vector<Shape> odd = product({1, 128, 2048}, {1023, 4097, 16385});
-  constexpr std::int64_t forward_most = 64LL << 20, most = 32LL << 20;  // elements: 4 and 8 bytes each
-  return {"tuning",
-          "what `normquant tune` makes its table from: all operations on a grid of M and N",
-          {group(forward, within(product(rows, columns), forward_most), {"rms"}),
-           group(forward, within(some, most), {"rms+residual"}),
-           group(forward, within(few, forward_most), {"layer", "codes"}), group(forward, odd, {"rms"}),
-           group(forward, within(few, most), {"rms"}, DType::float32),
-           group(backward, within(product(rows, columns), most), {"rms"}),
-           group(backward, within(some, most), {"rms+dresidual"}), group(backward, within(few, most), {"layer"}),
-           group(backward, odd, {"rms"}), group(backward, within(few, most), {"rms"}, DType::float32),
-           group(Operation::activation_quant, within(some, forward_most), {"out", "codes"}),
-           group(Operation::activation_quant, {{128, 4097}}, {"out", "codes"}),
-           group(Operation::weight_quant, {{1024, 1024}, {2560, 2560}, {4096, 4096}, {14336, 4096}, {8192, 8192}},
-                 {"out", "codes", "packed"}),
-           group(Operation::weight_quant, {{4096, 4097}}, {"out", "packed"})}};
+std::vector<CaseGroup> standing_forward() {
+  const std::vector<Shape> small = {{1, 4096}, {16, 4096}, {64, 4096}, {128, 4096}};
+  const std::vector<Shape> medium = {{1024, 4096}, {4096, 1024}, {2048, 2560}, {512, 8192}};
+  const std::vector<Shape> large = {{65536, 256},  {32768, 512},  {16384, 1024}, {8192, 2048},  {8192, 2560},
+                                    {4096, 4096},  {16384, 4096}, {4096, 8192},  {4096, 16384}, {2048, 32768},
+                                    {1024, 65536}, {512, 131072}, {256, 262144}};
+  const std::vector<Shape> long_rows = {{16, 32768},  {16, 65536},  {16, 131072},
+                                        {16, 262144}, {1, 1048576}, {4, 1048576}};
+  const std::vector<Shape> cliffs = {{16, 4097},    {4096, 4097}, {4096, 5120}, {4096, 11008},
+                                     {4096, 11007}, {8192, 1024}, {8192, 1001}, {65536, 255}};
+  const std::vector<Shape> main = {{1, 4096},    {16, 4096},   {128, 4096},  {1024, 4096},  {4096, 1024},
+                                   {8192, 2048}, {8192, 2560}, {4096, 4096}, {16384, 4096}, {4096, 8192}};
+  const std::vector<Shape> few = {{16, 4096}, {1024, 4096}, {4096, 4096}, {4096, 8192}};
+  std::vector<CaseGroup> groups;
+  for (const auto& shapes : {small, medium, large, long_rows, cliffs}) {
+    groups.push_back(group(forward, shapes, {"rms"}));
+  }
+  for (const char* form : {"rms+residual", "layer", "codes"}) groups.push_back(group(forward, main, {form}));
+  for (DType dtype : {DType::float16, DType::float32}) groups.push_back(group(forward, few, {"rms"}, dtype));
+  groups.push_back(group(forward, {{16384, 1024}}, {"rms"}, DType::float32));
+  groups.push_back(group(forward, {{4096, 4096}, {1024, 4096}}, {"rms+unaligned"}));
+  return groups;
 }
 
-/// Shapes between those of `tuning`, to take the regret of its table on.
+std::vector<CaseGroup> standing_backward() {
+  const std::vector<Shape> shapes = {{1, 4096},     {16, 4096},    {128, 4096},  {1024, 4096},  {4096, 4096},
+                                     {16384, 4096}, {4096, 1024},  {8192, 2048}, {8192, 2560},  {4096, 8192},
+                                     {4096, 11008}, {4096, 16384}, {65536, 256}, {2048, 32768}, {1024, 65536},
+                                     {512, 131072}, {4096, 4097},  {2048, 2560}};
+  const std::vector<Shape> main = {{1, 4096},    {16, 4096},   {128, 4096},   {1024, 4096},
+                                   {4096, 4096}, {8192, 2048}, {16384, 4096}, {4096, 8192}};
+  const std::vector<Shape> few = {{16, 4096}, {128, 4096}, {1024, 4096}, {4096, 4096}, {8192, 2048}};
+  return {group(backward, shapes, {"rms"}),
+          group(backward, main, {"rms+dresidual"}),
+          group(backward, few, {"layer"}),
+          group(backward, {{4096, 4096}}, {"rms"}, DType::float16),
+          group(backward, {{4096, 4096}}, {"rms"}, DType::float32),
+          group(backward, {{4096, 4096}, {1024, 4096}}, {"rms+unaligned"})};
+}
+
+/// Every case that a target is set for, and what a target compares it with (the aligned neighbour of an odd N): one run
+/// gives the whole table of scripts/standing.py, which knows the targets.
+Sweep standing() {
+  Sweep sweep{"standing", "every case that a target is set for, for scripts/standing.py", standing_forward()};
+  for (CaseGroup& added : standing_backward()) sweep.groups.push_back(std::move(added));
+  sweep.groups.push_back(group(Operation::activation_quant, {{4096, 4096}, {1024, 4096}}, {"out", "codes"}));
+  sweep.groups.push_back(
+      group(Operation::weight_quant, {{4096, 4096}, {2048, 2048}, {14336, 4096}}, {"out", "codes", "packed"}));
+  return sweep;
+}
+
+/// What a tuned table is made from. Rms on a dense grid: M in steps of 4, N denser where models are, since the best
+/// variant changes with N faster than with M. 4 rows are like 1 and 16 but for long rows, so they have fewer N; the
+/// other forms, types and alignments have fewer of both, and `weight_quant` next to none: hardly two variants serve it.
+Sweep tuning() {
+  const Sizes rows = {1, 16, 64, 256, 1024, 4096, 16384}, few_rows = {16, 256, 4096};
+  const Sizes columns = {256,  512,  768,   1024,  1536,  2048,  2560,  3072,  4096,  5120,
+                         6912, 8192, 11008, 14336, 16384, 18944, 28672, 32768, 65536, 131072};
+  const std::vector<Shape> grid = product(rows, columns);
+  const std::vector<Shape> four = product({4}, {1024, 2560, 4096, 8192, 16384, 32768, 131072});
+  const std::vector<Shape> some = product(few_rows, {1024, 2560, 4096, 8192, 16384});
+  const std::vector<Shape> few = product(few_rows, {1024, 4096, 16384});
+  const std::vector<Shape> odd = product({1, 64, 4096}, {255, 1001, 2047, 4097, 11007, 16385});
+  return {"tuning",
+          "what `normquant tune` makes its table from: all operations on a grid of M and N",
+          {group(forward, within(grid, 4), {"rms"}), group(forward, four, {"rms"}),
+           group(forward, within(some, 8), {"rms+residual"}), group(forward, within(some, 4), {"layer", "codes"}),
+           group(forward, within(odd, 4), {"rms"}), group(forward, within(some, 8), {"rms"}, DType::float32),
+           group(backward, within(grid, 8), {"rms"}), group(backward, four, {"rms"}),
+           group(backward, within(some, 10), {"rms+dresidual"}), group(backward, within(some, 8), {"layer"}),
+           group(backward, within(odd, 8), {"rms"}), group(backward, within(some, 16), {"rms"}, DType::float32),
+           group(Operation::activation_quant, within(few, 4), {"out", "codes"}),
+           group(Operation::activation_quant, {{64, 4097}}, {"out", "codes"}),
+           group(Operation::weight_quant, {{4096, 4096}}, {"out", "codes", "packed"}),
+           group(Operation::weight_quant, {{4096, 4097}}, {"out"})}};
+}
+
+/// Shapes between those of `tuning`, to take the regret of its table on. One of `weight_quant` only: where one variant
+/// serves there is nothing to regret, and its zeros would flatter the mean.
 Sweep held_out() {
-  const std::vector<Shape> between = {{3, 768},     {48, 1536},   {384, 3072},  {3000, 5120},
-                                      {1, 11008},   {384, 11008}, {48, 28672},  {3000, 768},
-                                      {3000, 3072}, {256, 18944}, {2048, 2048}, {2048, 14336}};
-  const std::vector<Shape> some = {{48, 1536}, {384, 11008}, {3000, 3072}, {48, 28672}};
-  const std::vector<Shape> few = {{48, 3072}, {3000, 2048}, {384, 5120}};
-  const std::vector<Shape> odd = {{384, 4095}, {3000, 1535}};
-  return {
-      "held_out",
-      "shapes between those of tuning, on which `normquant tune` takes the regret of its table",
-      {group(forward, between, {"rms"}), group(forward, some, {"rms+residual"}),
-       group(forward, few, {"layer", "codes"}), group(forward, odd, {"rms"}),
-       group(forward, {{384, 3072}}, {"rms"}, DType::float16), group(forward, {{384, 3072}}, {"rms"}, DType::float32),
-       group(backward, between, {"rms"}), group(backward, some, {"rms+dresidual"}), group(backward, few, {"layer"}),
-       group(backward, odd, {"rms"}), group(backward, {{384, 3072}}, {"rms"}, DType::float32),
-       group(Operation::activation_quant, few, {"out", "codes"}),
-       group(Operation::weight_quant, {{2048, 2048}, {6912, 2560}, {3584, 18944}}, {"out", "packed"})}};
+  const std::vector<Shape> between = {{2, 4096},   {3, 1280},     {8, 49152},  {32, 3584},   {48, 28672},
+                                      {128, 4608}, {128, 12288},  {384, 2048}, {512, 20480}, {2048, 3584},
+                                      {3000, 768}, {2048, 13824}, {8192, 1792}};
+  const std::vector<Shape> some = {{48, 1536}, {3000, 3072}};
+  const std::vector<Shape> odd = {{8, 5001}, {2048, 1535}};
+  return {"held_out",
+          "shapes between those of tuning, on which `normquant tune` takes the regret of its table",
+          {group(forward, between, {"rms"}), group(forward, some, {"rms+residual", "layer", "codes"}),
+           group(forward, odd, {"rms"}), group(forward, {{384, 3072}}, {"rms"}, DType::float16),
+           group(forward, {{384, 3072}}, {"rms"}, DType::float32), group(backward, between, {"rms"}),
+           group(backward, some, {"rms+dresidual"}), group(backward, {{384, 5120}}, {"layer"}),
+           group(backward, odd, {"rms"}), group(backward, {{384, 3072}}, {"rms"}, DType::float32),
+           group(Operation::activation_quant, {{384, 5120}}, {"out", "codes"}),
+           group(Operation::weight_quant, {{6912, 2560}}, {"out"})}};
 }
 
 }  // namespace
@@ -184,8 +238,8 @@ const std::vector<PublishedModel>& published_models() {
 }
 
 const std::vector<Sweep>& named_sweeps() {
-  static const std::vector<Sweep> sweeps = {quick(),   host(),  models(),  decode(), training(),
-                                            anchors(), edges(), weights(), tuning(), held_out()};
+  static const std::vector<Sweep> sweeps = {quick(), host(),    models(),   decode(), training(), anchors(),
+                                            edges(), weights(), standing(), tuning(), held_out()};
   return sweeps;
 }
 

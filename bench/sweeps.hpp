@@ -41,7 +41,8 @@ struct PublishedModel {
 };
 const std::vector<PublishedModel>& published_models();
 
-/// quick, host, models, decode, training, anchors, edges, weights; tuning and held_out, for `normquant tune`.
+/// quick, host, models, decode, training, anchors, edges, weights; standing, for scripts/standing.py; tuning and
+/// held_out, for `normquant tune`.
 const std::vector<Sweep>& named_sweeps();
 
 /// The sweep of that text; nothing, and a sentence in `why`, when it is malformed.

@@ -11,7 +11,6 @@
 // operations. One reduction a row: c1, c2 and absmax travel together. The blocks' sums, one row of float32 each, are added by
 // a second kernel, always in the same order. Long rows are shared by the blocks of a cluster.
 #include <algorithm>
-#include <type_traits>
 
 #include "algorithms.hpp"
 #include "device/backward_row.cuh"
@@ -38,22 +37,6 @@ constexpr int most_threads(int elements, std::size_t element_bytes, Form form) {
   return heavy && wide ? 256 : wide ? 384 : 512;
 }
 
-/// Where the sums of the column packet at `column` go: to the block's partial sums or, when there is but one part, to the
-/// result.
-__device__ __forceinline__ void store_column_sums(const Vector& result, float* partial, const ColumnPartials& partials,
-                                                  std::int64_t part, std::int64_t column,
-                                                  const float (&sums)[partial_columns]) {
-  if (partials.parts > 1) {
-    store_elements<float>(partial, part * partials.row_length + column, sums);
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < partial_columns; ++i) {
-    const float one[1] = {sums[i]};
-    store_typed(result.data, result.type, column + i, one);
-  }
-}
-
 /// Hands the block's column sums over: every row side by side puts its own into shared memory, and all threads add them up,
 /// always in the same order. The rows under way are not used any more.
 template <int V, int K, class Columns>
@@ -61,20 +44,7 @@ __device__ __forceinline__ void hand_over(const Vector& result, float* partial, 
                                           std::int64_t part, std::int64_t row_columns, unsigned rank,
                                           const Columns& columns, const float (&sums)[K][V]) {
   if (partial == nullptr) return;
-  if (blockDim.y == 1) {
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-#pragma unroll
-      for (int i = 0; i < V; i += partial_columns) {
-        if (!columns.inside(k)) continue;
-        float part_of_packet[partial_columns];
-#pragma unroll
-        for (int j = 0; j < partial_columns; ++j) part_of_packet[j] = sums[k][i + j];
-        store_column_sums(result, partial, partials, part, columns.first + columns.offset(k) + i, part_of_packet);
-      }
-    }
-    return;
-  }
+  if (blockDim.y == 1) return store_column_packets(result, partial, partials, part, columns, sums);
   float* slots = shared_memory<float>();
   const int share = static_cast<int>(blockDim.x) * K * V, begin = static_cast<int>(rank) * share;
   __syncthreads();
@@ -96,20 +66,6 @@ __device__ __forceinline__ void hand_over(const Vector& result, float* partial, 
       for (int i = 0; i < partial_columns; ++i) total[i] += values[i];
     }
     store_column_sums(result, partial, partials, part, begin + column, total);
-  }
-}
-
-/// f(S, with_largest) as integral constants: how many sums a row's reduction needs, and whether the maximum too.
-template <class F>
-__device__ __forceinline__ void with_needs(bool layer, bool absmax_wanted, F&& f) {
-  constexpr std::integral_constant<int, 1> one;
-  constexpr std::integral_constant<int, 2> two;
-  constexpr std::bool_constant<true> yes;
-  constexpr std::bool_constant<false> no;
-  if (layer) {
-    absmax_wanted ? f(two, yes) : f(two, no);
-  } else {
-    absmax_wanted ? f(one, yes) : f(one, no);
   }
 }
 
@@ -179,8 +135,8 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
     staged.dy.clear_outside(stage, columns, left);
   }
 
-  const bool recompute = Facts::out(a) || Facts::codes(a), saved = a.quant_scale != nullptr;
-  const bool absmax_wanted = recompute && !saved, layer = Facts::layer(a);
+  const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
+  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
   const auto statistics_of = [&](std::int64_t of) {
     return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
   };
@@ -209,28 +165,15 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
   if (!early) let_next_launch_start();
 
   float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
-  const auto row_at = [&](const LookedAt& one) {
-    return BackwardRow<Facts, H, V, K, vectors_staged, Columns>{a,         staged,  columns,  weights,
-                                                                one.stage, one.row, one.mean, one.rstd};
-  };
+  using Source = StagedSource<H, V, K, vectors_staged>;
+  using Row = BackwardRow<Facts, H, V, K, Source, Columns>;
   // dx and the output of a row whose sums are known; then its place in shared memory is free for another.
-  const auto finish_row = [&](const LookedAt& one) {
+  const auto finish = [&](const LookedAt& one) {
     const bool live = Lanes == warp_threads || one.row < a.rows;
     columns.left = live ? left : 0;
-    RowScale scale = {0.0F, 0.0F};
-    if (recompute && live) {
-      scale = saved ? row_scale_from_saved(a.quant_scale[one.row])
-                    : row_scale(magnitude_bits(Facts::bias(a) ? one.largest : one.largest * one.rstd));
-    }
-    const bool overflows = live && absmax_wanted && overflowed(one.largest, one.rstd);
-    row_at(one).second_look(-one.sums[0] * per_column * one.rstd, -one.sums[1] * per_column * one.rstd,
-                            recompute && !overflows, code_factor(scale.quant * one.rstd, a.rounding), scale);
-    if (overflows) {
-      scale = recompute_overflowed<H>(a, one.row, threads.place(), threads.count(), {one.mean, one.rstd});
-    }
-    if (live && threads.place() == 0 && a.recomputed.dequant_scale != nullptr) {
-      a.recomputed.dequant_scale[one.row] = scale.dequant;
-    }
+    const Source source = {staged, weights, one.stage};
+    const Row looked_at = {a, source, columns, one.row, one.mean, one.rstd};
+    finish_row<H>(looked_at, threads, per_column, recompute, Facts::bias(a), live, one.sums, one.largest);
     start_next(one.stage);
   };
 
@@ -252,13 +195,14 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
     } else {
       copies.template wait<0>();
     }
-    row_at(now).first_look(absmax_wanted, dweight, dbias, now.sums, now.largest);
+    const Source source = {staged, weights, stage};
+    Row{a, source, columns, row, now.mean, now.rstd}.first_look(absmax_wanted, dweight, dbias, now.sums, now.largest);
     with_needs(layer, absmax_wanted, [&](auto count, auto with_largest) {
       float sums[count];
 #pragma unroll
       for (int i = 0; i < count; ++i) sums[i] = now.sums[i];
       threads.template begin_reduce<count, with_largest>(sums, now.largest);
-      if (Clustered && before.row >= 0) finish_row(before);
+      if (Clustered && before.row >= 0) finish(before);
       threads.template end_reduce<count, with_largest>(sums, now.largest);
 #pragma unroll
       for (int i = 0; i < count; ++i) now.sums[i] = sums[i];
@@ -266,11 +210,11 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
     if constexpr (Clustered) {
       before = now;
     } else {
-      finish_row(now);
+      finish(now);
     }
     stage = stage + 1 == stages ? 0 : stage + 1;
   }
-  if (Clustered && before.row >= 0) finish_row(before);
+  if (Clustered && before.row >= 0) finish(before);
 
   const unsigned rank = Clustered ? cluster_rank() : 0;
   columns.left = left;
@@ -367,17 +311,14 @@ std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const No
 }
 
 template <class H, Form form>
-Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPartials& partials, const LaunchShape& shape,
-                   const Plan& plan, bool early, Stream stream) {
+Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPartials& partials,
+                   const LaunchShape& shape, const Plan& plan, bool early, Stream stream) {
   constexpr int V = 16 / sizeof(H);
   const float per_column = 1.0F / static_cast<float>(a.columns);
   const auto run = [&](auto kernel) {
     return launch_kernel(kernel, shape, stream, a, partials, per_column, plan.stages, early);
   };
-  if (t.cluster > 1) {
-    if (t.elements == 32) return run(backward_staged<H, V, 32 / V, 32, true, form>);
-    return run(backward_staged<H, V, 16 / V, 32, true, form>);
-  }
+  if (t.cluster > 1) return run(backward_staged<H, V, 32 / V, 32, true, form>);
   if (t.lanes == 8) return run(backward_staged<H, V, 16 / V, 8, false, form>);
   if (t.elements == 8) return run(backward_staged<H, V, 8 / V, 32, false, form>);
   if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, form>);
@@ -408,10 +349,9 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
     shape.cluster = static_cast<unsigned>(t.cluster);
     shape.overlap = device.compute_capability >= 90;
     const bool early = overlap_of(shape.grid.x, row_threads(t, a) * plan.rows, device.sm_count).early;
-    Status status = a.h.type == DType::float32 ? launch_for<float>(t, a, partials, shape, plan, early, stream)
-                    : a.h.type == DType::float16
-                        ? launch_for<half_t>(t, a, partials, shape, plan, early, stream)
-                        : launch_for<bfloat16_t>(t, a, partials, shape, plan, early, stream);
+    Status status = a.h.type == DType::float32   ? launch_for<float>(t, a, partials, shape, plan, early, stream)
+                    : a.h.type == DType::float16 ? launch_for<half_t>(t, a, partials, shape, plan, early, stream)
+                                                 : launch_for<bfloat16_t>(t, a, partials, shape, plan, early, stream);
     if (!status.ok()) return status;
   }
   const bool summed = a.rows > 0 && partials.parts == 1;  // by the only block itself
@@ -438,10 +378,6 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged() {
       row("staged_e8", "next rows by asynchronous copies, 8 elements a thread", 32, 8),
       row("staged_e16", "next rows by asynchronous copies, 16 elements a thread", 32, 16),
       row("staged_e32", "next rows by asynchronous copies, 32 elements a thread", 32, 32),
-      row("staged_c2_e16", "16 elements a thread, rows shared by 2 blocks", 32, 16, 2),
-      row("staged_c4_e16", "16 elements a thread, rows shared by 4 blocks", 32, 16, 4),
-      row("staged_c8_e16", "16 elements a thread, rows shared by 8 blocks", 32, 16, 8),
-      row("staged_c16_e16", "16 elements a thread, rows shared by 16 blocks", 32, 16, 16),
       row("staged_c2_e32", "32 elements a thread, rows shared by 2 blocks", 32, 32, 2),
       row("staged_c4_e32", "32 elements a thread, rows shared by 4 blocks", 32, 32, 4),
       row("staged_c8_e32", "32 elements a thread, rows shared by 8 blocks", 32, 32, 8),

@@ -13,18 +13,28 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Threads of the largest block of a kernel that keeps so many elements a thread, so that nothing spills: a
-/// multiprocessor's 65536 registers give 64 each to 1024 threads, 85 to 768, 128 to 512. What asks for forms at run time,
-/// cuts packets or holds float32 needs more of them.
-constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned, Form form) {
-  if (elements <= 8) return 1024;
-  const bool lean = aligned && form != Form::any;
-  if (elements <= 16) return lean || element_bytes == 4 ? 1024 : 768;
-  return elements <= 32 && lean && element_bytes == 2 ? 768 : 512;
+/// Whether x and the weight stay packed in registers.
+constexpr bool stays_packed(Form form) { return form == Form::rms || form == Form::rms_codes; }
+
+/// Threads of the largest block, and blocks of that size that a multiprocessor is to hold, so that nothing spills and rows
+/// enough are under way. Its 65536 registers give 2048 threads 32 each, 1536 threads 40, 1024 threads 64, 768 threads 80,
+/// 512 threads 128. What asks for forms at run time, cuts packets or holds float32 needs more of them.
+struct BlockLimits {
+  int threads, blocks;
+};
+constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool aligned, Form form) {
+  const bool lean = aligned && form != Form::any, narrow = element_bytes == 2,
+             packed = lean && stays_packed(form) && narrow;
+  if (elements <= 8) return {1024, packed ? 2 : 1};
+  if (elements <= 16) return packed ? BlockLimits{768, 2} : BlockLimits{lean || !narrow ? 1024 : 768, 1};
+  if (elements > 40) return {packed ? 1024 : 512, 1};
+  if (elements > 32) return {512, 1};
+  return packed ? BlockLimits{512, 2} : BlockLimits{lean && narrow ? 768 : 512, 1};
 }
 
 template <class X, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
-__global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form), 1)
+__global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).threads,
+                                  block_limits(V* K, sizeof(X), Aligned, form).blocks)
     forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column, Overlap overlap) {
   using Facts = Known<form, X>;
   TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
@@ -35,6 +45,7 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form), 
   const X* x = static_cast<const X*>(a.x.data) + row * a.x.ld;
   const unsigned lead = Aligned ? 0 : reinterpret_cast<std::uintptr_t>(x) / sizeof(X) % V;
   const TileColumns<V, Lanes, Aligned> columns(threads.place(), K, static_cast<int>(a.columns), live, lead);
+  const bool between = row > 0 && row + 1 < a.rows && a.columns >= V;  // there are rows on both sides
 
   if (blockIdx.x < overlap.prefetching_blocks && threadIdx.x == 0 && live) {
     const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * V * K;
@@ -46,17 +57,20 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(X), Aligned, form), 
   wait_for_earlier_launches();
 
   // All of x is on its way before anything waits for it, and the weight too when it is of x's type and
-  // 16 registers hold it.
-  Packet<X, V> packets[K], weights[K];
+  // 16 registers hold it. (Of a long row that leaves no registers for it, it is read twice.)
+  constexpr bool weight_twice = stays_packed(form) && K * V > 40;
+  Packet<X, V> packets[K], weights[weight_twice ? 1 : K];
 #pragma unroll
-  for (int k = 0; k < K; ++k) columns.template load<X, true>(x, k, packets[k]);
+  for (int k = 0; k < K; ++k) columns.load_row(x, k, between, packets[k]);
   const bool early_weight =
       Facts::all || (sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type);
-  if (early_weight) {
+  if (early_weight && !weight_twice) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[k]);
+    for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[weight_twice ? 0 : k]);
   }
-  if constexpr (form == Form::rms || form == Form::rms_codes) {
+#pragma unroll
+  for (int k = 0; k < K; ++k) columns.trim(k, packets[k]);
+  if constexpr (stays_packed(form)) {
     if (!overlap.early) let_next_launch_start();
     norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
   } else {
@@ -100,11 +114,11 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
            std::to_string(device.max_cluster_blocks);
   }
   const Form form = t.access_bytes == 1 ? Form::any : form_of(a);
-  if (t.elements > 32 && (form == Form::any || a.x.type == DType::float32)) {
+  if (t.elements > 40 && (form == Form::any || a.x.type == DType::float32)) {
     return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
   }
   const std::int64_t threads = row_threads(t, a);
-  const int most = most_threads(t.elements, size_of(a.x.type), t.access_bytes != 1, form);
+  const int most = block_limits(t.elements, size_of(a.x.type), t.access_bytes != 1, form).threads;
   if (threads > (t.lanes < warp_threads ? t.lanes : most)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
@@ -129,12 +143,14 @@ Status with_shape(const Tuning& t, F&& f) {
   constexpr integral_constant<int, 16> e16;
   constexpr integral_constant<int, 24> e24;
   constexpr integral_constant<int, 32> e32;
+  constexpr integral_constant<int, 40> e40;
   constexpr integral_constant<int, 64> e64;
   if (t.access_bytes == 1) {
-    if (t.lanes == 8) return shape(e32, e8, no, no);
-    if (t.lanes == 16) return shape(e24, e16, no, no);
+    if (t.lanes == 8) return shape(e40, e8, no, no);
     if (t.cluster > 1) return shape(e32, e32, yes, no);
-    return t.elements == 8 ? shape(e8, e32, no, no) : shape(e32, e32, no, no);
+    return t.elements == 8    ? shape(e8, e32, no, no)
+           : t.elements == 24 ? shape(e24, e32, no, no)
+                              : shape(e32, e32, no, no);
   }
   if (t.lanes == 8) return t.elements == 8 ? shape(e8, e8, no, yes) : shape(e32, e8, no, yes);
   if (t.lanes == 16) return shape(e32, e16, no, yes);
@@ -158,7 +174,7 @@ Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape&
                            overlap);
     };
     using std::integral_constant;
-    if constexpr (aligned || (!clustered && lanes >= 16)) {
+    if constexpr (aligned || !clustered) {
       switch (form_of(a)) {
         case Form::rms: return launch_form(integral_constant<Form, Form::rms>{});
         case Form::rms_codes: return launch_form(integral_constant<Form, Form::rms_codes>{});
@@ -167,7 +183,7 @@ Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape&
         case Form::any: break;
       }
     }
-    if constexpr (k * V > 32) {
+    if constexpr (k * V > 40) {
       return Status::unsupported("no kernel of that form");  // why_not says so
     } else {
       return launch_form(integral_constant<Form, Form::any>{});
@@ -217,10 +233,13 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c4_e32", "row in registers of 4 blocks", 32, 32, 4),
       row("cluster_c8_e32", "row in registers of 8 blocks", 32, 32, 8),
       row("cluster_c16_e32", "row in registers of 16 blocks", 32, 32, 16),
+      row("cluster_c2_e64", "row in registers of 2 blocks, 64 elements a thread", 32, 64, 2),
+      row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
+      row("cluster_c8_e64", "row in registers of 8 blocks, 64 elements a thread", 32, 64, 8),
       row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
-      row("shifted_l8_e32", "any alignment and N, 4 rows a warp", 8, 32, 1, 1),
-      row("shifted_l16_e24", "any alignment and N, 2 rows a warp, 24 elements a thread", 16, 24, 1, 1),
+      row("shifted_l8_e40", "any alignment and N, 4 rows a warp, 40 elements a thread", 8, 40, 1, 1),
       row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
+      row("shifted_e24", "any alignment and N, 24 elements a thread", 32, 24, 1, 1),
       row("shifted_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
       row("shifted_c4_e32", "any alignment and N, row in registers of 4 blocks", 32, 32, 4, 1),
       row("shifted_c16_e32", "any alignment and N, row in registers of 16 blocks", 32, 32, 16, 1),

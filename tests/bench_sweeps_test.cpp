@@ -13,6 +13,7 @@ namespace normquant::bench {
 namespace {
 
 using validate::Operation;
+using validate::Problem;
 using validate::Shape;
 
 const Sweep& sweep_named(const std::string& name) {
@@ -55,6 +56,12 @@ TEST(Cases, FormsSetTheTensorsTheyAreNamedFor) {
   EXPECT_TRUE(problem(Operation::norm_quant_backward, "rms").out) << "the output is recomputed";
   EXPECT_TRUE(problem(Operation::norm_quant_backward, "rms+dresidual").dresidual);
   EXPECT_TRUE(problem(Operation::weight_quant, "packed").packed);
+  for (Operation op : {Operation::norm_quant_forward, Operation::norm_quant_backward}) {
+    Problem shifted = problem(op, "rms+unaligned");
+    EXPECT_EQ(shifted.offset, 1);
+    shifted.offset = 0;
+    EXPECT_EQ(shifted, problem(op, "rms")) << "but for its pointers it is rms, to be compared with it";
+  }
 }
 
 TEST(Cases, NamesSayEverything) {
@@ -69,7 +76,8 @@ TEST(NamedSweeps, NoneIsEmptyAndAllNamesDiffer) {
     EXPECT_FALSE(sweep.about.empty()) << sweep.name;
     EXPECT_TRUE(names.insert(sweep.name).second) << sweep.name;
   }
-  for (const char* name : {"quick", "host", "models", "decode", "training", "anchors", "edges"}) {
+  for (const char* name :
+       {"quick", "host", "models", "decode", "training", "anchors", "edges", "standing", "tuning", "held_out"}) {
     EXPECT_TRUE(names.count(name)) << name;
   }
 }
@@ -97,6 +105,35 @@ TEST(NamedSweeps, AnchorsHoldTheMeasuredShapes) {
   }
 }
 
+std::set<std::string> case_names(const std::string& sweep) {
+  std::set<std::string> names;
+  for (const Case& timed : expand(sweep_named(sweep))) names.insert(case_name(timed, ""));
+  return names;
+}
+
+TEST(NamedSweeps, StandingHoldsWhatItsTargetsCompareWith) {
+  const std::set<std::string> names = case_names("standing");
+  for (const char* one : {"norm_quant_forward//128x4096/bfloat16/layer", "norm_quant_forward//4x1048576/bfloat16/rms",
+                          "norm_quant_forward//16384x1024/float32/rms", "norm_quant_backward//4096x4096/float16/rms",
+                          "weight_quant//14336x4096/bfloat16/packed", "activation_quant//1024x4096/bfloat16/codes"}) {
+    EXPECT_TRUE(names.count(one)) << one;
+  }
+  for (const Case& timed : expand(sweep_named("standing"))) {
+    if (timed.form != "rms+unaligned") continue;
+    const Case aligned = {timed.problem, "rms"};
+    EXPECT_TRUE(names.count(case_name(aligned, ""))) << case_name(timed, "");
+  }
+  for (const char* neighbour : {"16x4096", "4096x4096", "4096x8192", "8192x1024", "65536x256"}) {
+    EXPECT_TRUE(names.count("norm_quant_forward//" + std::string(neighbour) + "/bfloat16/rms")) << neighbour;
+  }
+}
+
+TEST(NamedSweeps, HeldOutShapesAreNotTunedOn) {
+  const std::set<std::string> tuned = case_names("tuning");
+  EXPECT_LT(tuned.size(), 420U) << "each is timed with ten variants: more do not fit a session on a GPU";
+  for (const std::string& name : case_names("held_out")) EXPECT_FALSE(tuned.count(name)) << name;
+}
+
 TEST(NamedSweeps, QuickAndHostTouchEveryOperation) {
   for (const char* name : {"quick", "host"}) {
     for (Operation op : validate::all_operations) {
@@ -118,7 +155,7 @@ TEST(ParseSweep, ReadsAxesAsAProduct) {
   ASSERT_TRUE(sweep) << why;
   EXPECT_EQ(sweep->name, "mine");
   const std::vector<Case> cases = expand(*sweep);
-  EXPECT_EQ(cases.size(), 2U * 2 * 2 + 4 * 3);
+  EXPECT_EQ(cases.size(), 2U * 2 * 2 + 4 * forms_of(Operation::norm_quant_backward).size());
   EXPECT_EQ(case_name(cases[0], "v"), "norm_quant_forward/v/1x4096/bfloat16/rms");
   EXPECT_TRUE(times_shape(*sweep, {4, 16}));
 }

@@ -196,5 +196,15 @@ TEST(PointOf, FormsAreNamedInTables) {
   EXPECT_EQ(form(validate::Operation::weight_quant, "packed"), "packed");
 }
 
+TEST(PointOf, ShiftedPointersAreUnaligned) {
+  for (validate::Operation op : {validate::Operation::norm_quant_forward, validate::Operation::norm_quant_backward}) {
+    const auto aligned = [op](std::string_view form) {
+      return point_of(bench::make_case(op, {16, 64}, DType::bfloat16, form)->problem).aligned;
+    };
+    EXPECT_TRUE(aligned("rms"));
+    EXPECT_FALSE(aligned("rms+unaligned"));
+  }
+}
+
 }  // namespace
 }  // namespace normquant::tune

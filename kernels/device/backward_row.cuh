@@ -2,45 +2,71 @@
 // reduction, and a second look for dx and the forward's output.
 #pragma once
 
+#include <type_traits>
+
 #include "device/backward_steps.cuh"
 #include "device/form.cuh"
 #include "device/staged_packets.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
-/// The tensors of a row in shared memory, all of h's type, and the weight and bias where registers do not hold them.
+/// The tensors of rows in shared memory, all of h's type, and the weight and bias where registers do not hold them.
 template <int K>
 struct StagedRow {
   StagedPackets<K> h, dy, dresidual, weight, bias;
 };
 
-/// The parts of the backward that work on the calling thread's packets. H: type of all tensors. `vectors_staged`: weight and
-/// bias are in shared memory, as one stage; otherwise the weight is in registers, and there is no bias.
-template <class Known, class H, int V, int K, bool vectors_staged, class Columns>
-struct BackwardRow {
-  const NormQuantBackward& a;
+/// Where the packets of a row come from: a stage of shared memory. `vectors_staged`: weight and bias are there too, as one
+/// stage; otherwise the weight is in registers, and there is no bias.
+template <class H, int V, int K, bool vectors_staged>
+struct StagedSource {
   const StagedRow<K>& staged;
-  const Columns& columns;
   Packet<H, V> (&weights)[vectors_staged ? 1 : K];  ///< ones where there is no weight
   int stage;
+
+  __device__ __forceinline__ void h(int k, float (&values)[V]) const { staged.h.template read<H>(stage, k, values); }
+  __device__ __forceinline__ void dy(int k, float (&values)[V]) const { staged.dy.template read<H>(stage, k, values); }
+  __device__ __forceinline__ void dresidual(int k, float (&values)[V]) const {
+    staged.dresidual.template read<H>(stage, k, values);
+  }
+  __device__ __forceinline__ void weight(int k, float (&values)[V]) const {
+    if constexpr (vectors_staged) {
+      staged.weight.template read<H>(0, k, values);
+    } else {
+      weights[k].stay_packed();
+      weights[k].unpack(values);
+    }
+  }
+  __device__ __forceinline__ void bias(int k, float (&values)[V]) const { staged.bias.template read<H>(0, k, values); }
+};
+
+/// The same from registers.
+template <class H, int V, int K>
+struct RegisterSource {
+  Packet<H, V> h_[K], dy_[K], dresidual_[K], weight_[K], bias_[K];
+
+  __device__ __forceinline__ void h(int k, float (&values)[V]) const { h_[k].unpack(values); }
+  __device__ __forceinline__ void dy(int k, float (&values)[V]) const { dy_[k].unpack(values); }
+  __device__ __forceinline__ void dresidual(int k, float (&values)[V]) const { dresidual_[k].unpack(values); }
+  __device__ __forceinline__ void weight(int k, float (&values)[V]) const { weight_[k].unpack(values); }
+  __device__ __forceinline__ void bias(int k, float (&values)[V]) const { bias_[k].unpack(values); }
+};
+
+/// The parts of the backward that work on the calling thread's packets. H: type of all tensors.
+template <class Known, class H, int V, int K, class Source, class Columns>
+struct BackwardRow {
+  const NormQuantBackward& a;
+  const Source& source;
+  const Columns& columns;
   std::int64_t row;
   float mean, rstd;
 
   /// h - mean of packet k.
   __device__ __forceinline__ void centred(int k, float (&h)[V]) const {
-    staged.h.template read<H>(stage, k, h);
+    source.h(k, h);
     if (!Known::layer(a)) return;
 #pragma unroll
     for (int i = 0; i < V; ++i) h[i] -= mean;
-  }
-
-  __device__ __forceinline__ void weight_of(int k, float (&weight)[V]) const {
-    if constexpr (vectors_staged) {
-      staged.weight.template read<H>(0, k, weight);
-    } else {
-      weights[k].stay_packed();
-      weights[k].unpack(weight);
-    }
   }
 
   /// What becomes codes, as in the forward: (h - mean) * weight, or y itself when there is a bias.
@@ -49,7 +75,7 @@ struct BackwardRow {
     for (int i = 0; i < V; ++i) h[i] *= weight[i];
     if (!Known::bias(a)) return;
     float bias[V];
-    staged.bias.template read<H>(0, k, bias);
+    source.bias(k, bias);
 #pragma unroll
     for (int i = 0; i < V; ++i) h[i] = fmaf(h[i], rstd, bias[i]);
   }
@@ -62,9 +88,9 @@ struct BackwardRow {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       float h[V], dy[V], weight[V];
-      weight_of(k, weight);
+      source.weight(k, weight);
       centred(k, h);
-      staged.dy.template read<H>(stage, k, dy);
+      source.dy(k, dy);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
         const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
@@ -89,9 +115,9 @@ struct BackwardRow {
     for (int k = 0; k < K; ++k) {
       if (!columns.inside(k)) continue;
       float h[V], dy[V], weight[V];
-      weight_of(k, weight);
+      source.weight(k, weight);
       centred(k, h);
-      staged.dy.template read<H>(stage, k, dy);
+      source.dy(k, dy);
 #pragma unroll
       for (int i = 0; i < V; ++i) {
         const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
@@ -99,7 +125,7 @@ struct BackwardRow {
       }
       if (Known::dresidual(a)) {
         float added[V];
-        staged.dresidual.template read<H>(stage, k, added);
+        source.dresidual(k, added);
 #pragma unroll
         for (int i = 0; i < V; ++i) dy[i] += added[i];
       }
@@ -135,5 +161,39 @@ struct BackwardRow {
     columns.template store<H, true>(static_cast<H*>(a.recomputed.out.data) + row * a.recomputed.out.ld, k, packet);
   }
 };
+
+/// f(S, with_largest) as integral constants: how many sums a row's reduction needs, and whether the maximum too.
+template <class F>
+__device__ __forceinline__ void with_needs(bool layer, bool absmax_wanted, F&& f) {
+  constexpr std::integral_constant<int, 1> one;
+  constexpr std::integral_constant<int, 2> two;
+  constexpr std::bool_constant<true> yes;
+  constexpr std::bool_constant<false> no;
+  if (layer) {
+    absmax_wanted ? f(two, yes) : f(two, no);
+  } else {
+    absmax_wanted ? f(one, yes) : f(one, no);
+  }
+}
+
+/// The second look with all that it needs from the row's sums; `live`: the row exists.
+template <class H, class Row, class Threads>
+__device__ __forceinline__ void finish_row(const Row& row, Threads& threads, float per_column, bool recompute,
+                                           bool biased, bool live, const float (&sums)[2], float largest) {
+  const NormQuantBackward& a = row.a;
+  const bool saved = a.quant_scale != nullptr;
+  RowScale scale = {0.0F, 0.0F};
+  if (recompute && live) {
+    scale = saved ? row_scale_from_saved(a.quant_scale[row.row])
+                  : row_scale(magnitude_bits(biased ? largest : largest * row.rstd));
+  }
+  const bool overflows = live && recompute && !saved && overflowed(largest, row.rstd);
+  row.second_look(-sums[0] * per_column * row.rstd, -sums[1] * per_column * row.rstd, recompute && !overflows,
+                  code_factor(scale.quant * row.rstd, a.rounding), scale);
+  if (overflows) scale = recompute_overflowed<H>(a, row.row, threads.place(), threads.count(), {row.mean, row.rstd});
+  if (live && threads.place() == 0 && a.recomputed.dequant_scale != nullptr) {
+    a.recomputed.dequant_scale[row.row] = scale.dequant;
+  }
+}
 
 }  // namespace normquant::NORMQUANT_BACKEND

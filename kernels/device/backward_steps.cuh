@@ -94,8 +94,9 @@ __device__ __forceinline__ RowScale recomputed_scale(const NormQuantBackward& a,
 /// The recomputed output of a row in which (h - mean) * weight overflows though y may not: as the forward's
 /// overflowed_row.
 template <class H>
-__device__ __attribute__((noinline)) RowScale recompute_overflowed(const NormQuantBackward& a, std::int64_t row, unsigned place, unsigned threads,
-                                         RowStatistics statistics) {
+__device__ __attribute__((noinline)) RowScale recompute_overflowed(const NormQuantBackward& a, std::int64_t row,
+                                                                   unsigned place, unsigned threads,
+                                                                   RowStatistics statistics) {
   const auto y_of = [&](std::int64_t column) {
     float h[1], weight[1], bias[1];
     load_elements<H>(a.h.data, row * a.h.ld + column, h);

@@ -44,6 +44,42 @@ inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t p
   return partials;
 }
 
+/// Where the sums of the columns from `column` on go: to the block's partial sums or, when there is but one part, to the
+/// result.
+__device__ __forceinline__ void store_column_sums(const Vector& result, float* partial, const ColumnPartials& partials,
+                                                  std::int64_t part, std::int64_t column,
+                                                  const float (&sums)[partial_columns]) {
+  if (partials.parts > 1) return store_elements<float>(partial, part * partials.row_length + column, sums);
+  with_element_type(result.type, [&](auto type) {
+    using T = typename decltype(type)::type;
+    T* to = static_cast<T*>(result.data) + column;
+    Packet<T, partial_columns> packet;
+    packet.pack(sums);
+    if (reinterpret_cast<std::uintptr_t>(to) % sizeof(packet) == 0) return packet.store(to);
+#pragma unroll
+    for (int i = 0; i < partial_columns; ++i) to[i] = from_float<T>(sums[i]);
+  });
+}
+
+/// The same for the packets of the calling thread.
+template <int V, int K, class Columns>
+__device__ __forceinline__ void store_column_packets(const Vector& result, float* partial,
+                                                     const ColumnPartials& partials, std::int64_t part,
+                                                     const Columns& columns, const float (&sums)[K][V]) {
+  if (partial == nullptr) return;
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    if (!columns.inside(k)) continue;
+#pragma unroll
+    for (int i = 0; i < V; i += partial_columns) {
+      float some[partial_columns];
+#pragma unroll
+      for (int j = 0; j < partial_columns; ++j) some[j] = sums[k][i + j];
+      store_column_sums(result, partial, partials, part, columns.first + columns.offset(k) + i, some);
+    }
+  }
+}
+
 constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: 128 bytes of every part
 constexpr int most_slices = 32;  ///< groups of threads that share the parts, at most; fewer when there are fewer parts
 

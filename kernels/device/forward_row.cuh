@@ -17,8 +17,8 @@ namespace normquant::NORMQUANT_BACKEND {
 /// column by column. Every thread looks at the whole row for the absmax, so that no barrier is needed to which the block's
 /// other rows would not come, and writes its share of it.
 template <class X>
-__device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForward& a, std::int64_t row, unsigned place, unsigned threads,
-                                   float mean, float rstd) {
+__device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForward& a, std::int64_t row,
+                                                             unsigned place, unsigned threads, float mean, float rstd) {
   const auto y_of = [&](std::int64_t column) {
     float h[1], weight[1], bias[1];
     load_h<X>(a, row, column, h);
@@ -160,30 +160,41 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   if (live && threads.place() == 0) store_row_results(a, row, mean, rstd, scale);
 }
 
-/// The same for RMS norm without residual and bias, where x itself is h: x and the weight stay packed in registers as they
-/// came from memory, and their product is taken once before and once after the reduction. Half the registers, twice the
-/// rows under way.
-template <class Known, class X, int V, int K, class Threads, class Columns>
+/// The same for RMS norm without residual and bias, where x itself is h: x stays packed in registers as it came from memory,
+/// and its product with the weight is taken once before and once after the reduction. Half the registers, twice the rows
+/// under way. The weight is packed in registers too, or where `weights` has room for one packet only read again.
+template <class Known, class X, int V, int K, int KeptWeights, class Threads, class Columns>
 __device__ __forceinline__ void norm_and_quantise_packed(const NormQuantForward& a, float per_column, std::int64_t row,
                                                          Threads& threads, const Columns& columns, bool live,
-                                                         Packet<X, V> (&x)[K], Packet<X, V> (&weights)[K]) {
-  const auto product = [&](int k, float(&h)[V], float(&z)[V]) {
-    x[k].unpack(h);
-    weights[k].unpack(z);
+                                                         Packet<X, V> (&x)[K], Packet<X, V> (&weights)[KeptWeights]) {
+  // use(k, h, weight) for every packet.
+  const auto with_weights = [&](auto&& use) {
+    const auto with_h = [&](int k, const float(&weight)[V]) {
+      float h[V];
+      x[k].stay_packed();
+      x[k].unpack(h);
+      use(k, h, weight);
+    };
+    if constexpr (KeptWeights == K) {
 #pragma unroll
-    for (int i = 0; i < V; ++i) z[i] *= h[i];
+      for (int k = 0; k < K; ++k) {
+        float weight[V];
+        weights[k].stay_packed();
+        weights[k].unpack(weight);
+        with_h(k, weight);
+      }
+    } else {
+      for_packets<X, V, K, 8>(columns, static_cast<const X*>(a.weight.data), with_h);
+    }
   };
   float squares = 0.0F, largest = 0.0F;
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    float h[V], z[V];
-    product(k, h, z);
+  with_weights([&](int, const float(&h)[V], const float(&weight)[V]) {
 #pragma unroll
     for (int i = 0; i < V; ++i) {
       squares = fmaf(h[i], h[i], squares);
-      largest = larger_magnitude(largest, z[i]);
+      largest = larger_magnitude(largest, h[i] * weight[i]);
     }
-  }
+  });
   threads.reduce(squares, largest);
   const float rstd = reciprocal_root(squares * per_column, a.eps);
   RowScale scale = row_scale(magnitude_bits(largest * rstd));
@@ -192,15 +203,13 @@ __device__ __forceinline__ void norm_and_quantise_packed(const NormQuantForward&
   if (live && overflowed(largest, rstd)) {
     scale = overflowed_row<X>(a, row, threads.place(), threads.count(), 0.0F, rstd);
   } else {
+    with_weights([&](int k, const float(&h)[V], const float(&weight)[V]) {
+      float z[V];
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
-      float h[V], z[V];
-      x[k].stay_packed();
-      weights[k].stay_packed();
-      product(k, h, z);
+      for (int i = 0; i < V; ++i) z[i] = h[i] * weight[i];
       nearest_codes(z, to_code);
       store_packet_of_codes<Known>(a, row, columns, k, z, scale);
-    }
+    });
   }
   if (live && threads.place() == 0) store_row_results(a, row, 0.0F, rstd, scale);
 }

@@ -49,7 +49,7 @@ __device__ __forceinline__ void prefetch_to_l2([[maybe_unused]] const void* from
 /// What a kernel is told about its place among the launches.
 struct Overlap {
   unsigned prefetching_blocks = 0;  ///< the first so many blocks prefetch their first rows
-  bool early = false;               ///< the next launch may start before this one's first loads: pays for a few blocks only
+  bool early = false;  ///< the next launch may start before this one's first loads: pays for a few blocks only
 };
 
 /// Blocks of half the threads that the multiprocessors hold prefetch: the rows that are worked on first, and no more than

@@ -10,8 +10,9 @@ namespace normquant::NORMQUANT_BACKEND {
 /// Writes packet k of the row's codes in the forms that the output has. What is written is not read again by this launch:
 /// the L2 may drop it first.
 template <class Known, int V, class Columns>
-__device__ __forceinline__ void store_packet_of_codes(const NormQuantForward& a, std::int64_t row, const Columns& columns,
-                                                      int k, const float (&code)[V], RowScale scale) {
+__device__ __forceinline__ void store_packet_of_codes(const NormQuantForward& a, std::int64_t row,
+                                                      const Columns& columns, int k, const float (&code)[V],
+                                                      RowScale scale) {
   if (Known::out(a)) {
     Known::with_type(a.output.out.type, [&](auto type) {
       using T = typename decltype(type)::type;

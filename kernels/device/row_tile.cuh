@@ -56,6 +56,27 @@ struct TileColumns {
       memcpy(packet.data, elements, sizeof(elements));
     }
   }
+  /// Packet k of a matrix's row, read once; `between`: the matrix has rows on both sides. Then a packet that the row's ends
+  /// cut is read whole, so that no thread waits for single elements, and trim() takes off what is not the row's.
+  template <class T>
+  __device__ __forceinline__ void load_row(const T* row_start, int k, [[maybe_unused]] bool between,
+                                           Packet<T, V>& packet) const {
+    if constexpr (!Aligned) {
+      if (between && inside(k) && aligned_in(row_start)) return packet.load_once(row_start + first + offset(k));
+    }
+    load<T, true>(row_start, k, packet);
+  }
+  template <class T>
+  __device__ __forceinline__ void trim(int k, Packet<T, V>& packet) const {
+    if (Aligned || !inside(k) || (first + offset(k) >= 0 && offset(k) + V <= left)) return;
+    T elements[V];
+    memcpy(elements, packet.data, sizeof(elements));
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+      if (!has(k, v)) elements[v] = from_float<T>(0.0F);
+    }
+    memcpy(packet.data, elements, sizeof(elements));
+  }
   /// `once`: the L2 may drop it first.
   template <class T, bool once = false>
   __device__ __forceinline__ void store(T* row_start, int k, const Packet<T, V>& packet) const {
@@ -85,13 +106,17 @@ struct TileColumns {
   __device__ __forceinline__ bool in_the_midst(int k) const {
     return first + offset(k) >= V && offset(k) + 2 * V <= left;
   }
+  /// Whether packets of a tensor whose row starts there are aligned too.
+  template <class T>
+  __device__ __forceinline__ bool aligned_in(const T* row_start) const {
+    constexpr unsigned bytes = sizeof(typename Packet<T, V>::word);
+    const auto start = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(row_start));
+    return (start - lead * static_cast<unsigned>(sizeof(T))) % bytes == 0;
+  }
   /// Whether the row cuts nothing off packet k and the packet is aligned in this tensor too.
   template <class T>
   __device__ __forceinline__ bool whole(const T* row_start, int k) const {
-    constexpr unsigned bytes = sizeof(typename Packet<T, V>::word);
-    const auto start = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(row_start));
-    return first + offset(k) >= 0 && offset(k) + V <= left &&
-           (start - lead * static_cast<unsigned>(sizeof(T))) % bytes == 0;
+    return first + offset(k) >= 0 && offset(k) + V <= left && aligned_in(row_start);
   }
 };
 
@@ -103,10 +128,10 @@ constexpr int packets_together(int K, int most) {
 }
 
 /// Loads K packets of elements T from `row_start` and calls use(k, values) for each: as many as fill 16 registers (8 of
-/// float32, whose packets beside 16-bit rows are long) are on their way before the first is used.
-template <class T, int V, int K, class Columns, class Use>
+/// float32, whose packets beside 16-bit rows are long; or `most_registers`) are on their way before the first is used.
+template <class T, int V, int K, int most_registers = 16, class Columns, class Use>
 __device__ __forceinline__ void for_packets(const Columns& columns, const T* row_start, Use&& use) {
-  constexpr int registers = V * static_cast<int>(sizeof(T)) / 4, most = V == 8 && sizeof(T) == 4 ? 8 : 16;
+  constexpr int registers = V * static_cast<int>(sizeof(T)) / 4, most = V == 8 && sizeof(T) == 4 ? 8 : most_registers;
   constexpr int together = packets_together(K, most / registers);
 #pragma unroll
   for (int first = 0; first < K; first += together) {

@@ -121,7 +121,7 @@ class Cluster {
   CudaThread* current_ = nullptr;
   std::size_t at_barrier_ = 0;  ///< threads that have arrived at the cluster's barrier in this phase
   std::size_t phase_ = 0;       ///< of that barrier
-  std::string error_;  ///< a misuse found inside a fiber; thrown by the scheduler
+  std::string error_;           ///< a misuse found inside a fiber; thrown by the scheduler
 };
 
 }  // namespace normquant::host_exec
