@@ -57,7 +57,7 @@ TEST(BenchCommand, TimesOnTheHostAndSaysThatItIsTheCpu) {
   EXPECT_NE(answer.out.find("CPU execution, not a GPU time"), std::string::npos) << answer.out;
   EXPECT_EQ(answer.out.find("share_of_copy"), std::string::npos) << answer.out;
   const auto lines = lines_of(path);
-  ASSERT_EQ(lines.size(), 5U) << "environment, and the four forms";
+  ASSERT_EQ(lines.size(), 6U) << "environment, and the five forms";
   EXPECT_EQ(lines[0]["kind"], "environment");
   for (std::size_t i = 1; i < lines.size(); ++i) {
     EXPECT_EQ(lines[i]["kind"], "timing");

@@ -110,6 +110,37 @@ TEST(TunedTable, IsForTheDeviceItNames) {
   EXPECT_FALSE(is_for(table, device));
 }
 
+TEST(TunedTable, ServesADeviceWithTheSameProcessorToo) {
+  TunedTable table;
+  table.device = "NVIDIA H100 80GB HBM3";
+  table.compute_capability = 90;
+  table.sm_count = 132;
+  DeviceInfo device;
+  device.name = "NVIDIA H200";
+  device.compute_capability = 90;
+  device.sm_count = 132;
+  EXPECT_TRUE(is_for_same_processor(table, device));
+  device.sm_count = 114;
+  EXPECT_FALSE(is_for_same_processor(table, device)) << "fewer multiprocessors";
+  table.sm_count = device.sm_count = 0;
+  EXPECT_FALSE(is_for_same_processor(table, device)) << "the table does not say";
+}
+
+TEST(SetTunedTable, ATableOfItsOwnComesBeforeThatOfTheSameProcessor) {
+  const std::string head = "compute_capability 7.7\nsm_count 77\n";
+  const std::string rest = "activation_quant bfloat16 rms+out aligned 16 4096 ";
+  DeviceInfo device;
+  device.compute_capability = 77;
+  device.sm_count = 77;
+  device.name = "own";
+  EXPECT_FALSE(has_tuned_table(device));
+  ASSERT_TRUE(set_tuned_table("device own\n" + head + rest + "one_pass_t128_r1_v16=1.00\n").ok());
+  ASSERT_TRUE(set_tuned_table("device other\n" + head + rest + "one_pass_t256_r1_v16=1.00\n").ok());
+  EXPECT_EQ(table_for(device)->table.device, "own");
+  device.name = "third";
+  EXPECT_EQ(table_for(device)->table.device, "other") << "the newest of the same processor";
+}
+
 TEST(TunedTable, FilesAreNamedAfterTheDevice) {
   EXPECT_EQ(file_name("NVIDIA H200"), "nvidia_h200.table");
   EXPECT_EQ(file_name("host"), "host.table");

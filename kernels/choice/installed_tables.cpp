@@ -85,9 +85,12 @@ std::vector<std::string_view> variant_names(Operation op) {
 }
 
 const InstalledTable* table_for(const DeviceInfo& device) {
-  const InstalledTable* installed = registry().newest();
-  while (installed != nullptr && !is_for(installed->table, device)) installed = installed->next;
-  return installed;
+  const InstalledTable* related = nullptr;
+  for (const InstalledTable* installed = registry().newest(); installed != nullptr; installed = installed->next) {
+    if (is_for(installed->table, device)) return installed;
+    if (related == nullptr && is_for_same_processor(installed->table, device)) related = installed;
+  }
+  return related;
 }
 
 }  // namespace normquant::choice

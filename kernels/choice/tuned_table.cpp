@@ -197,6 +197,11 @@ bool is_for(const TunedTable& table, const DeviceInfo& device) {
          (table.sm_count == 0 || table.sm_count == device.sm_count);
 }
 
+bool is_for_same_processor(const TunedTable& table, const DeviceInfo& device) {
+  return table.compute_capability != 0 && table.compute_capability == device.compute_capability &&
+         table.sm_count != 0 && table.sm_count == device.sm_count;
+}
+
 std::string file_name(std::string_view device) {
   std::string name;
   for (char c : device) {

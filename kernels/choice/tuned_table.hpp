@@ -53,6 +53,10 @@ std::string to_text(const TunedTable& table, const std::vector<std::string>& com
 /// Whether the table was made for this device.
 bool is_for(const TunedTable& table, const DeviceInfo& device);
 
+/// Whether the table was made for a device with the same processor: compute capability and number of multiprocessors. Such
+/// GPUs differ in memory and clocks (NVIDIA H100 and H200), which matters less to the choice than the processor does.
+bool is_for_same_processor(const TunedTable& table, const DeviceInfo& device);
+
 /// `nvidia_h200.table` for NVIDIA H200.
 std::string file_name(std::string_view device);
 
