@@ -319,7 +319,10 @@ Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPart
     return launch_kernel(kernel, shape, stream, a, partials, per_column, plan.stages, early);
   };
   if (t.cluster > 1) return run(backward_staged<H, V, 32 / V, 32, true, form>);
-  if (t.lanes == 8) return run(backward_staged<H, V, 16 / V, 8, false, form>);
+  if (t.lanes == 8) {
+    return t.elements == 16 ? run(backward_staged<H, V, 16 / V, 8, false, form>)
+                            : run(backward_staged<H, V, 32 / V, 8, false, form>);
+  }
   if (t.elements == 8) return run(backward_staged<H, V, 8 / V, 32, false, form>);
   if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, form>);
   return run(backward_staged<H, V, 32 / V, 32, false, form>);
@@ -375,6 +378,7 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged() {
   // Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
   static const std::vector<Variant<NormQuantBackward>> table = {
       row("staged_l8_e16", "next rows by asynchronous copies, 4 rows a warp, 16 elements a thread", 8, 16),
+      row("staged_l8_e32", "next rows by asynchronous copies, 4 rows a warp, 32 elements a thread", 8, 32),
       row("staged_e8", "next rows by asynchronous copies, 8 elements a thread", 32, 8),
       row("staged_e16", "next rows by asynchronous copies, 16 elements a thread", 32, 16),
       row("staged_e32", "next rows by asynchronous copies, 32 elements a thread", 32, 32),

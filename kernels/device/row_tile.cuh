@@ -161,6 +161,7 @@ class TileThreads {
  public:
   static constexpr int most_values = 3;  ///< of one reduction: two sums and a maximum
   static constexpr int turns = Clustered ? 4 : 2;
+  static constexpr int read_by_all = 8;  ///< up to so many warps every thread adds the warps' values up by itself
 
   /// `scratch`: tile_scratch_bytes of shared memory for this row. To be made by all threads of a cluster at once.
   __device__ __forceinline__ explicit TileThreads(float* scratch) : scratch_(scratch) {
@@ -193,9 +194,15 @@ class TileThreads {
       if (warps > 1) {
         float* slots = next_slots();
         if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads, sums, largest);
-        row_barrier();
-        get<S, with_largest>(slots + lane, lane < warps, sums, largest);
-        over_lanes<S, with_largest>(sums, largest, warp_threads);
+        if (warps <= read_by_all) {
+          if (threadIdx.x >= warps && threadIdx.x < read_by_all) put_zeros<S, with_largest>(slots + threadIdx.x);
+          row_barrier();
+          get_all<S, with_largest>(slots, sums, largest);
+        } else {
+          row_barrier();
+          get<S, with_largest>(slots + lane, lane < warps, sums, largest);
+          over_lanes<S, with_largest>(sums, largest, warp_threads);
+        }
       }
       if constexpr (Clustered) {
         // What all blocks began with (or the reduction before) arrived long ago: now all of them are known to run.
@@ -269,6 +276,27 @@ class TileThreads {
 #pragma unroll
     for (int s = 0; s < S; ++s) sums[s] = filled ? slot[value_slot(s)] : 0.0F;
     if (with_largest) largest = filled ? slot[value_slot(S)] : 0.0F;
+  }
+  template <int S, bool with_largest>
+  static __device__ __forceinline__ void put_zeros(float* slot) {
+    const float zeros[S] = {};
+    put<S, with_largest>(slot, zeros, 0.0F);
+  }
+  /// Every thread reads the values of all warps: two accesses a value, where lanes that exchange them wait five times.
+  template <int S, bool with_largest>
+  static __device__ __forceinline__ void get_all(const float* slots, float (&sums)[S], float& largest) {
+    float values[read_by_all];
+#pragma unroll
+    for (int s = 0; s < S; ++s) {
+      load_elements<float>(slots + value_slot(s), 0, values);
+      sums[s] =
+          ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
+    }
+    if (!with_largest) return;
+    load_elements<float>(slots + value_slot(S), 0, values);
+    largest = values[0];
+#pragma unroll
+    for (int i = 1; i < read_by_all; ++i) largest = larger_magnitude(largest, values[i]);
   }
   /// Two reductions in a row use different slots, so that one barrier each is enough. A cluster's have one turn for the
   /// warps and one for the blocks each.
