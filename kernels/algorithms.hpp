@@ -12,7 +12,6 @@
 #define NORMQUANT_DECLARE_ALGORITHMS                                             \
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass();   \
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_split();      \
-  const std::vector<Variant<NormQuantForward>>& norm_quant_forward_shared();     \
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass();   \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_one_pass(); \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged();   \

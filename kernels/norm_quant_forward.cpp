@@ -44,13 +44,11 @@ std::int64_t algorithmic_bytes(const NormQuantForward& a) {
 
 template <>
 const std::vector<Variant<NormQuantForward>>& variants<NormQuantForward>(DeviceKind kind) {
-  static const auto on_host =
-      joined<NormQuantForward>({host::norm_quant_forward_one_pass(), host::norm_quant_forward_split(),
-                                host::norm_quant_forward_shared(), host::norm_quant_forward_two_pass()});
+  static const auto on_host = joined<NormQuantForward>(
+      {host::norm_quant_forward_one_pass(), host::norm_quant_forward_split(), host::norm_quant_forward_two_pass()});
 #if defined(NORMQUANT_WITH_CUDA)
-  static const auto on_cuda =
-      joined<NormQuantForward>({cuda::norm_quant_forward_one_pass(), cuda::norm_quant_forward_split(),
-                                cuda::norm_quant_forward_shared(), cuda::norm_quant_forward_two_pass()});
+  static const auto on_cuda = joined<NormQuantForward>(
+      {cuda::norm_quant_forward_one_pass(), cuda::norm_quant_forward_split(), cuda::norm_quant_forward_two_pass()});
 #else
   static const std::vector<Variant<NormQuantForward>> on_cuda;
 #endif

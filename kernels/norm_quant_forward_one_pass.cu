@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
   // All of x is on its way before anything waits for it, and the weight too when it is of x's type and
   // 16 registers hold it. (Of a long row that leaves no registers for it, it is read twice.)
   constexpr bool weight_twice = stays_packed(form) && K * V > 40;
-  Packet<X, V> packets[K], weights[weight_twice ? 1 : K];
+  Packet<X, V> packets[K], weights[weight_twice ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
 #pragma unroll
   for (int k = 0; k < K; ++k) columns.load_row(x, k, between, packets[k]);
   const bool early_weight =
@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
     norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
   } else {
     constexpr bool early_bias = form == Form::layer && sizeof(Packet<X, V>[K]) <= 32;  // 8 registers more
-    Packet<X, V> biases[early_bias ? K : 1];
+    Packet<X, V> biases[early_bias ? K : 1];  // NOLINT(bugprone-branch-clone): the same where K is 1
     if constexpr (early_bias) {
 #pragma unroll
       for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.bias.data), k, biases[k]);
@@ -152,7 +152,7 @@ Status with_shape(const Tuning& t, F&& f) {
            : t.elements == 24 ? shape(e24, e32, no, no)
                               : shape(e32, e32, no, no);
   }
-  if (t.lanes == 8) return t.elements == 8 ? shape(e8, e8, no, yes) : shape(e32, e8, no, yes);
+  if (t.lanes == 8) return shape(e8, e8, no, yes);
   if (t.lanes == 16) return shape(e32, e16, no, yes);
   if constexpr (V == 8) {
     if (t.elements == 64) return t.cluster > 1 ? shape(e64, e32, yes, yes) : shape(e64, e32, no, yes);
@@ -223,7 +223,6 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
   // Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
   static const std::vector<Variant<NormQuantForward>> table = {
       row("one_pass_l8_e8", "row in registers, 4 rows a warp, 8 elements a thread", 8, 8),
-      row("one_pass_l8_e32", "row in registers, 4 rows a warp, 32 elements a thread", 8, 32),
       row("one_pass_l16_e32", "row in registers, 2 rows a warp, 32 elements a thread", 16, 32),
       row("one_pass_e8", "row in registers, 8 elements a thread", 32, 8),
       row("one_pass_e16", "row in registers, 16 elements a thread", 32, 16),
@@ -236,7 +235,6 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c2_e64", "row in registers of 2 blocks, 64 elements a thread", 32, 64, 2),
       row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
       row("cluster_c8_e64", "row in registers of 8 blocks, 64 elements a thread", 32, 64, 8),
-      row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
       row("shifted_l8_e40", "any alignment and N, 4 rows a warp, 40 elements a thread", 8, 40, 1, 1),
       row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
       row("shifted_e24", "any alignment and N, 24 elements a thread", 32, 24, 1, 1),

@@ -155,7 +155,7 @@ TEST(ParseSweep, ReadsAxesAsAProduct) {
   ASSERT_TRUE(sweep) << why;
   EXPECT_EQ(sweep->name, "mine");
   const std::vector<Case> cases = expand(*sweep);
-  EXPECT_EQ(cases.size(), 2U * 2 * 2 + 4 * forms_of(Operation::norm_quant_backward).size());
+  EXPECT_EQ(cases.size(), std::size_t{8} + 4 * forms_of(Operation::norm_quant_backward).size());
   EXPECT_EQ(case_name(cases[0], "v"), "norm_quant_forward/v/1x4096/bfloat16/rms");
   EXPECT_TRUE(times_shape(*sweep, {4, 16}));
 }

@@ -127,15 +127,15 @@ TEST(TunedTable, ServesADeviceWithTheSameProcessorToo) {
 }
 
 TEST(SetTunedTable, ATableOfItsOwnComesBeforeThatOfTheSameProcessor) {
-  const std::string head = "compute_capability 7.7\nsm_count 77\n";
+  const std::string processor = "compute_capability 7.7\nsm_count 77\n";
   const std::string rest = "activation_quant bfloat16 rms+out aligned 16 4096 ";
   DeviceInfo device;
   device.compute_capability = 77;
   device.sm_count = 77;
   device.name = "own";
   EXPECT_FALSE(has_tuned_table(device));
-  ASSERT_TRUE(set_tuned_table("device own\n" + head + rest + "one_pass_t128_r1_v16=1.00\n").ok());
-  ASSERT_TRUE(set_tuned_table("device other\n" + head + rest + "one_pass_t256_r1_v16=1.00\n").ok());
+  ASSERT_TRUE(set_tuned_table("device own\n" + processor + rest + "one_pass_t128_r1_v16=1.00\n").ok());
+  ASSERT_TRUE(set_tuned_table("device other\n" + processor + rest + "one_pass_t256_r1_v16=1.00\n").ok());
   EXPECT_EQ(table_for(device)->table.device, "own");
   device.name = "third";
   EXPECT_EQ(table_for(device)->table.device, "other") << "the newest of the same processor";

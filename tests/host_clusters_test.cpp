@@ -107,6 +107,34 @@ TEST(HostClusters, AThreadInTheBlockBarrierInsteadIsReported) {
   expect_contains(why, "The cluster barrier was not reached");
 }
 
+TEST(HostClusters, TheTwoHalvesOfTheBarrierLetWorkHappenInBetween) {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    set_schedule_seed(seed);
+    int wrong = 0;
+    run_grid({{8, 1, 1}, {64, 1, 1}, 16, 4}, [&] {
+      unsigned* slots = shared_memory<unsigned>();
+      cluster_arrive();  // all blocks have begun
+      cluster_wait();
+      if (threadIdx.x < cluster_blocks()) *shared_of_block(slots + cluster_rank(), threadIdx.x) = blockIdx.x;
+      cluster_arrive();
+      __syncthreads();  // other work
+      cluster_wait();
+      const unsigned rank = threadIdx.x % 4;
+      wrong += slots[rank] == blockIdx.x / 4 * 4 + rank ? 0 : 1;
+    });
+    EXPECT_EQ(wrong, 0);
+  }
+}
+
+TEST(HostClusters, HalvesOutOfTurnAreReported) {
+  expect_contains(failure_of([] { cluster_wait(); }), "waits at the cluster barrier without having arrived");
+  expect_contains(failure_of([] {
+                    cluster_arrive();
+                    cluster_arrive();
+                  }),
+                  "a second time without having waited");
+}
+
 TEST(HostClusters, AGridThatIsNoMultipleIsRefused) {
   expect_contains(failure_of([] {}, 6), "the grid's 6 blocks along x are no multiple of the cluster's 4");
   expect_contains(launch_kernel(

@@ -57,6 +57,36 @@ TEST(HostExecution, WithoutTheBarrierSomeScheduleShowsIt) {
   EXPECT_GT(wrong, 0);
 }
 
+TEST(HostExecution, AGroupBarrierHoldsItsOwnThreadsOnly) {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    set_schedule_seed(seed);
+    int wrong = 0;
+    // Two groups of two warps; the second meets three times while the first meets once.
+    run_grid({{1, 1, 1}, {64, 2, 1}, 128 * sizeof(int)}, [&] {
+      int* slots = reinterpret_cast<int*>(dynamic_shared_memory()) + threadIdx.y * 64;
+      for (int turn = 0; turn < (threadIdx.y == 0 ? 1 : 3); ++turn) {
+        slots[threadIdx.x] = static_cast<int>(threadIdx.x) + turn;
+        barrier_of_group(threadIdx.y + 1, 64);
+        wrong += slots[63 - threadIdx.x] == static_cast<int>(63 - threadIdx.x) + turn ? 0 : 1;
+        barrier_of_group(threadIdx.y + 1, 64);
+      }
+    });
+    EXPECT_EQ(wrong, 0);
+  }
+}
+
+TEST(HostExecution, AGroupBarrierThatIsMisusedIsReported) {
+  const GridShape shape = {{1, 1, 1}, {64, 1, 1}, 0};
+  EXPECT_NE(failure_of(shape, [] { barrier_of_group(16, 64); }).find("there are 1 to 15"), std::string::npos);
+  EXPECT_NE(failure_of(shape, [] { barrier_of_group(1, 40); }).find("whole warps"), std::string::npos);
+  EXPECT_NE(failure_of(shape, [] { barrier_of_group(1, threadIdx.x < 32 ? 64 : 32); }).find("wait for"),
+            std::string::npos);
+  const std::string missing = failure_of(shape, [] {
+    if (threadIdx.x < 32) barrier_of_group(1, 64);
+  });
+  EXPECT_NE(missing.find("31 more wait in a group barrier"), std::string::npos) << missing;
+}
+
 TEST(HostExecution, ShuffleExchangesWithinEachWarp) {
   run_grid({{1, 1, 1}, {64, 1, 1}, 0}, [&] {
     const unsigned warp = threadIdx.x / 32, lane = threadIdx.x % 32;

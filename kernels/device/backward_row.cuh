@@ -21,7 +21,8 @@ struct StagedRow {
 template <class H, int V, int K, bool vectors_staged>
 struct StagedSource {
   const StagedRow<K>& staged;
-  Packet<H, V> (&weights)[vectors_staged ? 1 : K];  ///< ones where there is no weight
+  /// Ones where there is no weight.
+  Packet<H, V> (&weights)[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
   int stage;
 
   __device__ __forceinline__ void h(int k, float (&values)[V]) const { staged.h.template read<H>(stage, k, values); }

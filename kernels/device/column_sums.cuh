@@ -90,7 +90,7 @@ static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a,
   const bool of_dweight = a.dweight.given() && blockIdx.y == 0;
   const Vector result = of_dweight ? a.dweight : a.dbias;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * sum_columns;
-  const std::int64_t column = first + threadIdx.x * partial_columns;
+  const std::int64_t column = first + static_cast<std::int64_t>(threadIdx.x) * partial_columns;
   float sums[partial_columns] = {};
   if (column < partials.row_length) {
     const float* from = (of_dweight ? partials.dweight : partials.dbias) + threadIdx.y * partials.row_length + column;
@@ -104,7 +104,7 @@ static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a,
     }
   }
   float* slots = shared_memory<float>();
-  store_elements<float>(slots, threadIdx.y * sum_columns + threadIdx.x * partial_columns, sums);
+  store_elements<float>(slots, static_cast<int>(threadIdx.y * sum_columns + threadIdx.x * partial_columns), sums);
   __syncthreads();
   const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
   if (thread >= sum_columns || first + thread >= a.columns) return;

@@ -131,7 +131,8 @@ constexpr int packets_together(int K, int most) {
 /// float32, whose packets beside 16-bit rows are long; or `most_registers`) are on their way before the first is used.
 template <class T, int V, int K, int most_registers = 16, class Columns, class Use>
 __device__ __forceinline__ void for_packets(const Columns& columns, const T* row_start, Use&& use) {
-  constexpr int registers = V * static_cast<int>(sizeof(T)) / 4, most = V == 8 && sizeof(T) == 4 ? 8 : most_registers;
+  constexpr int registers = V * static_cast<int>(sizeof(T)) / 4;
+  constexpr int most = V == 8 && sizeof(T) == 4 ? 8 : most_registers;  // NOLINT(bugprone-branch-clone): may be the same
   constexpr int together = packets_together(K, most / registers);
 #pragma unroll
   for (int first = 0; first < K; first += together) {
