@@ -128,7 +128,7 @@ TEST(TunedTable, ServesADeviceWithTheSameProcessorToo) {
 
 TEST(SetTunedTable, ATableOfItsOwnComesBeforeThatOfTheSameProcessor) {
   const std::string processor = "compute_capability 7.7\nsm_count 77\n";
-  const std::string rest = "activation_quant bfloat16 rms+out aligned 16 4096 ";
+  const std::string rest = "activation_quant bfloat16 out aligned 16 4096 ";
   DeviceInfo device;
   device.compute_capability = 77;
   device.sm_count = 77;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/standing.py judges invented records by the right targets, refuses what is no record file, and makes
-# reports/h200/standing.md of the records beside it.
+# reports/h200/standing.md and reports/h100/standing.md of the records beside them.
 #
 #   tests/standing_table_test.sh PYTHON
 set -euo pipefail
@@ -81,3 +81,5 @@ for wrong in standing.md environment.json missing.jsonl "$scratch/incomplete.jso
 done
 
 standing --triton triton.jsonl standing.jsonl backward_more.jsonl activation_quant.jsonl | diff - standing.md
+cd "$root/reports/h100"
+standing --triton triton.jsonl standing_2.jsonl standing.jsonl | diff - standing.md
