@@ -63,7 +63,7 @@ TEST(HostExecution, AGroupBarrierHoldsItsOwnThreadsOnly) {
     int wrong = 0;
     // Two groups of two warps; the second meets three times while the first meets once.
     run_grid({{1, 1, 1}, {64, 2, 1}, 128 * sizeof(int)}, [&] {
-      int* slots = reinterpret_cast<int*>(dynamic_shared_memory()) + threadIdx.y * 64;
+      int* slots = reinterpret_cast<int*>(dynamic_shared_memory()) + std::size_t{threadIdx.y} * 64;
       for (int turn = 0; turn < (threadIdx.y == 0 ? 1 : 3); ++turn) {
         slots[threadIdx.x] = static_cast<int>(threadIdx.x) + turn;
         barrier_of_group(threadIdx.y + 1, 64);
