@@ -27,5 +27,5 @@ for source in "$root"/kernels/*.cu; do
     awk '/Compiling entry function/ { split($0, quoted, "\047"); name = quoted[2] }
          /bytes stack frame/ { stack = $1; spills = $5 }
          /Used [0-9]+ registers/ { match($0, /Used [0-9]+/); print substr($0, RSTART + 5, RLENGTH - 5), spills, stack, name }'
-done | c++filt | sed -E 's/normquant::cuda::|\(anonymous namespace\)::|void //g; s/\(.*$//' | sort -k4 |
+done | c++filt | sed -E 's/\(normquant::cuda::Form\)/form /g; s/normquant::cuda::|\(anonymous namespace\)::|void //g; s/\(.*$//' | sort -k4 |
   awk '{ name = $4; for (i = 5; i <= NF; ++i) name = name " " $i; printf "%9s %6s %6s  %s\n", $1, $2, $3, name }'
