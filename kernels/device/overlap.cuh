@@ -4,7 +4,8 @@
 //
 // A kernel's order of steps, each found by measurement (docs/performance.md):
 //   prefetch_to_l2                   its first rows: memory works while the launch before drains
-//   wait_for_earlier_launches        before it a kernel touches no global memory
+//   wait_for_earlier_launches        before it a kernel touches no global memory (norm_quant_forward_split's second
+//                                    kernel reads its inputs, and says why it may)
 //   (its first loads)
 //   let_next_launch_start            once its own loads are under way
 #pragma once

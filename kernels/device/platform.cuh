@@ -62,7 +62,7 @@ struct LaunchShape {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
   unsigned cluster = 1;
-  bool overlap = false;  ///< may start before the launch before it has ended; the kernel calls overlap_launches() first
+  bool overlap = false;  ///< may start before the launch before it has ended; see device/overlap.cuh
 };
 
 #if defined(__CUDACC__)
