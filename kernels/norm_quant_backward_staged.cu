@@ -9,8 +9,11 @@
 //
 // Bytes an element (bfloat16): 4 read + 2 written, + 2 with the recomputed out, + 2 with dresidual. About 20 float32
 // operations. One reduction a row: c1, c2 and absmax travel together. The blocks' sums, one row of float32 each, are added by
-// a second kernel, always in the same order. Long rows are shared by the blocks of a cluster.
+// a second kernel, always in the same order. Long rows are shared by the blocks of a cluster. Rows of any alignment and length
+// are served by shifted packets: a block takes rows that all start equally far past an aligned address, so that its columns,
+// and with them the sums in registers, stay the same.
 #include <algorithm>
+#include <numeric>
 
 #include "algorithms.hpp"
 #include "device/backward_row.cuh"
@@ -29,8 +32,9 @@ constexpr bool sums_dbias(Form form) { return form == Form::any || form == Form:
 /// Threads of the largest block: sums of dweight, and of dbias, take a register an element each; without dbias the weight
 /// half of one (a whole one in float32), with it the weight is in shared memory; and all else takes some 60. At 32 elements
 /// of 16 bits 512 threads have 128 each, and nothing spills.
-constexpr int most_threads(int elements, std::size_t element_bytes, Form form) {
+constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned, Form form) {
   const bool heavy = sums_dbias(form), wide = element_bytes == 4;
+  if (!aligned) return elements <= 16 ? (heavy ? 384 : 512) : heavy ? 256 : 384;
   if (elements <= 8) return heavy || wide ? 640 : 1024;
   if (elements <= 16) return heavy || wide ? 512 : 768;
   if (form == Form::any) return wide ? 256 : 384;
@@ -39,14 +43,17 @@ constexpr int most_threads(int elements, std::size_t element_bytes, Form form) {
 
 /// Hands the block's column sums over: every row side by side puts its own into shared memory, and all threads add them up,
 /// always in the same order. The rows under way are not used any more.
-template <int V, int K, class Columns>
+template <bool Aligned, int V, int K, class Columns>
 __device__ __forceinline__ void hand_over(const Vector& result, float* partial, const ColumnPartials& partials,
                                           std::int64_t part, std::int64_t row_columns, unsigned rank,
                                           const Columns& columns, const float (&sums)[K][V]) {
   if (partial == nullptr) return;
-  if (blockDim.y == 1) return store_column_packets(result, partial, partials, part, columns, sums);
+  if (blockDim.y == 1) {
+    return store_column_packets<Aligned>(result, partial, partials, part, row_columns, columns, sums);
+  }
   float* slots = shared_memory<float>();
-  const int share = static_cast<int>(blockDim.x) * K * V, begin = static_cast<int>(rank) * share;
+  const int share = static_cast<int>(blockDim.x) * K * V;
+  const int begin = static_cast<int>(rank) * share - static_cast<int>(columns.lead);  // the column of the first slot
   __syncthreads();
 #pragma unroll
   for (int k = 0; k < K; ++k) {
@@ -65,7 +72,7 @@ __device__ __forceinline__ void hand_over(const Vector& result, float* partial, 
 #pragma unroll
       for (int i = 0; i < partial_columns; ++i) total[i] += values[i];
     }
-    store_column_sums(result, partial, partials, part, begin + column, total);
+    store_column_sums<Aligned>(result, partial, partials, part, begin + column, row_columns, total);
   }
 }
 
@@ -77,41 +84,46 @@ struct LookedAt {
   float sums[2], largest;
 };
 
-template <class H, int V, int K, int Lanes, bool Clustered, Form form>
-__global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
+template <class H, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
+__global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form), 1)
     backward_staged(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column, int stages,
-                    bool early) {
+                    bool early, bool ahead_rows) {
   using Facts = Known<form, H>;
-  using Columns = TileColumns<V, Lanes, true>;
+  using Columns = TileColumns<V, Lanes, Aligned>;
   constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
   TileThreads<Lanes, Clustered, RowsWait::alone> threads(
       shared_memory<float>() + threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
-  Columns columns(threads.place(), K, static_cast<int>(a.columns), true, 0);
+
+  // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less. Where
+  // rows are not aligned, those of a block all start equally far past an aligned address (rows_alike).
+  const unsigned set = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
+  const unsigned sets = Clustered ? gridDim.x / cluster_blocks() : gridDim.x;
+  const std::int64_t step = static_cast<std::int64_t>(sets) * blockDim.y;
+  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * sets + set, next = row;
+  const auto lead = [&] {
+    return Aligned ? 0U : reinterpret_cast<std::uintptr_t>(static_cast<const H*>(a.h.data) + set * a.h.ld) / sizeof(H) % V;
+  };
+  Columns columns(threads.place(), K, static_cast<int>(a.columns), true, static_cast<unsigned>(lead()));
   const int left = columns.left;
   const StagedPackets<K> staged_h(blockDim.y * tile_scratch_bytes<Clustered>()), staged_dy = staged_h.behind(stages);
   const StagedPackets<K> staged_dresidual = staged_dy.behind(stages);
   const StagedPackets<K> staged_weight = staged_dresidual.behind(Facts::dresidual(a) ? stages : 0);
   const StagedRow<K> staged = {staged_h, staged_dy, staged_dresidual, staged_weight, staged_weight.behind(1)};
 
-  // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less.
-  const unsigned set = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
-  const unsigned sets = Clustered ? gridDim.x / cluster_blocks() : gridDim.x;
-  const std::int64_t step = static_cast<std::int64_t>(sets) * blockDim.y;
-  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * sets + set, next = row;
-  const auto at = [&](const ConstMatrix& matrix) {
-    return static_cast<const H*>(matrix.data) + next * matrix.ld + columns.first;
+  const auto at = [&](const ConstMatrix& matrix) { return static_cast<const H*>(matrix.data) + next * matrix.ld; };
+  // Asks for what the block reads of a row, h and dy and all.
+  const auto prefetch = [&](std::int64_t of) {
+    const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * K * V;
+    const std::int64_t count = left < share ? left : share;
+    const auto prefetch_of = [&](const ConstMatrix& matrix) {
+      prefetch_to_l2(static_cast<const H*>(matrix.data) + of * matrix.ld + first, count * sizeof(H));
+    };
+    prefetch_of(a.h);
+    prefetch_of(a.dy);
+    if (Facts::dresidual(a)) prefetch_of(a.dresidual);
   };
   if (threadIdx.x == 0) {
-    const int share = static_cast<int>(blockDim.x) * K * V, count = left < share ? left : share;
-    for (std::int64_t ahead = row; ahead < a.rows && ahead < row + 2 * step; ahead += step) {
-      const auto prefetch = [&](const ConstMatrix& matrix) {
-        prefetch_to_l2(static_cast<const H*>(matrix.data) + ahead * matrix.ld + columns.first,
-                       static_cast<std::int64_t>(count) * sizeof(H));
-      };
-      prefetch(a.h);
-      prefetch(a.dy);
-      if (Facts::dresidual(a)) prefetch(a.dresidual);
-    }
+    for (std::int64_t ahead = row; ahead < a.rows && ahead < row + 2 * step; ahead += step) prefetch(ahead);
   }
   if (early) let_next_launch_start();
   wait_for_earlier_launches();
@@ -119,21 +131,24 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
   AsyncCopies copies;
   const auto start_next = [&](int stage) {
     if (next < a.rows) {
-      staged.h.start(copies, stage, at(a.h), columns, left);
-      staged.dy.start(copies, stage, at(a.dy), columns, left);
-      if (Facts::dresidual(a)) staged.dresidual.start(copies, stage, at(a.dresidual), columns, left);
+      const bool between = next > 0 && next + 1 < a.rows && a.columns >= V;  // there are rows on both sides
+      staged.h.start(copies, stage, at(a.h), columns, left, between);
+      staged.dy.start(copies, stage, at(a.dy), columns, left, between);
+      if (Facts::dresidual(a)) staged.dresidual.start(copies, stage, at(a.dresidual), columns, left, between);
     } else if (Lanes < warp_threads) {  // rows past the end keep the others of their warp company, and add zeros
       staged.h.clear(stage);
       staged.dy.clear(stage);
     }
     copies.end_group();
     next += step;
+    if (ahead_rows && threadIdx.x == 0 && next < a.rows) prefetch(next);
   };
   for (int stage = 0; stage < stages; ++stage) {
     start_next(stage);
     staged.h.clear_outside(stage, columns, left);
     staged.dy.clear_outside(stage, columns, left);
   }
+  threads.begin();
 
   const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
   const bool absmax_wanted = recompute && a.quant_scale == nullptr;
@@ -150,7 +165,7 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
     } else {
       float ones[V];
 #pragma unroll
-      for (int i = 0; i < V; ++i) ones[i] = 1.0F;
+      for (int i = 0; i < V; ++i) ones[i] = columns.has(k, i) ? 1.0F : 0.0F;
       weight.pack(ones);
     }
     if constexpr (vectors_staged) {
@@ -196,6 +211,10 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
     } else {
       copies.template wait<0>();
     }
+    if constexpr (!Aligned) {
+      staged.h.template trim<H>(stage, columns);
+      staged.dy.template trim<H>(stage, columns);
+    }
     const Source source = {staged, weights, stage};
     Row{a, source, columns, row, now.mean, now.rstd}.first_look(absmax_wanted, dweight, dbias, now.sums, now.largest);
     with_needs(layer, absmax_wanted, [&](auto count, auto with_largest) {
@@ -219,9 +238,8 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), form), 1)
 
   const unsigned rank = Clustered ? cluster_rank() : 0;
   columns.left = left;
-  hand_over(a.dweight, partials.dweight, partials, set, a.columns, rank, columns, dweight);
-  if constexpr (with_dbias) hand_over(a.dbias, partials.dbias, partials, set, a.columns, rank, columns, dbias);
-  threads.finish();
+  hand_over<Aligned>(a.dweight, partials.dweight, partials, set, a.columns, rank, columns, dweight);
+  if constexpr (with_dbias) hand_over<Aligned>(a.dbias, partials.dbias, partials, set, a.columns, rank, columns, dbias);
 }
 
 template <class Tensor>
@@ -230,10 +248,21 @@ bool differs(const Tensor& tensor, DType type) {
 }
 
 int elements_per_packet(const NormQuantBackward& a) { return 16 / static_cast<int>(size_of(a.h.type)); }
+bool takes_any_alignment(const Tuning& t) { return t.access_bytes == 1; }
 
-/// Threads of a row in one block: as many whole tiles as cover the block's share.
+/// Threads of a row in one block: as many whole tiles as cover the block's share. Shifted packets may begin before the row.
 std::int64_t row_threads(const Tuning& t, const NormQuantBackward& a) {
-  return divide_up(divide_up(a.columns, static_cast<std::int64_t>(t.lanes) * t.elements), t.cluster) * t.lanes;
+  const std::int64_t shift = takes_any_alignment(t) ? elements_per_packet(a) - 1 : 0;
+  return divide_up(divide_up(a.columns + shift, static_cast<std::int64_t>(t.lanes) * t.elements), t.cluster) * t.lanes;
+}
+
+/// After so many rows the next starts as far past an aligned address as the first did.
+std::int64_t rows_alike(const Tuning& t, const NormQuantBackward& a) {
+  return takes_any_alignment(t) ? elements_per_packet(a) / std::gcd<std::int64_t>(a.h.ld, elements_per_packet(a)) : 1;
+}
+
+int most_threads(const Tuning& t, const NormQuantBackward& a) {
+  return most_threads(t.elements, size_of(a.h.type), !takes_any_alignment(t), form_of(a));
 }
 
 std::size_t scratch_bytes(const Tuning& t) {
@@ -252,7 +281,8 @@ std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, int rows, 
 }
 
 /// How a problem is shared out. rows: side by side in a block, as many as registers and shared memory hold, but not before
-/// every multiprocessor has a block. sets: blocks, or clusters, that walk over the matrix; 0 when there are no rows.
+/// every multiprocessor has a block. sets: blocks, or clusters, that walk over the matrix, a multiple of
+/// rows_alike; 0 when there are no rows.
 struct Plan {
   int rows = 1, stages = 2;
   std::int64_t sets = 0;
@@ -266,13 +296,14 @@ Plan plan_for(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& dev
   Plan plan;
   const int least = t.lanes < warp_threads ? warp_threads / t.lanes : 1;
   const std::int64_t resident = std::max(resident_clusters(device, t.cluster), 1);
-  std::int64_t most = t.cluster > 1 ? 1 : most_threads(t.elements, size_of(a.h.type), form_of(a)) / threads;
+  std::int64_t most = t.cluster > 1 ? 1 : most_threads(t, a) / threads;
   if (threads > warp_threads) most = std::min<std::int64_t>(most, most_side_by_side);
   most = std::min(most, divide_up(a.rows, resident));
   plan.rows = std::max(least, static_cast<int>(most / least) * least);
   while (plan.rows > least && !fits(plan.rows, 2)) plan.rows -= least;
   plan.stages = fits(plan.rows, most_stages) ? most_stages : 2;
-  plan.sets = std::min(resident, divide_up(a.rows, plan.rows));
+  const std::int64_t alike = rows_alike(t, a), sets = std::min(resident, divide_up(a.rows, plan.rows));
+  plan.sets = sets == 0 ? 0 : std::max(alike, sets / alike * alike);
   return plan;
 }
 
@@ -288,7 +319,7 @@ std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBa
            std::to_string(device.max_cluster_blocks);
   }
   const std::int64_t threads = row_threads(t, a);
-  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t.elements, size_of(a.h.type), form_of(a)))) {
+  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t, a))) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
   if (a.columns <= (t.cluster - 1) * threads * t.elements) {
@@ -297,7 +328,7 @@ std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBa
   if (shared_bytes(t, a, t.lanes < warp_threads ? warp_threads / t.lanes : 1, 2) > device.shared_memory_per_block) {
     return "the rows under way do not fit the shared memory of a block";
   }
-  return why_not_packets(elements_per_packet(a), a);
+  return takes_any_alignment(t) ? "" : why_not_packets(elements_per_packet(a), a);
 }
 
 std::size_t workspace_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
@@ -317,13 +348,19 @@ Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPart
   constexpr int V = 16 / sizeof(H);
   const float per_column = 1.0F / static_cast<float>(a.columns);
   const auto run = [&](auto kernel) {
-    return launch_kernel(kernel, shape, stream, a, partials, per_column, plan.stages, early);
+    static const bool ahead = getenv("NQ_BA") != nullptr;
+    return launch_kernel(kernel, shape, stream, a, partials, per_column, plan.stages, early, ahead);
   };
-  if (t.cluster > 1) return run(backward_staged<H, V, 32 / V, 32, true, form>);
-  if (t.lanes == 8) return run(backward_staged<H, V, 16 / V, 8, false, form>);
-  if (t.elements == 8) return run(backward_staged<H, V, 8 / V, 32, false, form>);
-  if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, form>);
-  return run(backward_staged<H, V, 32 / V, 32, false, form>);
+  if (takes_any_alignment(t)) {
+    constexpr Form asked = form == Form::rms_residual ? Form::any : form;
+    if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, false, asked>);
+    return run(backward_staged<H, V, 32 / V, 32, false, false, asked>);
+  }
+  if (t.cluster > 1) return run(backward_staged<H, V, 32 / V, 32, true, true, form>);
+  if (t.lanes == 8) return run(backward_staged<H, V, 16 / V, 8, false, true, form>);
+  if (t.elements == 8) return run(backward_staged<H, V, 8 / V, 32, false, true, form>);
+  if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, true, form>);
+  return run(backward_staged<H, V, 32 / V, 32, false, true, form>);
 }
 
 template <class H>
@@ -361,8 +398,9 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
 }
 
 constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, int lanes, int elements,
-                                         int cluster = 1) {
+                                         int cluster = 1, int access_bytes = 16) {
   Tuning tuning;
+  tuning.access_bytes = access_bytes;
   tuning.lanes = lanes;
   tuning.elements = elements;
   tuning.cluster = cluster;
@@ -383,6 +421,8 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged() {
       row("staged_c4_e32", "32 elements a thread, rows shared by 4 blocks", 32, 32, 4),
       row("staged_c8_e32", "32 elements a thread, rows shared by 8 blocks", 32, 32, 8),
       row("staged_c16_e32", "32 elements a thread, rows shared by 16 blocks", 32, 32, 16),
+      row("staged_shifted_e16", "any alignment and N, 16 elements a thread", 32, 16, 1, 1),
+      row("staged_shifted_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
   };
   return table;
 }

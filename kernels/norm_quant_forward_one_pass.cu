@@ -47,12 +47,14 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
   const TileColumns<V, Lanes, Aligned> columns(threads.place(), K, static_cast<int>(a.columns), live, lead);
   const bool between = row > 0 && row + 1 < a.rows && a.columns >= V;  // there are rows on both sides
 
-  if (blockIdx.x < overlap.prefetching_blocks && threadIdx.x == 0 && live) {
+  // Asks for what the block reads of a row, or would read.
+  const auto prefetch = [&](std::int64_t of) {
     const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * V * K;
     const int left = static_cast<int>(a.columns) - first, count = left < share ? left : share;
-    prefetch_to_l2(x + first, static_cast<std::int64_t>(count) * sizeof(X));
-    if (Facts::residual(a)) prefetch_of(a.residual, row, first, count);
-  }
+    prefetch_of(a.x, of, first, count);
+    if (Facts::residual(a)) prefetch_of(a.residual, of, first, count);
+  };
+  if (blockIdx.x < overlap.prefetching_blocks && threadIdx.x == 0 && live) prefetch(row);
   if (overlap.early) let_next_launch_start();
   wait_for_earlier_launches();
 
@@ -68,6 +70,8 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[weight_twice ? 0 : k]);
   }
+  threads.begin();
+  if (threadIdx.x == 0 && overlap.rows_ahead > 0 && row + overlap.rows_ahead < a.rows) prefetch(row + overlap.rows_ahead);
 #pragma unroll
   for (int k = 0; k < K; ++k) columns.trim(k, packets[k]);
   if constexpr (stays_packed(form)) {
@@ -87,7 +91,6 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
     if (!overlap.early) let_next_launch_start();
     norm_and_quantise<Facts>(a, per_column, row, threads, columns, live, v, early_weight, weights, biases);
   }
-  threads.finish();
 }
 
 /// Threads of a row: as many whole tiles as cover it. Shifted packets may begin before the row.
@@ -201,7 +204,9 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   shape.shared_bytes = (t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>()) * rows;
   shape.cluster = static_cast<unsigned>(t.cluster);
   shape.overlap = device.compute_capability >= 90;
-  const Overlap overlap = overlap_of(shape.grid.x, row_threads(t, a) * rows, device.sm_count);
+  const std::int64_t input_bytes =
+      a.columns * (size_of(a.x.type) + (a.residual.given() ? size_of(a.residual.type) : 0));
+  const Overlap overlap = overlap_of(shape.grid.x, row_threads(t, a) * rows, device.sm_count, input_bytes);
   if (a.x.type == DType::float32) return launch_for<float>(t, a, shape, overlap, stream);
   if (a.x.type == DType::float16) return launch_for<half_t>(t, a, shape, overlap, stream);
   return launch_for<bfloat16_t>(t, a, shape, overlap, stream);
@@ -235,6 +240,7 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c2_e64", "row in registers of 2 blocks, 64 elements a thread", 32, 64, 2),
       row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
       row("cluster_c8_e64", "row in registers of 8 blocks, 64 elements a thread", 32, 64, 8),
+      row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
       row("shifted_l8_e40", "any alignment and N, 4 rows a warp, 40 elements a thread", 8, 40, 1, 1),
       row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
       row("shifted_e24", "any alignment and N, 24 elements a thread", 32, 24, 1, 1),

@@ -134,8 +134,12 @@ struct BackwardRow {
       packet.pack(dy);
       columns.template store<H, true>(dx, k, packet);
       if (Known::dx_residual(a)) {
-        store_typed(a.dx_residual.data, a.dx_residual.type, row * a.dx_residual.ld + columns.first + columns.offset(k),
-                    dy);
+        with_element_type(a.dx_residual.type, [&](auto type) {
+          using T = typename decltype(type)::type;
+          Packet<T, V> gradient;
+          gradient.pack(dy);
+          columns.store(static_cast<T*>(a.dx_residual.data) + row * a.dx_residual.ld, k, gradient);
+        });
       }
       if (!recompute) continue;
       before_codes(k, weight, h);

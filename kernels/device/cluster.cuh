@@ -81,6 +81,89 @@ __device__ __forceinline__ T* shared_of_block(T* mine, unsigned rank) {
 #endif
 }
 
+/// Values that all blocks of a cluster send each other, round after round. A value and its arrival travel together: nobody
+/// waits for a fence. (The cluster's barrier orders all memory instead: an arrival waits for the stores before it, also those
+/// to global memory, and a wait drops what the L1 holds. docs/performance.md says what that cost.)
+///
+/// Made by all threads of all blocks at once. Then open() by all; and each round: send() by any threads, `bytes` to every
+/// block in all; sent() by all; receive() by all. Two rounds in a row use different slots.
+class ClusterExchange {
+ public:
+  static constexpr std::size_t state_bytes = 16;  ///< of shared memory, 8-byte aligned
+
+  __device__ __forceinline__ explicit ClusterExchange([[maybe_unused]] void* state) {
+#if defined(NORMQUANT_CLUSTER_PTX)
+    barriers_ = static_cast<std::uint64_t*>(state);
+    if (threadIdx.x == 0) {
+      asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(barriers_)) : "memory");
+      asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(barriers_ + 1)) : "memory");
+      asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+    }
+    asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
+#else
+    cluster_arrive();
+#endif
+  }
+
+  /// Waits until all blocks have begun.
+  __device__ __forceinline__ void open() { cluster_wait(); }
+
+  /// `value` goes to `mine` as the block of that rank sees it.
+  __device__ __forceinline__ void send(float* mine, unsigned rank, float value) {
+#if defined(NORMQUANT_CLUSTER_PTX)
+    asm volatile(
+        "{\n"
+        ".reg .b32 to, barrier;\n"
+        "mapa.shared::cluster.u32 to, %0, %2;\n"
+        "mapa.shared::cluster.u32 barrier, %1, %2;\n"
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.b32 [to], %3, [barrier];\n"
+        "}" ::"r"(shared_address(mine)),
+        "r"(shared_address(barriers_ + round_ % 2)), "r"(rank), "r"(__float_as_uint(value))
+        : "memory");
+#else
+    *shared_of_block(mine, rank) = value;
+#endif
+  }
+  /// All that this block sends in this round is on its way; `bytes`: what it is to receive.
+  __device__ __forceinline__ void sent([[maybe_unused]] unsigned bytes) {
+#if defined(NORMQUANT_CLUSTER_PTX)
+    if (threadIdx.x == 0) {
+      asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(barriers_ + round_ % 2)),
+                   "r"(bytes)
+                   : "memory");
+    }
+#else
+    cluster_arrive();
+#endif
+  }
+  /// Waits until all of this round has arrived.
+  __device__ __forceinline__ void receive() {
+#if defined(NORMQUANT_CLUSTER_PTX)
+    asm volatile(
+        "{\n"
+        ".reg .pred done;\n"
+        "again:\n"
+        "mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
+        "@!done bra again;\n"
+        "}" ::"r"(shared_address(barriers_ + round_ % 2)),
+        "r"(round_ / 2 % 2)
+        : "memory");
+#else
+    cluster_wait();
+#endif
+    ++round_;
+  }
+
+ private:
+#if defined(NORMQUANT_CLUSTER_PTX)
+  static __device__ __forceinline__ unsigned shared_address(const void* address) {
+    return static_cast<unsigned>(__cvta_generic_to_shared(address));
+  }
+  std::uint64_t* barriers_ = nullptr;  ///< one for even rounds, one for odd: a block may be a round ahead of another
+#endif
+  unsigned round_ = 0;
+};
+
 #undef NORMQUANT_CLUSTER_PTX
 
 }  // namespace normquant::NORMQUANT_BACKEND

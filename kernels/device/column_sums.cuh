@@ -45,27 +45,41 @@ inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t p
 }
 
 /// Where the sums of the columns from `column` on go: to the block's partial sums or, when there is but one part, to the
-/// result.
+/// result. Aligned: all are columns of the row, and `column` is a multiple of partial_columns. Otherwise those outside are
+/// passed over; sums behind the row's end, up to row_length, are zeros.
+template <bool Aligned = true>
 __device__ __forceinline__ void store_column_sums(const Vector& result, float* partial, const ColumnPartials& partials,
-                                                  std::int64_t part, std::int64_t column,
+                                                  std::int64_t part, std::int64_t column, std::int64_t columns,
                                                   const float (&sums)[partial_columns]) {
-  if (partials.parts > 1) return store_elements<float>(partial, part * partials.row_length + column, sums);
+  float* to_partial = partial + part * partials.row_length + column;
+  const bool parts = partials.parts > 1;
+  if (Aligned && parts) return store_elements<float>(to_partial, 0, sums);
+  if (!Aligned && parts) {
+#pragma unroll
+    for (int i = 0; i < partial_columns; ++i) {
+      if (column + i >= 0 && column + i < partials.row_length) to_partial[i] = sums[i];
+    }
+    return;
+  }
   with_element_type(result.type, [&](auto type) {
     using T = typename decltype(type)::type;
     T* to = static_cast<T*>(result.data) + column;
     Packet<T, partial_columns> packet;
     packet.pack(sums);
-    if (reinterpret_cast<std::uintptr_t>(to) % sizeof(packet) == 0) return packet.store(to);
+    if (Aligned && reinterpret_cast<std::uintptr_t>(to) % sizeof(packet) == 0) return packet.store(to);
 #pragma unroll
-    for (int i = 0; i < partial_columns; ++i) to[i] = from_float<T>(sums[i]);
+    for (int i = 0; i < partial_columns; ++i) {
+      if (Aligned || (column + i >= 0 && column + i < columns)) to[i] = from_float<T>(sums[i]);
+    }
   });
 }
 
 /// The same for the packets of the calling thread.
-template <int V, int K, class Columns>
+template <bool Aligned = true, int V, int K, class Columns>
 __device__ __forceinline__ void store_column_packets(const Vector& result, float* partial,
                                                      const ColumnPartials& partials, std::int64_t part,
-                                                     const Columns& columns, const float (&sums)[K][V]) {
+                                                     std::int64_t row_columns, const Columns& columns,
+                                                     const float (&sums)[K][V]) {
   if (partial == nullptr) return;
 #pragma unroll
   for (int k = 0; k < K; ++k) {
@@ -75,7 +89,7 @@ __device__ __forceinline__ void store_column_packets(const Vector& result, float
       float some[partial_columns];
 #pragma unroll
       for (int j = 0; j < partial_columns; ++j) some[j] = sums[k][i + j];
-      store_column_sums(result, partial, partials, part, columns.first + columns.offset(k) + i, some);
+      store_column_sums<Aligned>(result, partial, partials, part, columns.first + columns.offset(k) + i, row_columns, some);
     }
   }
 }

@@ -108,7 +108,10 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
     }
   }
 
-  // With a bias v becomes y itself, and its maximum takes a second reduction.
+  // With a bias v becomes y itself, and its maximum takes a second reduction. y may then be exact, the bias alone, where
+  // (h - mean) * weight is 0. Of 16 bits it is so far from a tie that it does not meet, or meets it so exactly, that a factor
+  // lifted by code_factor gives its code; below the floor of the scale it never meets one (docs/numerics.md).
+  constexpr bool lifts_ties = Known::all && sizeof(X) == 2;
   RowScale scale = {0.0F, 0.0F};
   float rstd = 0.0F, to_code = 0.0F;
   if (Known::bias(a)) {
@@ -136,7 +139,7 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
     }
     largest = threads.largest(largest);
     scale = row_scale(magnitude_bits(largest));
-    to_code = scale.quant;
+    to_code = lifts_ties && largest >= scale_floor ? code_factor(scale.quant, a.rounding) : scale.quant;
   } else {
     threads.reduce(squares, largest);
     rstd = reciprocal_root(squares * per_column, a.eps);
@@ -149,7 +152,7 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   } else {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (Known::bias(a)) {  // y may be exact: the bias alone, where the weight is 0
+      if (Known::bias(a) && !lifts_ties) {
         codes_of(v[k], to_code, a.rounding, ScaleOrigin::own, v[k]);
       } else {
         nearest_codes(v[k], to_code);

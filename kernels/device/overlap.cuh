@@ -7,6 +7,7 @@
 //   wait_for_earlier_launches        before it a kernel touches no global memory (norm_quant_forward_split's second
 //                                    kernel reads its inputs, and says why it may)
 //   (its first loads)
+//   prefetch_to_l2                   rows that later blocks will read
 //   let_next_launch_start            once its own loads are under way
 #pragma once
 
@@ -50,14 +51,22 @@ __device__ __forceinline__ void prefetch_to_l2([[maybe_unused]] const void* from
 /// What a kernel is told about its place among the launches.
 struct Overlap {
   unsigned prefetching_blocks = 0;  ///< the first so many blocks prefetch their first rows
+  int rows_ahead = 0;  ///< each block asks for the row so many further on, once its own is on its way; 0: for none
   bool early = false;  ///< the next launch may start before this one's first loads: pays for a few blocks only
 };
 
+/// Of all inputs, a multiprocessor: enough for the memory never to wait, and so little that the L2 drops nothing before it is
+/// read (128 KB, 17 MB in all, is too much). Long rows, of which a multiprocessor works on one or two, take more
+/// (docs/performance.md).
+constexpr std::int64_t bytes_ahead(std::int64_t row_bytes) { return row_bytes < 32 * 1024 ? 32 * 1024 : 64 * 1024; }
+
 /// Blocks of half the threads that the multiprocessors hold prefetch: the rows that are worked on first, and no more than
 /// the L2 takes beside what it has to do. A grid that leaves half the multiprocessors without a block lets the next
-/// launch in early; the blocks of larger ones would be in the way.
-inline Overlap overlap_of(std::int64_t blocks, std::int64_t block_threads, int sm_count) {
-  return {static_cast<unsigned>(1024 / block_threads * sm_count), blocks <= sm_count / 2};
+/// launch in early; the blocks of larger ones would be in the way. row_bytes: of all inputs that a row is read from; 0 where
+/// nothing is to be asked for ahead.
+inline Overlap overlap_of(std::int64_t blocks, std::int64_t block_threads, int sm_count, std::int64_t row_bytes = 0) {
+  const std::int64_t rows_ahead = row_bytes == 0 ? 0 : (bytes_ahead(row_bytes) * sm_count + row_bytes - 1) / row_bytes;
+  return {static_cast<unsigned>(1024 / block_threads * sm_count), static_cast<int>(rows_ahead), blocks <= sm_count / 2};
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

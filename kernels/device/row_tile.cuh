@@ -68,7 +68,7 @@ struct TileColumns {
   }
   template <class T>
   __device__ __forceinline__ void trim(int k, Packet<T, V>& packet) const {
-    if (Aligned || !inside(k) || (first + offset(k) >= 0 && offset(k) + V <= left)) return;
+    if (!cut(k)) return;
     T elements[V];
     memcpy(elements, packet.data, sizeof(elements));
 #pragma unroll
@@ -95,6 +95,16 @@ struct TileColumns {
         if (has(k, v)) to[v] = elements[v];
       }
     }
+  }
+  /// Whether packet k may be copied in one access: it is the row's, or the matrix has rows on both sides (`between`) and
+  /// trim() takes off what is not.
+  template <class T>
+  __device__ __forceinline__ bool copies_whole(const T* row_start, int k, bool between) const {
+    return Aligned || (aligned_in(row_start) && (between || !cut(k)));
+  }
+  /// Whether one of the row's ends cuts packet k.
+  __device__ __forceinline__ bool cut(int k) const {
+    return !Aligned && inside(k) && (first + offset(k) < 0 || offset(k) + V > left);
   }
   /// Whether element v of packet k lies in the row.
   __device__ __forceinline__ bool has(int k, int v) const {
@@ -162,11 +172,17 @@ class TileThreads {
  public:
   static constexpr int most_values = 3;  ///< of one reduction: two sums and a maximum
   static constexpr int turns = Clustered ? 4 : 2;
+  static constexpr int slot_floats = turns * most_values * static_cast<int>(warp_threads);
   static constexpr int read_by_all = 8;  ///< up to so many warps every thread adds the warps' values up by itself
 
   /// `scratch`: tile_scratch_bytes of shared memory for this row. To be made by all threads of a cluster at once.
-  __device__ __forceinline__ explicit TileThreads(float* scratch) : scratch_(scratch) {
-    if constexpr (Clustered) cluster_arrive();
+  __device__ __forceinline__ explicit TileThreads(float* scratch)
+      : scratch_(scratch), exchange_(scratch + slot_floats) {}
+
+  /// Waits until all blocks of the cluster have begun; to be called once, before the first reduction. A good place is behind
+  /// the first loads.
+  __device__ __forceinline__ void begin() {
+    if constexpr (Clustered) exchange_.open();
   }
 
   /// This thread's place among the threads of its row.
@@ -206,13 +222,14 @@ class TileThreads {
         }
       }
       if constexpr (Clustered) {
-        // What all blocks began with (or the reduction before) arrived long ago: now all of them are known to run.
-        cluster_wait();
         from_blocks_ = next_slots();
         if (threadIdx.x < cluster_blocks()) {
-          put<S, with_largest>(shared_of_block(from_blocks_ + cluster_rank(), threadIdx.x), sums, largest);
+          float* slot = from_blocks_ + cluster_rank();
+#pragma unroll
+          for (int s = 0; s < S; ++s) exchange_.send(slot + value_slot(s), threadIdx.x, sums[s]);
+          if (with_largest) exchange_.send(slot + value_slot(S), threadIdx.x, largest);
         }
-        cluster_arrive();
+        exchange_.sent(cluster_blocks() * (S + (with_largest ? 1 : 0)) * sizeof(float));
       }
     }
   }
@@ -220,10 +237,9 @@ class TileThreads {
   __device__ __forceinline__ void end_reduce(float (&sums)[S], float& largest) {
     if constexpr (Clustered) {
       const unsigned lane = threadIdx.x % warp_threads;
-      cluster_wait();
+      exchange_.receive();
       get<S, with_largest>(from_blocks_ + lane, lane < cluster_blocks(), sums, largest);
       over_lanes<S, with_largest>(sums, largest, warp_threads);
-      cluster_arrive();
     }
   }
   __device__ __forceinline__ void reduce(float& sum, float& largest) {
@@ -240,11 +256,6 @@ class TileThreads {
     float none[1] = {0.0F};
     reduce(none[0], value);
     return value;
-  }
-
-  /// To be called by all threads at the kernel's end: every arrival at the cluster's barrier has its wait.
-  __device__ __forceinline__ void finish() const {
-    if constexpr (Clustered) cluster_wait();
   }
 
  private:
@@ -307,7 +318,11 @@ class TileThreads {
     return slots;
   }
 
+  struct NoExchange {
+    __device__ __forceinline__ explicit NoExchange(float*) {}
+  };
   float* scratch_;
+  std::conditional_t<Clustered, ClusterExchange, NoExchange> exchange_;
   float* from_blocks_ = nullptr;  ///< where the blocks of the cluster put their sums of the current reduction
   int turn_ = 0;
 };
@@ -316,7 +331,7 @@ class TileThreads {
 template <bool Clustered = false>
 constexpr std::size_t tile_scratch_bytes() {
   using Threads = TileThreads<warp_threads, Clustered>;
-  return sizeof(float) * Threads::turns * Threads::most_values * warp_threads;
+  return sizeof(float) * Threads::slot_floats + (Clustered ? ClusterExchange::state_bytes : 0);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -26,13 +26,32 @@ class StagedPackets {
     return other;
   }
 
-  /// Starts the copies of a row; `from` is its element at column columns.first, `left` columns are left from there.
+  /// Starts the copies of a row that starts at `row_start`; `left` columns are left from columns.first. Packets that cannot
+  /// be copied whole (see TileColumns::copies_whole) come element by element, at once.
   template <class X, class Columns>
-  __device__ __forceinline__ void start(AsyncCopies& copies, int stage, const X* from, const Columns& columns,
-                                        int left) const {
+  __device__ __forceinline__ void start(AsyncCopies& copies, int stage, const X* row_start, const Columns& columns,
+                                        int left, bool between) const {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (columns.offset(k) < left) copies.start(at(stage, k), from + columns.offset(k));
+      if (columns.offset(k) >= left) continue;
+      if (columns.copies_whole(row_start, k, between)) {
+        copies.start(at(stage, k), row_start + columns.first + columns.offset(k));
+      } else {
+        Packet<X, 16 / sizeof(X)> packet;
+        columns.load(row_start, k, packet);
+        put(stage, k, packet);
+      }
+    }
+  }
+  /// Takes off what was copied and is not the row's.
+  template <class X, class Columns>
+  __device__ __forceinline__ void trim(int stage, const Columns& columns) const {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      if (!columns.cut(k)) continue;
+      auto packet_of_row = packet<X, 16 / static_cast<int>(sizeof(X))>(stage, k);
+      columns.trim(k, packet_of_row);
+      put(stage, k, packet_of_row);
     }
   }
   /// Zeros where a row would have been, when there is none left.
