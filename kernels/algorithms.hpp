@@ -19,7 +19,8 @@
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_two_pass(); \
   const std::vector<Variant<ActivationQuant>>& activation_quant_one_pass();      \
   const std::vector<Variant<ActivationQuant>>& activation_quant_two_pass();      \
-  const std::vector<Variant<WeightQuant>>& weight_quant_two_pass();
+  const std::vector<Variant<WeightQuant>>& weight_quant_two_pass();              \
+  const std::vector<Variant<WeightQuant>>& weight_quant_resident();
 
 namespace normquant::host {
 NORMQUANT_DECLARE_ALGORITHMS

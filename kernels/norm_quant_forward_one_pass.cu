@@ -71,7 +71,8 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
     for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[weight_twice ? 0 : k]);
   }
   threads.begin();
-  if (threadIdx.x == 0 && overlap.rows_ahead > 0 && row + overlap.rows_ahead < a.rows) prefetch(row + overlap.rows_ahead);
+  if (threadIdx.x == 0 && overlap.rows_ahead > 0 && row + overlap.rows_ahead < a.rows)
+    prefetch(row + overlap.rows_ahead);
 #pragma unroll
   for (int k = 0; k < K; ++k) columns.trim(k, packets[k]);
   if constexpr (stays_packed(form)) {
@@ -240,7 +241,6 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c2_e64", "row in registers of 2 blocks, 64 elements a thread", 32, 64, 2),
       row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
       row("cluster_c8_e64", "row in registers of 8 blocks, 64 elements a thread", 32, 64, 8),
-      row("cluster_c16_e64", "row in registers of 16 blocks, 64 elements a thread", 32, 64, 16),
       row("shifted_l8_e40", "any alignment and N, 4 rows a warp, 40 elements a thread", 8, 40, 1, 1),
       row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
       row("shifted_e24", "any alignment and N, 24 elements a thread", 32, 24, 1, 1),

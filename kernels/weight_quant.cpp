@@ -34,9 +34,9 @@ std::int64_t algorithmic_bytes(const WeightQuant& a) {
 
 template <>
 const std::vector<Variant<WeightQuant>>& variants<WeightQuant>(DeviceKind kind) {
-  static const auto on_host = joined<WeightQuant>({host::weight_quant_two_pass()});
+  static const auto on_host = joined<WeightQuant>({host::weight_quant_two_pass(), host::weight_quant_resident()});
 #if defined(NORMQUANT_WITH_CUDA)
-  static const auto on_cuda = joined<WeightQuant>({cuda::weight_quant_two_pass()});
+  static const auto on_cuda = joined<WeightQuant>({cuda::weight_quant_two_pass(), cuda::weight_quant_resident()});
 #else
   static const std::vector<Variant<WeightQuant>> on_cuda;
 #endif

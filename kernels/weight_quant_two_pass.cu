@@ -13,12 +13,10 @@
 #include "device/overlap.cuh"
 #include "device/packet_share.cuh"
 #include "device/support.hpp"
-#include "device/ternary.cuh"
+#include "device/weight_steps.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
-
-constexpr int most_threads = 512;
 
 /// Threads of a multiprocessor that the kernels leave registers for: 40 each, 64 or 128. All loads of a thread's K
 /// packets are under way together.
@@ -32,29 +30,6 @@ __device__ __forceinline__ void load_tile(const WeightQuant& a, const Share& sha
   });
 }
 
-/// What the threads of a block tell each other.
-struct Shared {
-  double sums[most_threads / warp_threads];
-  TernaryScale scale;
-};
-
-/// Sum over the block in a fixed order; the threads of the first warp get it. Once a kernel.
-__device__ __forceinline__ double block_sum(double value, double* sums) {
-  const auto warp_total = [](double part) {
-#pragma unroll
-    for (int distance = warp_threads / 2; distance > 0; distance /= 2) {
-      part += __shfl_xor_sync(0xffffffffU, part, distance);
-    }
-    return part;
-  };
-  value = warp_total(value);
-  const unsigned lane = threadIdx.x % warp_threads;
-  if (lane == 0) sums[threadIdx.x / warp_threads] = value;
-  __syncthreads();
-  if (threadIdx.x >= warp_threads) return 0.0;
-  return warp_total(lane < blockDim.x / warp_threads ? sums[lane] : 0.0);
-}
-
 template <class W, int V, int K, bool Full, class Share>
 __device__ __forceinline__ double tile_sum(const WeightQuant& a, const Share& share, int tile) {
   constexpr int C = packet_columns(V);
@@ -63,12 +38,7 @@ __device__ __forceinline__ double tile_sum(const WeightQuant& a, const Share& sh
   float sum = 0.0F;
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    float w[C];
-    packets[k].unpack(w);
-    float packet = fabsf(w[0]);
-#pragma unroll
-    for (int c = 1; c < C; ++c) packet += fabsf(w[c]);
-    sum += packet;
+    sum += packet_magnitudes(packets[k]);
   }
   return static_cast<double>(sum);
 }
@@ -83,26 +53,8 @@ __global__ void __launch_bounds__(T, resident_threads(V, K, Rows) / T)
 #pragma unroll 1  // more would not fit the registers
   for (int tile = 0; tile < share.last_tile; ++tile) sum += tile_sum<W, V, K, true>(a, share, tile);
   sum += tile_sum<W, V, K, false>(a, share, share.last_tile);
-  sum = block_sum(sum, shared_memory<Shared>()->sums);
+  sum = block_sum(sum, shared_memory<WeightShared>()->sums);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-/// The scale from the sums of all blocks. Its division and its search for the least coded magnitude are one warp's work.
-template <class W>
-__device__ __forceinline__ TernaryScale scale_of(const WeightQuant& a, const double* partial, double per_element) {
-  Shared* shared = shared_memory<Shared>();
-  double sum = 0.0;
-  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += partial[i];
-  sum = block_sum(sum, shared->sums);
-  if (threadIdx.x == 0) {
-    const float absmean = static_cast<float>(sum * per_element);
-    const bool finite = is_finite_magnitude(magnitude_bits(absmean));
-    const float factor = finite ? fmaxf(absmean, scale_floor) : nan_value();
-    if (blockIdx.x == 0 && a.dequant_factor != nullptr) *a.dequant_factor = factor;
-    shared->scale = ternary_scale<W>(factor, a.out.type);
-  }
-  __syncthreads();
-  return shared->scale;
 }
 
 template <int V, bool Full, class Share, class W, int K, int C>
@@ -146,19 +98,6 @@ __global__ void __launch_bounds__(T, resident_threads(V, K, Rows) / T)
     load_tile<W, V, true>(a, share, tile, w);
     store_tile<V, true>(a, share, tile, w, scale);
   }
-}
-
-/// The matrix as one long row when there is nothing between its rows; else as it is.
-WeightQuant flattened(WeightQuant a) {
-  const bool gapless = a.w.ld == a.columns && (!a.out.given() || a.out.ld == a.columns) &&
-                       (a.codes == nullptr || a.ld_codes == a.columns) &&
-                       (a.packed == nullptr || (a.columns % 4 == 0 && a.ld_packed == a.columns / 4));
-  if (!gapless) return a;
-  a.columns *= a.rows;
-  a.rows = 1;
-  a.w.ld = a.out.ld = a.ld_codes = a.columns;
-  a.ld_packed = packed_row_bytes(a.columns);
-  return a;
 }
 
 int elements(const Variant<WeightQuant>& variant, const WeightQuant& a) {
@@ -225,7 +164,7 @@ Status launch(const Variant<WeightQuant>& variant, const WeightQuant& a, const D
   LaunchShape shape;
   shape.grid = dim3{static_cast<unsigned>(plan.blocks), 1, 1};
   shape.block = dim3{static_cast<unsigned>(variant.tuning.threads_per_row), 1, 1};
-  shape.shared_bytes = sizeof(Shared);
+  shape.shared_bytes = sizeof(WeightShared);
   shape.overlap = device.compute_capability >= 90;
   double* partial = static_cast<double*>(workspace);
   constexpr std::true_type yes;

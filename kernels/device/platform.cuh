@@ -62,7 +62,8 @@ struct LaunchShape {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
   unsigned cluster = 1;
-  bool overlap = false;  ///< may start before the launch before it has ended; see device/overlap.cuh
+  bool cooperative = false;  ///< all blocks run at the same time, or the launch fails; see device/grid.cuh
+  bool overlap = false;      ///< may start before the launch before it has ended; see device/overlap.cuh
 };
 
 #if defined(__CUDACC__)
@@ -91,12 +92,17 @@ Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[
 #if defined(__CUDACC__)
   cudaError_t error = ask_for_more(reinterpret_cast<const void*>(kernel), shape);
   if (error == cudaSuccess) {
-    cudaLaunchAttribute attributes[2] = {};  // GPUs below 9.0 refuse both, so only what is wanted is given
+    cudaLaunchAttribute attributes[3] = {};  // GPUs below 9.0 refuse two of them, so only what is wanted is given
     unsigned count = 0;
     if (shape.cluster > 1) {
       attributes[count].id = cudaLaunchAttributeClusterDimension;
       attributes[count].val.clusterDim.x = shape.cluster;
       attributes[count].val.clusterDim.y = attributes[count].val.clusterDim.z = 1;
+      ++count;
+    }
+    if (shape.cooperative) {
+      attributes[count].id = cudaLaunchAttributeCooperative;
+      attributes[count].val.cooperative = 1;
       ++count;
     }
     if (shape.overlap) {
@@ -120,7 +126,8 @@ Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[
   return {};
 #else
   try {
-    run_grid({shape.grid, shape.block, shape.shared_bytes, shape.cluster}, [&] { kernel(args...); });
+    const unsigned together = shape.cooperative ? shape.grid.x : shape.cluster;
+    run_grid({shape.grid, shape.block, shape.shared_bytes, together, shape.cooperative}, [&] { kernel(args...); });
     return {};
   } catch (const std::exception& error) {
     return Status::infrastructure(std::string("host execution: ") + error.what());

@@ -34,10 +34,12 @@ inline thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
 constexpr unsigned most_cluster_blocks = 16;
 
 /// Extent of a launch, as in kernel<<<grid, block, shared_bytes>>>; `cluster` neighbouring blocks along x run together.
+/// A cooperative grid is one cluster of all its blocks, however many.
 struct GridShape {
   dim3 grid, block;
   std::size_t shared_bytes = 0;
   unsigned cluster = 1;
+  bool cooperative = false;
 };
 
 /// Runs `thread_body` once for every CUDA thread of the grid, cluster after cluster, in an order drawn from the

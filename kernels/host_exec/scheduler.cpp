@@ -18,7 +18,7 @@ thread_local std::uint64_t schedule_seed = 1;
 
 void check_clusters(const GridShape& shape) {
   const std::string cluster = std::to_string(shape.cluster);
-  if (shape.cluster == 0 || shape.cluster > most_cluster_blocks) {
+  if (shape.cluster == 0 || (shape.cluster > most_cluster_blocks && !shape.cooperative)) {
     throw std::runtime_error("a cluster has 1 to " + std::to_string(most_cluster_blocks) + " blocks, not " + cluster);
   }
   if (shape.grid.x % shape.cluster != 0) {
