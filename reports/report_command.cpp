@@ -52,6 +52,15 @@ void check(const ReportOptions& options) {
   }
 }
 
+/// Pages are meant to be small enough for a mail or a repository.
+void warn_of_size(const std::string& report, Format format) {
+  constexpr double most_megabytes = 3;
+  const double megabytes = static_cast<double>(report.size()) / 1e6;
+  if (format != Format::html || megabytes <= most_megabytes) return;
+  fmt::print(stderr, "normquant report: the page has {:.1f} MB; a page for each operation or device would be smaller\n",
+             megabytes);
+}
+
 void print_or_write(const std::string& report, const std::string& out) {
   if (out.empty()) {
     fmt::print("{}", report);
@@ -67,7 +76,9 @@ void make_report(const ReportOptions& options) {
   std::optional<Results> baseline;
   if (!options.baseline.empty()) baseline = read_or_refuse(options.baseline, options.repeated);
   const Facts facts = facts_of(std::move(results), baseline ? &baseline->records : nullptr, options.rule);
-  print_or_write(render(facts, format_of(options), options.section), options.out);
+  const std::string report = render(facts, format_of(options), options.section);
+  print_or_write(report, options.out);
+  warn_of_size(report, format_of(options));
 }
 
 int run_report(const ReportOptions& options) {

@@ -39,8 +39,8 @@ std::string validation_text(const ValidationResults& validation) {
 std::string timings_text(const Facts& facts) {
   const Outcomes& outcomes = facts.outcomes;
   if (outcomes.passed == 0) return fmt::format("Nothing was timed ({} skipped).", outcomes.skipped);
-  return fmt::format("{} timed in {}, {} skipped.", counted(outcomes.passed, "variant"),
-                     counted(facts.cases.size(), "case"), outcomes.skipped);
+  return fmt::format("{} of {}, {} skipped.", counted(outcomes.passed, "timing"), counted(facts.cases.size(), "case"),
+                     outcomes.skipped);
 }
 
 std::size_t number_of(const Changes& changes, Change change) {
