@@ -8,7 +8,7 @@
 namespace normquant::reports {
 
 /// {"schema": "normquant.report/1", "verdict": {...}, "environments": [...], "cases": [...], "timings": [...], ...}; every
-/// list holds flat objects of one and the same set of keys, explained in docs/report_columns.md. Unknown values are null.
+/// list holds flat objects of one and the same set of keys, explained in docs/reports.md. Unknown values are null.
 nlohmann::ordered_json facts_as_json(const Facts& facts);
 
 }  // namespace normquant::reports

@@ -5,7 +5,12 @@ const drawnCharts = [];
 
 function destroyCharts() { while (drawnCharts.length > 0) drawnCharts.pop().destroy(); }
 
-/** A canvas of that height in pixels, and its chart once it stands in the page. */
+function drawCharts() {
+  destroyCharts();
+  for (const box of document.querySelectorAll(".chart")) box.draw();
+}
+
+/** A canvas of that height in pixels, and its chart once it stands in the page (drawCharts). */
 function chart(label, height, configuration) {
   const canvas = element("canvas", {role: "img", "aria-label": label});
   const box = element("div", {class: "chart"}, canvas);

@@ -23,13 +23,13 @@ function changesTable(rows) {
     {title: "verdict", value: (row) => place.get(row), cell: (row) => changeWord(row.change), hint: "by importance"},
     {title: "ratio", number: true, value: (row) => row.ratio, cell: (row) => times(row.ratio), hint: "time over the baseline's: above 1 is slower"},
     {title: "interval of the ratio", value: (row) => row.ratio_high, cell: intervalCell},
-    {title: "baseline µs", number: true, value: (row) => row.baseline_us, cell: (row) => microseconds(row.baseline_us)},
-    {title: "now µs", number: true, value: (row) => row.candidate_us, cell: (row) => microseconds(row.candidate_us)},
     {title: "operation", value: (row) => row.op},
     {title: "shape", value: (row) => row.shape, cell: (row) => { const c = caseOf(row); return c ? caseLink(c) : row.shape; }},
     {title: "type", value: (row) => row.dtype},
     {title: "form", value: (row) => row.form},
     {title: "variant", value: (row) => row.variant},
+    {title: "baseline µs", number: true, value: (row) => row.baseline_us, cell: (row) => microseconds(row.baseline_us)},
+    {title: "now µs", number: true, value: (row) => row.candidate_us, cell: (row) => microseconds(row.candidate_us)},
   ], rows, "No compared case passes the filters.");
 }
 

@@ -42,7 +42,7 @@ function curveDatasets(cases, along) {
   return [
     line("fastest", (c) => (winnerOf(c) || {}).median_us, {borderColor: colours.best, backgroundColor: colours.best, borderWidth: 3, pointRadius: 5}),
     line("auto", (c) => (isKnown(c.auto_ratio) ? c.median_us * c.auto_ratio : null),
-         {borderColor: colours.auto, backgroundColor: colours.auto, pointStyle: "star", pointRadius: 7, pointBorderWidth: 2, borderDash: [8, 3], order: -1}),
+         {borderColor: colours.auto, backgroundColor: colours.auto, pointStyle: "star", pointRadius: 7, pointBorderWidth: 2, showLine: false, order: -1}),
     ...drawnVariants(cases).map((name, at) => line(name, timeOfVariant(name),
         {borderColor: colours.series[at], backgroundColor: colours.series[at], pointStyle: marks[at], borderWidth: 1})),
     line("copy (dashed)", (c) => c.copy_us, {...limit, borderDash: [6, 4]}),

@@ -92,10 +92,22 @@ function showFocused(details) {
   scroll.scrollLeft = cell.parentElement.offsetLeft - scroll.clientWidth / 2;
 }
 
+/** Moves the mark of the case in focus, and opens its group. */
+function markFocused(c) {
+  for (const link of document.querySelectorAll(".heat [aria-current]")) link.removeAttribute("aria-current");
+  const details = [...document.querySelectorAll("#shares .group")].find((group) => group.caseGroup === c.group);
+  if (!details) return;
+  details.open = true;
+  details.fill();
+  const cell = document.getElementById(c.path);
+  if (cell) cell.querySelector("a").setAttribute("aria-current", "true");
+}
+
 function heatGroup(cases, open, focused) {
   const details = element("details", {class: "group", open}, groupSummary(cases));
+  details.caseGroup = cases[0].group;
   let filled = false;
-  const fill = () => {
+  details.fill = () => {
     if (filled || !details.open) return;
     filled = true;
     details.append(...heatTable(cases, focused).filter(isKnown));
@@ -104,9 +116,9 @@ function heatGroup(cases, open, focused) {
   details.addEventListener("toggle", () => {
     if (details.open) openedGroups.add(cases[0].group);
     else openedGroups.delete(cases[0].group);
-    fill();
+    details.fill();
   });
-  fill();
+  details.fill();
   return details;
 }
 

@@ -69,7 +69,14 @@ function caseChoice(cases) {
 
 function caseSection(cases) {
   if (!focused) return section("case", "One case", note("There is no timed case to show."));
-  return section("case", "One case", caseChoice(cases), barsOf(focused), curvesOf(focused, draw));
+  return section("case", "One case", caseChoice(cases), barsOf(focused), curvesOf(focused, drawCase));
+}
+
+/** What shows the case in focus, and nothing else: tables keep their order. */
+function drawCase() {
+  document.getElementById("case").replaceWith(caseSection(filteredCases()));
+  drawCharts();
+  markFocused(focused);
 }
 
 function showContents(sections) {
@@ -78,13 +85,12 @@ function showContents(sections) {
 }
 
 function draw() {
-  destroyCharts();
   const cases = filteredCases();
   if (cases.length > 0 && !(focused && cases.includes(focused))) focused = caseToBeginWith(cases);
   const sections = [changesSection(), sharesSection(cases, focused), caseSection(cases), regretSection(cases), sumsSection(),
                     validationSection(), leftOutSection(), casesSection(cases), environmentSection()].filter((s) => s !== null);
   document.getElementById("main").replaceChildren(...sections);
-  for (const box of document.querySelectorAll(".chart")) box.draw();
+  drawCharts();
   showContents(sections);
   showFilteredCount(cases.length);
 }
@@ -92,8 +98,8 @@ function draw() {
 /** A filter that hides the case of an address gives way to it. */
 function showCase(c) {
   focused = c;
-  if (!filteredCases().includes(c)) document.getElementById("filters").reset();
-  draw();
+  if (filteredCases().includes(c)) drawCase();
+  else document.getElementById("filters").reset();
 }
 
 function followAddress(scrollTo) {
@@ -112,11 +118,10 @@ function start() {
   Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   showHead();
   showFilters(draw);
-  watchTheme(draw);
+  watchTheme(drawCharts);
   draw();
   followAddress("cell");
   addEventListener("hashchange", () => followAddress("case"));
-  addEventListener("beforeprint", () => drawnCharts.forEach((drawn) => drawn.resize()));
   document.documentElement.dataset.ready = "yes";
 }
 

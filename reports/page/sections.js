@@ -29,8 +29,8 @@ function regretSection(cases) {
 function sumsSection() {
   const rows = facts.sums.filter(passesFilters);
   const most = Math.max(0.01, ...rows.map((row) => row.extra_share));
-  return section("sums", "What dweight costs the backward",
-                 note("No form without dweight is timed. This is what the fastest variant declares to move beyond each tensor once " +
+  return section("sums", "Cost of dweight",
+                 note("What dweight costs the backward. No form without it is timed. This is what the fastest variant declares to move beyond each tensor once " +
                       "(partial sums of dweight and dbias, rows read again), and how long a copy would take for it; beside it, how far the kernel is above the copy."),
                  sortableTable("Extra traffic of the backward's fastest variants", [
                    ...caseColumns.slice(1),
@@ -94,7 +94,7 @@ function validationSection() {
 
 function leftOutSection() {
   const counts = facts.outcomes;
-  return section("left-out", "Skipped or failed when timing",
+  return section("left-out", "Skipped or failed",
                  note(`${counts.pass} timed, ${counts.skipped} skipped, ${counts.wrong} wrong, ${counts.error} ended in an error.`),
                  facts.failed.length > 0 ? failedTable("Timings that failed", facts.failed) : null,
                  skippedTable("Cases skipped when timing", facts.skipped, "The records name no skipped case here."));

@@ -32,7 +32,8 @@ function tableHead(columns, order, sortBy) {
 function tableRow(columns, row) {
   return element("tr", {}, columns.map((column) => {
     const shown = column.cell ? column.cell(row) : column.value(row);
-    return element("td", {class: column.number ? "number" : null}, isKnown(shown) ? shown : unknown);
+    const cut = typeof shown === "string" && shown.length > 50 ? shown : null;  // the style cuts it; the tip has it all
+    return element("td", {class: column.number ? "number" : null, title: cut}, isKnown(shown) ? shown : unknown);
   }));
 }
 
@@ -44,7 +45,7 @@ function sortableTable(caption, columns, rows, whenEmpty) {
   if (rows.length === 0) return note(whenEmpty);
   const order = {column: -1, direction: 1};
   let shown = rowsAtFirst;
-  const table = element("table", {}, element("caption", {}, caption));
+  const table = element("table", {}, element("caption", {}, element("span", {}, caption)));
   const more = element("button", {type: "button", class: "more", onclick: () => { shown += rowsMore; draw(); }});
   function sortBy(at) {
     // Numbers begin with the largest, as one looks for the worst or the best.

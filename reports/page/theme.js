@@ -23,6 +23,17 @@ function watchTheme(redraw) {
     button.textContent = `Theme: ${next}`;
     redraw();
   });
+  // On paper everything is light; the theme comes back afterwards.
+  let before = "system";
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme || "system";
+    document.documentElement.dataset.theme = "light";
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.dataset.theme = before;
+    redraw();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 }
 
