@@ -10,6 +10,7 @@
 #include "reports/facts_json.hpp"
 #include "reports/report.hpp"
 #include "reports/verdict.hpp"
+#include "reports/whole_file.hpp"
 
 namespace normquant::reports {
 namespace {
@@ -193,6 +194,14 @@ TEST(FactsAsJson, EveryListHasTheKeysOfItsSection) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : list[0].items()) keys.push_back(key);
     EXPECT_EQ(keys, section.keys) << section.name;
+  }
+}
+
+TEST(FactsAsJson, EveryKeyIsExplained) {
+  const std::string glossary = read_whole(NORMQUANT_SOURCE_DIR "/docs/reports.md").value_or("");
+  for (const Section& section : sections()) {
+    EXPECT_NE(glossary.find("`" + section.name + "`"), std::string::npos) << section.name;
+    for (const std::string& key : section.keys) EXPECT_NE(glossary.find("`" + key + "`"), std::string::npos) << key;
   }
 }
 
