@@ -71,6 +71,9 @@ function barLabel(c, timing, at) {
   return [name, at === 0 ? "fastest" : "", timing.variant === c.auto_variant ? "auto" : ""].filter((part) => part !== "").join(" · ");
 }
 
+/** Times of the CPU are never taken for a GPU's. */
+function timeTitle(c) { return c.time_kind === "cpu_execution" ? "µs of CPU execution, not a GPU time" : "µs a launch"; }
+
 function limitsOf(c) {
   return [{at: c.copy_us, title: "copy", dash: [6, 4]}, {at: c.floor_us, title: "launch floor", dash: [2, 3]}]
       .filter((limit) => isKnown(limit.at));
@@ -96,7 +99,7 @@ function barsConfiguration(c, timings) {
                 tooltip: {callbacks: {label: (item) => `${microseconds(timings[item.dataIndex].median_us)} µs, quartiles ` +
                     `${microseconds(timings[item.dataIndex].q1_us)} to ${microseconds(timings[item.dataIndex].q3_us)}`}}},
       scales: {
-        x: {min: 0, max: most * 1.04, title: {display: true, text: "µs a launch", color: colours.soft},
+        x: {min: 0, max: most * 1.04, title: {display: true, text: timeTitle(c), color: colours.soft},
             ticks: {color: colours.soft, callback: (value, at, all) => (at === all.length - 1 ? "" : value)}, grid: {color: colours.faint}},
         y: {ticks: {color: colours.text, autoSkip: false}, grid: {display: false}},
       },

@@ -77,7 +77,7 @@ function curveConfiguration(cases, along) {
   const ys = datasets.flatMap((dataset) => dataset.data.map((point) => point.y));
   const axis = (text, more) => ({type: "logarithmic", title: {display: true, text, color: colours.soft}, grid: {color: colours.faint}, ...more});
   const rateAxis = axis("GB/s", {type: "linear", min: 0, max: highestRate(cases), ticks: {color: colours.soft, includeBounds: false}});
-  const timeAxis = axis("µs a launch", {min: Math.min(...ys) * 0.8, max: Math.max(...ys) * 1.2, ticks: {color: colours.soft,
+  const timeAxis = axis(timeTitle(cases[0]), {min: Math.min(...ys) * 0.8, max: Math.max(...ys) * 1.2, ticks: {color: colours.soft,
       callback: (value) => (/^[125]0*$/.test(String(Number(value.toPrecision(6))).replace(/^0\.0*/, "")) ? value : "")}});
   return {
     type: "line",

@@ -136,7 +136,7 @@ function sharesSection(cases, focused) {
   const isOpen = (group) => groups.length <= 2 || openedGroups.has(group[0].group) || (focused && group[0].group === focused.group);
   return section("shares", "Share of the copy",
                  note("Each cell names the fastest variant. Choose a cell to see all variants of that case; its address can be shared."),
-                 legend(),
+                 cases.some((c) => isKnown(c.share_of_copy)) ? legend() : note("No plain copy was timed: cells show times."),
                  groups.length === 0 ? note("No case was timed, or none passes the filters.") : null,
                  groups.slice(0, mostGroups).map((group) => heatGroup(group, isOpen(group), focused)),
                  groups.length > mostGroups ? note(`${groups.length - mostGroups} more groups: narrow the filters.`) : null);
