@@ -75,6 +75,13 @@ Json fitting(const Json& timings, std::size_t cases, std::size_t most_timings) {
   return fastest(timings, std::max<std::size_t>(most_timings / cases, 1));
 }
 
+Json first_of(const Json& list, std::size_t most) {
+  if (list.size() <= most) return list;
+  Json first = Json::array();
+  for (std::size_t i = 0; i < most; ++i) first.push_back(list[i]);
+  return first;
+}
+
 bool is_table(const Json& value) { return value.is_array() && !value.empty() && value.front().is_object(); }
 
 void escape_markup(std::string& json) {
@@ -92,14 +99,17 @@ void escape_markup(std::string& json) {
 
 }  // namespace
 
-std::string page_data(const Json& document, std::size_t most_timings) {
+std::string page_data(const Json& document, const PageLimits& most) {
   Json packed = Json::object();
   for (const auto& [key, value] : document.items()) {
     if (key == "timings") {
-      const Json kept = fitting(value, document.at("cases").size(), most_timings);
+      const Json kept = fitting(value, document.at("cases").size(), most.timings);
       // What the case says already is not said again.
       packed[key] = packed_list(kept, {"op", "shape", "dtype", "form", "ratio_to_best"});
       packed["timings_left_out"] = value.size() - kept.size();
+    } else if (key == "changes") {
+      packed[key] = packed_list(first_of(value, most.changes));
+      packed["changes_left_out"] = value.size() - std::min(value.size(), most.changes);
     } else {
       packed[key] = key != "environments" && is_table(value) ? packed_list(value) : value;
     }

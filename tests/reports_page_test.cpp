@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json parsed_data(const Json& document, std::size_t most = 30'000) { return Json::parse(page_data(document, most)); }
+Json parsed_data(const Json& document, const PageLimits& most = {}) { return Json::parse(page_data(document, most)); }
 
 Json timing(int case_index, const std::string& variant) {
   return {{"case", case_index}, {"op", "o"},          {"shape", "1x1"},       {"dtype", "d"},
@@ -52,11 +52,19 @@ TEST(PageData, OfTooManyTimingsTheFastestOfEveryCaseAreKept) {
   }
   EXPECT_EQ(parsed_data(document)["timings"]["count"], 6);
   EXPECT_EQ(parsed_data(document)["timings_left_out"], 0);
-  const Json four = parsed_data(document, 4);
+  const Json four = parsed_data(document, {4, 1});
   EXPECT_EQ(four["timings_left_out"], 2);
   EXPECT_EQ(four["timings"]["columns"]["variant"]["texts"], Json({"first", "second"}));
-  EXPECT_EQ(parsed_data(document, 1)["timings"]["count"], 2) << "one a case is the least";
+  EXPECT_EQ(parsed_data(document, {1, 1})["timings"]["count"], 2) << "one a case is the least";
   EXPECT_FALSE(four["timings"]["columns"].contains("shape")) << "the case says it";
+}
+
+TEST(PageData, OfTooManyChangesTheMostImportantAreKept) {
+  const Json document = {{"changes", {{{"variant", "worst"}}, {{"variant", "less"}}, {{"variant", "least"}}}}};
+  const Json data = parsed_data(document, {1, 2});
+  EXPECT_EQ(data["changes"]["columns"]["variant"]["texts"], Json({"worst", "less"}));
+  EXPECT_EQ(data["changes_left_out"], 1);
+  EXPECT_EQ(parsed_data(document)["changes_left_out"], 0);
 }
 
 TEST(PageData, NoTextEndsTheScriptItStandsIn) {

@@ -46,6 +46,7 @@ function changesSection() {
   const rows = facts.changes.filter(passesFilters);
   return section("changes", "What changed",
                  note(`Changes below ${percent(comparison.min_effect, 1)} count as none; all intervals together hold with ${percent(comparison.confidence)} confidence. ${comparison.added} new.`),
+                 facts.changes_left_out > 0 ? note(`${facts.changes_left_out} less important ones are left out to keep the page small; \`normquant report --section changes\` lists all.`) : null,
                  changeCounts(rows), changesTable(rows),
                  comparison.missing.length === 0 ? null : element("details", {},
                      element("summary", {}, `${comparison.missing.length} in the baseline only`),
