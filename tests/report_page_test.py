@@ -70,6 +70,7 @@ def test_facts_are_shown(b, page):
     expect("codes differ" in text_of(b, "#left-out") and "136 columns" in text_of(b, "#left-out"), "reasons are shown")
     expect("No validation results were given" in text_of(b, "#validation"), "missing validation is said")
     expect("20.0%" in text_of(b, "#regret"), "regret of auto is shown")
+    expect("Fastest most often: one_pass 5, single 2, two_pass 1." in text_of(b, "#shares"), "wins are counted")
 
 
 def test_charts_are_drawn(b, page):

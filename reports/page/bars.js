@@ -65,10 +65,21 @@ const limitsPlugin = {
   },
 };
 
+function shortened(name, most) { return name.length > most ? `${name.slice(0, most - 1)}…` : name; }
+
+/** "fastest", "auto", both or nothing. */
+function marksOf(c, timing) {
+  return [timing === c.timings[0] ? "fastest" : "", timing.variant === c.auto_variant ? "auto" : ""].filter((mark) => mark !== "");
+}
+
 /** `one_pass_e8 · fastest · auto`. */
-function barLabel(c, timing, at) {
-  const name = timing.variant.length > 40 ? `${timing.variant.slice(0, 39)}…` : timing.variant;
-  return [name, at === 0 ? "fastest" : "", timing.variant === c.auto_variant ? "auto" : ""].filter((part) => part !== "").join(" · ");
+function variantLabel(c, timing) { return [shortened(timing.variant, 40), ...marksOf(c, timing)].join(" · "); }
+
+/** Beside a bar; on narrow screens the marks stand below the name. */
+function barLabel(c, timing) {
+  if (innerWidth >= 640) return variantLabel(c, timing);
+  const marks = marksOf(c, timing);
+  return marks.length === 0 ? shortened(timing.variant, 22) : [shortened(timing.variant, 22), marks.join(" · ")];
 }
 
 /** Times of the CPU are never taken for a GPU's. */
@@ -87,9 +98,9 @@ function barsConfiguration(c, timings) {
     type: "bar",
     plugins: [spreadPlugin, limitsPlugin],
     data: {
-      labels: timings.map((timing, at) => barLabel(c, timing, at)),
+      labels: timings.map((timing) => barLabel(c, timing)),
       datasets: [{data: timings.map((timing) => timing.median_us), barPercentage: 0.75, categoryPercentage: 0.95,
-                  backgroundColor: timings.map((timing, at) => at === 0 ? colours.best
+                  backgroundColor: timings.map((timing) => timing === c.timings[0] ? colours.best
                       : timing.variant === c.auto_variant ? colours.auto : colours.other)}],
     },
     options: {
@@ -110,7 +121,7 @@ function barsConfiguration(c, timings) {
 function variantTable(c, timings) {
   const best = c.timings[0].median_us;
   return sortableTable(`Variants of ${c.op} ${c.shape} ${c.dtype} ${c.form}`, [
-    {title: "variant", value: (t) => t.variant, cell: (t) => barLabel(c, t, t === c.timings[0] ? 0 : 1)},
+    {title: "variant", value: (t) => t.variant, cell: (t) => variantLabel(c, t)},
     {title: "µs", number: true, value: (t) => t.median_us, cell: (t) => microseconds(t.median_us), hint: "median of the samples"},
     {title: "quartiles", value: (t) => t.q1_us, cell: (t) => `${microseconds(t.q1_us)} to ${microseconds(t.q3_us)}`, number: true},
     {title: "samples", number: true, value: (t) => t.samples},

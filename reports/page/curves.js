@@ -56,11 +56,13 @@ function highestRate(cases) {
   return 1.15 * Math.max(...rates);
 }
 
-/** The values along x that have room: a value less than a seventh above the one before gets no label. */
+/** The values along x whose labels have room, about 45 pixels, on an axis of two columns or of a narrow screen. */
 function spacedTicks(values) {
+  const width = innerWidth < 736 ? innerWidth - 110 : Math.min(innerWidth, 1312) / 2 - 110;
+  const least = (values[values.length - 1] / values[0]) ** (45 / width);
   const kept = [];
   for (const value of values) {
-    if (kept.length === 0 || value > kept[kept.length - 1] * 1.15) kept.push(value);
+    if (kept.length === 0 || value > kept[kept.length - 1] * least) kept.push(value);
   }
   return kept.map((value) => ({value}));
 }

@@ -130,6 +130,15 @@ function legend() {
   }));
 }
 
+/** The variants that are fastest most often. */
+function winsNote(cases) {
+  const wins = new Map();
+  for (const c of cases) wins.set(winnerOf(c).variant, (wins.get(winnerOf(c).variant) || 0) + 1);
+  const most = [...wins].sort((a, b) => b[1] - a[1]);
+  const more = most.length > 8 ? `, and ${most.length - 8} others` : "";
+  return note("Fastest most often: ", most.slice(0, 8).map(([name, count]) => `${shortened(name, 40)} ${count}`).join(", "), more, ".");
+}
+
 /** Opens what was opened before, the group of the case in focus, and, when the filters leave few groups, all. */
 function sharesSection(cases, focused) {
   const groups = groupsOf(cases);
@@ -137,7 +146,7 @@ function sharesSection(cases, focused) {
   return section("shares", "Share of the copy",
                  note("Each cell names the fastest variant. Choose a cell to see all variants of that case; its address can be shared."),
                  cases.some((c) => isKnown(c.share_of_copy)) ? legend() : note("No plain copy was timed: cells show times."),
-                 groups.length === 0 ? note("No case was timed, or none passes the filters.") : null,
+                 groups.length === 0 ? note("No case was timed, or none passes the filters.") : winsNote(cases),
                  groups.slice(0, mostGroups).map((group) => heatGroup(group, isOpen(group), focused)),
                  groups.length > mostGroups ? note(`${groups.length - mostGroups} more groups: narrow the filters.`) : null);
 }

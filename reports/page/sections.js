@@ -17,9 +17,9 @@ function regretSection(cases) {
                      `by ${percent(regrets[0], 1)} at worst; above 3% in ${regrets.filter((regret) => regret > 0.03).length}.`),
                  cases.length > known.length ? note(`In ${counted(cases.length - known.length, "case")} what auto stands for was not timed.`) : null,
                  sortableTable("Regret of auto, worst first", [
-                   ...caseColumns,
                    {title: "regret", number: true, value: (c) => c.auto_ratio, cell: (c) => barCell((c.auto_ratio - 1) / most, percent(c.auto_ratio - 1, 1)),
                     hint: "time of what auto chose over the fastest, less 1"},
+                   ...caseColumns,
                    {title: "auto chose", value: (c) => c.auto_variant},
                    {title: "fastest", value: (c) => c.best_variant},
                    {title: "fastest µs", number: true, value: (c) => c.median_us, cell: (c) => microseconds(c.median_us)},
@@ -37,7 +37,7 @@ function sumsSection() {
                    {title: "fastest", value: (row) => row.variant},
                    {title: "µs", number: true, value: (row) => row.median_us, cell: (row) => microseconds(row.median_us)},
                    {title: "extra bytes", number: true, value: (row) => row.extra_bytes, cell: (row) => megabytes(row.extra_bytes)},
-                   {title: "of all bytes", number: true, value: (row) => row.extra_share, cell: (row) => barCell(row.extra_share / most, percent(row.extra_share, 1))},
+                   {title: "extra / bytes", number: true, value: (row) => row.extra_share, cell: (row) => barCell(row.extra_share / most, percent(row.extra_share, 1))},
                    {title: "µs at the copy's rate", number: true, value: (row) => row.extra_us, cell: (row) => microseconds(row.extra_us)},
                    {title: "µs above the copy", number: true, value: (row) => row.above_copy_us, cell: (row) => microseconds(row.above_copy_us)},
                  ], rows, "No backward with known traffic is among these records."));
