@@ -60,7 +60,8 @@ std::string failures_text(const RecordSet& set) {
   std::string text;
   for (const Timing& timing : set.timings) {
     if (timing.verdict != "wrong" && timing.verdict != "error") continue;
-    text += fmt::format("{}: {} {}: {}\n", timing.verdict, timing.case_text(), timing.variant, timing.reason);
+    text += printable(fmt::format("{}: {} {}: {}", timing.verdict, timing.case_text(), timing.variant, timing.reason));
+    text += "\n";
   }
   return text;
 }
@@ -101,8 +102,9 @@ std::string device_tables(const Facts& facts, bool markdown) {
   for (const auto& group : by_device(facts.records, facts.cases)) {
     const Environment& environment = facts.records.environments[group.front()->best.environment];
     const Table table = device_table(group, !markdown);
-    text += markdown ? fmt::format("**{}**\n\n{}\n", environment_line(environment), to_markdown(table))
-                     : fmt::format("{}\n\n{}\n", environment_line(environment), to_terminal(table));
+    const std::string line = environment_line(environment);
+    text += markdown ? fmt::format("**{}**\n\n{}\n", escaped_for_markdown(line), to_markdown(table))
+                     : fmt::format("{}\n\n{}\n", printable(line), to_terminal(table));
   }
   if (facts.cases.empty()) text += "Nothing was timed.\n\n";
   return text;
@@ -119,15 +121,18 @@ std::string changes_text(const Facts& facts, const Json& document) {
   table.rows.resize(std::min(changed, most_shown));
   std::string text = table.rows.empty() ? "Nothing changed.\n" : to_terminal(table);
   if (changed > most_shown) text += fmt::format("... and {} more; --section changes lists all\n", changed - most_shown);
-  for (const std::string& name : facts.changes->result.missing) text += "missing: " + name + "\n";
+  const std::vector<std::string>& missing = facts.changes->result.missing;
+  for (std::size_t i = 0; i < std::min(missing.size(), most_shown); ++i)
+    text += "missing: " + printable(missing[i]) + "\n";
+  if (missing.size() > most_shown) text += fmt::format("... and {} more are missing\n", missing.size() - most_shown);
   return text + "\n";
 }
 
 std::string for_terminal(const Facts& facts) {
-  std::string text = verdict_line(facts) + "\n\n";
+  std::string text = printable(verdict_line(facts)) + "\n\n";
   if (facts.changes) text += changes_text(facts, facts_as_json(facts));
   text += device_tables(facts, false);
-  text += shares_text(facts.shares, facts) + "\n" + regret_text(facts.regret, facts) + "\n";
+  text += printable(shares_text(facts.shares, facts)) + "\n" + printable(regret_text(facts.regret, facts)) + "\n";
   return text + outcomes_text(facts.outcomes) + "\n" + failures_text(facts.records);
 }
 
@@ -139,13 +144,15 @@ std::string markdown_section(const Json& document, const std::string& name, cons
 
 std::string for_markdown(const Facts& facts) {
   const Json document = facts_as_json(facts);
-  std::string text = fmt::format("**{}**\n\n", verdict_line(facts));
+  std::string text = fmt::format("**{}**\n\n", escaped_for_markdown(verdict_line(facts)));
   text += device_tables(facts, true);
-  text += shares_text(facts.shares, facts) + "\n\n" + regret_text(facts.regret, facts) + "\n\n";
+  text += escaped_for_markdown(shares_text(facts.shares, facts)) + "\n\n";
+  text += escaped_for_markdown(regret_text(facts.regret, facts)) + "\n\n";
   text += outcomes_text(facts.outcomes) + "\n";
   if (facts.changes) {
     text += markdown_section(document, "changes", "Changes against the baseline");
-    for (const std::string& name : facts.changes->result.missing) text += fmt::format("\nmissing: `{}`\n", name);
+    for (const std::string& name : facts.changes->result.missing)
+      text += fmt::format("\nmissing: {}\n", escaped_for_markdown(name));
   }
   const std::string failures = failures_text(facts.records);
   if (!failures.empty()) text += fmt::format("\n```text\n{}```\n", failures);

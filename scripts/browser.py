@@ -1,12 +1,15 @@
 """A headless Chromium, driven over its debugging pipe: what the page's test and scripts/report_pages.sh open pages with.
 
-Needs the standard library only. The browser runs without network: every address but the page's own is refused.
+Needs the standard library only. The browser runs without network: no name of a host is resolved.
+
+    scripts/browser.py      prints the browser's path; without one, why, and ends with status 77
 """
 import base64
 import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -173,3 +176,9 @@ class Browser:
 
     def __exit__(self, *_):
         self.close()
+
+
+if __name__ == "__main__":
+    found, absent = find_browser()
+    print(found or absent)
+    sys.exit(0 if found else 77)

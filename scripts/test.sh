@@ -107,8 +107,7 @@ if find_nvcc >/dev/null; then
 else
   skip_step "release: build, tests" "no CUDA Toolkit (nvcc) here: the CUDA code was not compiled"
 fi
-command -v chromium chromium-browser >/dev/null ||
-  skip_step "tests in a browser" "chromium is not installed (on Ubuntu it is no package): no page was opened"
+no_browser=$(python3 scripts/browser.py 2>&1) || skip_step "tests in a browser" "$no_browser: no page was opened"
 gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"
 
 print_summary

@@ -236,6 +236,25 @@ TEST(Render, MarkdownSaysWhatIsMissing) {
   }
 }
 
+TEST(Render, HostileTextsAreTextOutsideTablesToo) {
+  const std::string hostile = "<b>|`\x1b[31m\n```";
+  const auto renamed = [&hostile](Timing timing) {
+    timing.op = timing.variant = timing.reason = hostile;
+    return timing;
+  };
+  Results results = gpu_results({renamed(timing("a", 20)), renamed(ended("b", "wrong", ""))});
+  results.records.environments[0].driver = results.records.environments[0].commit = hostile;
+  RecordSet baseline = gpu_results({renamed(timing("a", 10)), renamed(timing("a", 10, "2x2"))}).records;
+  const Facts facts = facts_of(std::move(results), &baseline);
+  ASSERT_EQ(facts.changes->result.missing.size(), 1U);
+  EXPECT_EQ(render(facts, Format::table).find('\x1b'), std::string::npos);
+  const std::string markdown = render(facts, Format::markdown);
+  EXPECT_EQ(markdown.find('\x1b'), std::string::npos);
+  const std::string before_code = markdown.substr(0, markdown.find("```text"));
+  EXPECT_EQ(before_code.find("<b>"), std::string::npos) << markdown;
+  EXPECT_EQ(before_code.find("```"), std::string::npos) << markdown;
+}
+
 TEST(Facts, CasesOfSeveralDevicesStayApart) {
   Results results = gpu_results({timing("one_pass", 2), timing("one_pass", 1)});
   Environment other;
