@@ -128,11 +128,29 @@ std::string changes_text(const Facts& facts, const Json& document) {
   return text + "\n";
 }
 
+/// The variant that came closest to its bound; the whole table where there is nothing else to show.
+std::string validation_text(const Facts& facts, const Json& document) {
+  const std::vector<ValidatedVariant>& variants = facts.validation.variants;
+  if (variants.empty()) return {};
+  const auto worst = std::max_element(variants.begin(), variants.end(), [](const auto& a, const auto& b) {
+    return a.worst_error_over_bound < b.worst_error_over_bound;
+  });
+  const std::string line =
+      fmt::format("Validation: the worst error is {:.3f} of its bound ({} {}); --section validation lists all.",
+                  worst->worst_error_over_bound, worst->op, worst->variant);
+  const std::string table = facts.cases.empty() ? to_terminal(section_table(document, "validation")) + "\n" : "";
+  return table + printable(line) + "\n";
+}
+
 std::string for_terminal(const Facts& facts) {
+  const Json document = facts_as_json(facts);
   std::string text = printable(verdict_line(facts)) + "\n\n";
-  if (facts.changes) text += changes_text(facts, facts_as_json(facts));
+  if (facts.changes) text += changes_text(facts, document);
   text += device_tables(facts, false);
-  text += printable(shares_text(facts.shares, facts)) + "\n" + printable(regret_text(facts.regret, facts)) + "\n";
+  if (!facts.cases.empty()) {
+    text += printable(shares_text(facts.shares, facts)) + "\n" + printable(regret_text(facts.regret, facts)) + "\n";
+  }
+  text += validation_text(facts, document);
   return text + outcomes_text(facts.outcomes) + "\n" + failures_text(facts.records);
 }
 

@@ -236,6 +236,16 @@ TEST(Render, MarkdownSaysWhatIsMissing) {
   }
 }
 
+TEST(Render, AValidationAloneIsATable) {
+  ValidatedVariant variant = validated(5, 0, 0);
+  variant.worst_error_over_bound = 0.625;
+  const std::string text = render(facts_of(with_validation({}, variant)), Format::table);
+  for (const char* part : {"PASSED", "worst error over bound", "0.625 of its bound (norm_quant_forward one_pass)"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << text;
+  }
+  EXPECT_EQ(text.find("plain copy"), std::string::npos) << "nothing was timed that could have a share";
+}
+
 TEST(Render, HostileTextsAreTextOutsideTablesToo) {
   const std::string hostile = "<b>|`\x1b[31m\n```";
   const auto renamed = [&hostile](Timing timing) {
