@@ -57,14 +57,20 @@ std::string machines_refusal(const RecordSet& baseline, const RecordSet& candida
   return {};
 }
 
-/// Why a case of the baseline has no time in the candidate.
-std::string missing_text(const std::string& name, const RecordSet& candidate) {
-  for (const Timing& timing : candidate.timings) {
-    if (!timing.passed() && comparison_name(timing) == name) {
-      return fmt::format("{} ({}: {})", name, timing.verdict, timing.reason);
-    }
+/// What has no time, by case and variant.
+Times without_time(const RecordSet& set) {
+  Times untimed;
+  for (const Timing& timing : set.timings) {
+    if (!timing.passed()) untimed.emplace(comparison_name(timing), &timing);
   }
-  return name;
+  return untimed;
+}
+
+/// Why a case of the baseline has no time in the candidate, of which `untimed` are those without.
+std::string missing_text(const std::string& name, const Times& untimed) {
+  const auto found = untimed.find(name);
+  if (found == untimed.end()) return name;
+  return fmt::format("{} ({}: {})", name, found->second->verdict, found->second->reason);
 }
 
 Comparison compared(const std::string& name, const Timing& baseline, const Timing& candidate, double alpha,
@@ -136,13 +142,13 @@ GateResult compare(const RecordSet& baseline, const RecordSet& candidate, const 
     result.refusal = "these are CPU execution times, which say nothing about a kernel's speed on a GPU";
     return result;
   }
-  const Times before = gpu_times(baseline), after = gpu_times(candidate);
+  const Times before = gpu_times(baseline), after = gpu_times(candidate), untimed = without_time(candidate);
   std::vector<std::string> common;
   for (const auto& [name, timing] : before) {
     if (after.count(name) > 0) {
       common.push_back(name);
     } else {
-      result.missing.push_back(missing_text(name, candidate));
+      result.missing.push_back(missing_text(name, untimed));
     }
   }
   if (common.empty()) {

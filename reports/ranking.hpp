@@ -12,8 +12,10 @@ namespace normquant::reports {
 /// One case on one device.
 struct RankedCase {
   Timing best;                         ///< of the fastest variant
+  std::vector<std::size_t> timings;    ///< indices into RecordSet::timings of all that passed, fastest first
   std::size_t runners_up = 0;          ///< other variants that were timed
   std::optional<double> second_ratio;  ///< second fastest time over the best
+  std::string auto_variant;            ///< what `auto` stands for; empty when the records do not say
   std::optional<double> auto_ratio;    ///< time of what `auto` stands for over the best; nothing when it was not timed
 };
 

@@ -3,14 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <charconv>
 #include <map>
-#include <system_error>
+#include <set>
+#include <tuple>
 #include <nlohmann/json.hpp>
 
 #include "reports/order_statistics.hpp"
+#include "reports/whole_file.hpp"
 
 namespace normquant::reports {
 namespace {
@@ -53,6 +53,7 @@ Environment environment_of(const json& record) {
   environment.time = text(record, "time");
   environment.commit = text(record, "commit");
   environment.version = text(record, "version");
+  environment.launch_floor_us = number(record, "launch_floor_us");
   if (const auto cpu = record.find("cpu"); cpu != record.end() && cpu->is_object()) {
     environment.cpu = text(*cpu, "model");
   }
@@ -81,6 +82,21 @@ std::vector<double> samples_of(const json& record) {
   return samples;
 }
 
+std::int64_t byte_count(const json& record, const char* key) {
+  return static_cast<std::int64_t>(std::clamp(number(record, key).value_or(0), 0.0, 9e18));
+}
+
+/// M and N of "MxN"; zeros when the text is something else.
+std::pair<std::int64_t, std::int64_t> dimensions_of(std::string_view shape) {
+  std::int64_t rows = 0, columns = 0;
+  const char* const end = shape.data() + shape.size();
+  const auto first = std::from_chars(shape.data(), end, rows);
+  if (first.ec != std::errc() || first.ptr == end || *first.ptr != 'x') return {0, 0};
+  const auto second = std::from_chars(first.ptr + 1, end, columns);
+  if (second.ec != std::errc() || second.ptr != end || rows < 0 || columns < 0) return {0, 0};
+  return {rows, columns};
+}
+
 Timing timing_of(const json& record) {
   Timing timing;
   timing.op = required_text(record, "op");
@@ -93,7 +109,9 @@ Timing timing_of(const json& record) {
   timing.verdict = required_text(record, "verdict");
   timing.reason = text(record, "reason");
   timing.problem = text(record, "problem");
-  timing.bytes = static_cast<std::int64_t>(std::clamp(number(record, "bytes").value_or(0), 0.0, 9e18));
+  std::tie(timing.rows, timing.columns) = dimensions_of(timing.shape);
+  timing.bytes = byte_count(record, "bytes");
+  timing.requested_bytes = byte_count(record, "requested_bytes");
   constexpr std::string_view verdicts[] = {"pass", "skipped", "wrong", "error"};
   if (std::find(std::begin(verdicts), std::end(verdicts), timing.verdict) == std::end(verdicts)) {
     throw Malformed{fmt::format("the verdict \"{}\" is unknown", timing.verdict)};
@@ -160,17 +178,28 @@ bool parse_records(std::string_view content, const std::string& file, RecordSet&
 std::optional<RecordSet> read_records(const std::vector<std::string>& files, std::string& why) {
   RecordSet set;
   for (const std::string& file : files) {
-    std::ifstream stream(file, std::ios::binary);
-    std::error_code ignored;
-    if (!stream || std::filesystem::is_directory(file, ignored)) {
+    const std::optional<std::string> content = read_whole(file);
+    if (!content) {
       why = fmt::format("cannot read {}", file);
       return std::nullopt;
     }
-    const std::string content{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-    if (!parse_records(content, file, set, why)) return std::nullopt;
+    if (!parse_records(*content, file, set, why)) return std::nullopt;
   }
   pool(set);
   return set;
+}
+
+void keep_first(RecordSet& set, std::size_t begin) {
+  const auto key = [&set](const Timing& timing) {
+    return set.environments[timing.environment].device() + "\n" + timing.case_text();
+  };
+  const auto later = set.timings.begin() + static_cast<std::ptrdiff_t>(begin);
+  std::set<std::string> passed;
+  for (auto timing = set.timings.begin(); timing != later; ++timing) {
+    if (timing->passed()) passed.insert(key(*timing));
+  }
+  const auto repeated = [&](const Timing& timing) { return passed.count(key(timing)) > 0; };
+  set.timings.erase(std::remove_if(later, set.timings.end(), repeated), set.timings.end());
 }
 
 void pool(RecordSet& set) {

@@ -16,6 +16,7 @@ struct Environment {
   std::string driver, cuda_runtime;
   std::optional<bool> ecc;
   std::optional<double> power_limit_w;
+  std::optional<double> launch_floor_us;  ///< an empty kernel in the same run, microseconds
   std::string cpu;
   std::string json;  ///< the whole record, for `--format json`
 
@@ -34,7 +35,9 @@ struct Timing {
   std::string problem;
   std::vector<double> samples;                 ///< microseconds a launch; not empty when passed
   double median_us = 0, q1_us = 0, q3_us = 0;  ///< when passed
-  std::int64_t bytes = 0;
+  std::int64_t rows = 0, columns = 0;          ///< M and N of `shape`; 0 when it is not MxN
+  std::int64_t bytes = 0;                      ///< each input read once, each output written once
+  std::int64_t requested_bytes = 0;            ///< as the variant declares, re-reads counted; 0 when not known
   std::optional<double> gb_per_s, copy_us, share_of_copy;  ///< GPU times only
 
   bool passed() const { return verdict == "pass"; }
@@ -54,6 +57,9 @@ bool parse_records(std::string_view content, const std::string& file, RecordSet&
 
 /// Reads the files one after another; nothing, and a sentence in `why`, when one cannot be read or parsed.
 std::optional<RecordSet> read_records(const std::vector<std::string>& files, std::string& why);
+
+/// From entry `begin` on, leaves out the timings of cases that passed before it on the same device.
+void keep_first(RecordSet& set, std::size_t begin);
 
 /// Joins passing timings of the same case, variant and device: their samples are put together and their median and
 /// quartiles taken again.

@@ -6,8 +6,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "reports/ranking.hpp"
+#include "reports/facts_csv.hpp"
+#include "reports/facts_json.hpp"
+#include "reports/page.hpp"
+#include "reports/section_tables.hpp"
 #include "reports/table.hpp"
+#include "reports/verdict.hpp"
 
 namespace normquant::reports {
 namespace {
@@ -56,7 +60,8 @@ std::string failures_text(const RecordSet& set) {
   std::string text;
   for (const Timing& timing : set.timings) {
     if (timing.verdict != "wrong" && timing.verdict != "error") continue;
-    text += fmt::format("{}: {} {}: {}\n", timing.verdict, timing.case_text(), timing.variant, timing.reason);
+    text += printable(fmt::format("{}: {} {}: {}", timing.verdict, timing.case_text(), timing.variant, timing.reason));
+    text += "\n";
   }
   return text;
 }
@@ -78,71 +83,111 @@ std::vector<std::vector<const RankedCase*>> by_device(const RecordSet& set, cons
   return groups;
 }
 
-std::string for_people(const RecordSet& set, bool markdown) {
-  const std::vector<RankedCase> cases = rank(set);
+std::string shares_text(const ShareSummary& shares, const Facts& facts) {
+  if (!shares.median) return "No plain copy was timed: there are no shares of it.";
+  return fmt::format("Share of the copy: median {:.0f}%, {} of {} cases at 95% and more, least {:.0f}% ({}).",
+                     *shares.median * 100, shares.at_least_95, shares.cases, *shares.least * 100,
+                     facts.cases[*shares.least_case].best.case_text());
+}
+
+std::string regret_text(const RegretSummary& regret, const Facts& facts) {
+  if (!regret.mean) return "What auto stands for was not timed: its regret is not known.";
+  return fmt::format("auto is slower than the best by {:.1f}% in the mean of {} cases and {:.1f}% at worst ({}).",
+                     *regret.mean * 100, regret.cases, *regret.worst * 100,
+                     facts.cases[*regret.worst_case].best.case_text());
+}
+
+std::string device_tables(const Facts& facts, bool markdown) {
   std::string text;
-  for (const auto& group : by_device(set, cases)) {
-    const Environment& environment = set.environments[group.front()->best.environment];
+  for (const auto& group : by_device(facts.records, facts.cases)) {
+    const Environment& environment = facts.records.environments[group.front()->best.environment];
     const Table table = device_table(group, !markdown);
-    text += markdown ? fmt::format("**{}**\n\n{}\n", environment_line(environment), to_markdown(table))
-                     : fmt::format("{}\n\n{}\n", environment_line(environment), to_terminal(table));
+    const std::string line = environment_line(environment);
+    text += markdown ? fmt::format("**{}**\n\n{}\n", escaped_for_markdown(line), to_markdown(table))
+                     : fmt::format("{}\n\n{}\n", printable(line), to_terminal(table));
   }
-  if (cases.empty()) text += "Nothing was timed.\n\n";
-  text += outcomes_text(count_outcomes(set)) + "\n";
-  const std::string failures = failures_text(set);
-  if (!failures.empty()) text += markdown ? fmt::format("\n```text\n{}```\n", failures) : failures;
+  if (facts.cases.empty()) text += "Nothing was timed.\n\n";
   return text;
 }
 
-std::string csv_number(const std::optional<double>& value) { return value ? fmt::format("{:.6g}", *value) : ""; }
-
-std::string as_csv(const RecordSet& set) {
-  Table table;
-  for (const char* title :
-       {"device", "op", "shape", "dtype", "form", "best_variant", "time_kind", "median_us", "q1_us", "q3_us",
-        "gb_per_s", "copy_us", "share_of_copy", "second_ratio", "auto_ratio", "runners_up"}) {
-    table.columns.push_back({title});
-  }
-  for (const RankedCase& ranked : rank(set)) {
-    const Timing& best = ranked.best;
-    table.rows.push_back({set.environments[best.environment].device(), best.op, best.shape, best.dtype, best.form,
-                          best.variant, best.time_kind, csv_number(best.median_us), csv_number(best.q1_us),
-                          csv_number(best.q3_us), csv_number(best.gb_per_s), csv_number(best.copy_us),
-                          csv_number(best.share_of_copy), csv_number(ranked.second_ratio),
-                          csv_number(ranked.auto_ratio), std::to_string(ranked.runners_up)});
-  }
-  return to_csv(table);
+/// What changed, without what is the same.
+std::string changes_text(const Facts& facts, const Json& document) {
+  if (!facts.changes || !facts.changes->result.refusal.empty()) return {};
+  Table table = section_table(document, "changes");
+  const auto same = [](const std::vector<std::string>& row) { return row.front() == name_of(Change::same); };
+  table.rows.erase(std::remove_if(table.rows.begin(), table.rows.end(), same), table.rows.end());
+  constexpr std::size_t most_shown = 40;
+  const std::size_t changed = table.rows.size();
+  table.rows.resize(std::min(changed, most_shown));
+  std::string text = table.rows.empty() ? "Nothing changed.\n" : to_terminal(table);
+  if (changed > most_shown) text += fmt::format("... and {} more; --section changes lists all\n", changed - most_shown);
+  const std::vector<std::string>& missing = facts.changes->result.missing;
+  for (std::size_t i = 0; i < std::min(missing.size(), most_shown); ++i)
+    text += "missing: " + printable(missing[i]) + "\n";
+  if (missing.size() > most_shown) text += fmt::format("... and {} more are missing\n", missing.size() - most_shown);
+  return text + "\n";
 }
 
-Json known(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+/// The variant that came closest to its bound; the whole table where there is nothing else to show.
+std::string validation_text(const Facts& facts, const Json& document) {
+  const std::vector<ValidatedVariant>& variants = facts.validation.variants;
+  if (variants.empty()) return {};
+  const auto worst = std::max_element(variants.begin(), variants.end(), [](const auto& a, const auto& b) {
+    return a.worst_error_over_bound < b.worst_error_over_bound;
+  });
+  const std::string line =
+      fmt::format("Validation: the worst error is {:.3f} of its bound ({} {}); --section validation lists all.",
+                  worst->worst_error_over_bound, worst->op, worst->variant);
+  const std::string table = facts.cases.empty() ? to_terminal(section_table(document, "validation")) + "\n" : "";
+  return table + printable(line) + "\n";
+}
 
-std::string as_json(const RecordSet& set) {
-  Json report = {{"environments", Json::array()}, {"cases", Json::array()}};
-  for (const Environment& environment : set.environments)
-    report["environments"].push_back(Json::parse(environment.json));
-  for (const RankedCase& ranked : rank(set)) {
-    const Timing& best = ranked.best;
-    report["cases"].push_back({{"environment", best.environment},
-                               {"op", best.op},
-                               {"shape", best.shape},
-                               {"dtype", best.dtype},
-                               {"form", best.form},
-                               {"best_variant", best.variant},
-                               {"time_kind", best.time_kind},
-                               {"median_us", best.median_us},
-                               {"q1_us", best.q1_us},
-                               {"q3_us", best.q3_us},
-                               {"gb_per_s", known(best.gb_per_s)},
-                               {"copy_us", known(best.copy_us)},
-                               {"share_of_copy", known(best.share_of_copy)},
-                               {"second_ratio", known(ranked.second_ratio)},
-                               {"auto_ratio", known(ranked.auto_ratio)},
-                               {"runners_up", ranked.runners_up}});
+std::string for_terminal(const Facts& facts) {
+  const Json document = facts_as_json(facts);
+  std::string text = printable(verdict_line(facts)) + "\n\n";
+  if (facts.changes) text += changes_text(facts, document);
+  text += device_tables(facts, false);
+  if (!facts.cases.empty()) {
+    text += printable(shares_text(facts.shares, facts)) + "\n" + printable(regret_text(facts.regret, facts)) + "\n";
   }
-  const Outcomes outcomes = count_outcomes(set);
-  report["outcomes"] = {
-      {"pass", outcomes.passed}, {"skipped", outcomes.skipped}, {"wrong", outcomes.wrong}, {"error", outcomes.error}};
-  return report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  text += validation_text(facts, document);
+  return text + outcomes_text(facts.outcomes) + "\n" + failures_text(facts.records);
+}
+
+/// A list under its title; an empty one is said to be empty.
+std::string markdown_section(const Json& document, const std::string& name, const std::string& title) {
+  const Table table = section_table(document, name);
+  return fmt::format("\n## {}\n\n{}", title, table.rows.empty() ? "None.\n" : to_markdown(table));
+}
+
+std::string for_markdown(const Facts& facts) {
+  const Json document = facts_as_json(facts);
+  std::string text = fmt::format("**{}**\n\n", escaped_for_markdown(verdict_line(facts)));
+  text += device_tables(facts, true);
+  text += escaped_for_markdown(shares_text(facts.shares, facts)) + "\n\n";
+  text += escaped_for_markdown(regret_text(facts.regret, facts)) + "\n\n";
+  text += outcomes_text(facts.outcomes) + "\n";
+  if (facts.changes) {
+    text += markdown_section(document, "changes", "Changes against the baseline");
+    for (const std::string& name : facts.changes->result.missing)
+      text += fmt::format("\nmissing: {}\n", escaped_for_markdown(name));
+  }
+  const std::string failures = failures_text(facts.records);
+  if (!failures.empty()) text += fmt::format("\n```text\n{}```\n", failures);
+  text += markdown_section(document, "sums", "What the backward moves for dweight and dbias");
+  text += markdown_section(document, "skipped", "Skipped when timing");
+  if (!facts.validation.given()) return text + "\n## Validation\n\nNo validation results were given.\n";
+  text += markdown_section(document, "validation", "Validation");
+  text += markdown_section(document, "validation_failed", "Wrong when validating");
+  if (!facts.validation.details_known) {
+    return text + "\nWhat was skipped and why is in the file of `validate --json`, which was not given.\n";
+  }
+  return text + markdown_section(document, "validation_skipped", "Skipped when validating");
+}
+
+std::string section_for_people(const Facts& facts, Format format, const std::string& section) {
+  const Table table = section_table(facts_as_json(facts), section);
+  return format == Format::markdown ? to_markdown(table) : to_terminal(table);
 }
 
 }  // namespace
@@ -152,6 +197,7 @@ std::optional<Format> format_named(std::string_view name) {
   if (name == "md") return Format::markdown;
   if (name == "csv") return Format::csv;
   if (name == "json") return Format::json;
+  if (name == "html") return Format::html;
   return std::nullopt;
 }
 
@@ -172,12 +218,15 @@ std::string share_bar(double share) {
   return fmt::format("{}{} {:>4.0f}%", std::string(full, '#'), std::string(10 - full, '-'), share * 100);
 }
 
-std::string render(const RecordSet& set, Format format) {
+std::string render(const Facts& facts, Format format, const std::string& section) {
+  const bool for_people = format == Format::table || format == Format::markdown;
+  if (for_people && !section.empty()) return section_for_people(facts, format, section);
   switch (format) {
-    case Format::table: return for_people(set, false);
-    case Format::markdown: return for_people(set, true);
-    case Format::csv: return as_csv(set);
-    case Format::json: return as_json(set);
+    case Format::table: return for_terminal(facts);
+    case Format::markdown: return for_markdown(facts);
+    case Format::csv: return section_as_csv(facts_as_json(facts), section.empty() ? "cases" : section);
+    case Format::json: return facts_as_json(facts).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    case Format::html: return page_of(facts_as_json(facts));
   }
   return {};
 }

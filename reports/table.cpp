@@ -8,12 +8,6 @@
 namespace normquant::reports {
 namespace {
 
-std::string printable(std::string cell) {
-  std::replace_if(
-      cell.begin(), cell.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return cell;
-}
-
 /// Characters, not bytes, of UTF-8.
 std::size_t width(std::string_view text) {
   return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
@@ -35,23 +29,6 @@ std::string terminal_line(const Table& table, const std::vector<std::string>& ce
   return line + "\n";
 }
 
-std::string escaped_for_markdown(const std::string& cell) {
-  std::string escaped;
-  for (char c : printable(cell)) {
-    if (c == '<') {
-      escaped += "&lt;";
-    } else if (c == '>') {
-      escaped += "&gt;";
-    } else if (c == '&') {
-      escaped += "&amp;";
-    } else {
-      if (std::string_view("|\\`*[]").find(c) != std::string_view::npos) escaped += '\\';
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
 std::string quoted_for_csv(const std::string& cell) {
   if (cell.find_first_of(",\"\r\n") == std::string::npos) return cell;
   std::string quoted = "\"";
@@ -69,6 +46,29 @@ std::vector<std::string> titles(const Table& table) {
 }
 
 }  // namespace
+
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
+std::string escaped_for_markdown(const std::string& text) {
+  std::string escaped;
+  for (char c : printable(text)) {
+    if (c == '<') {
+      escaped += "&lt;";
+    } else if (c == '>') {
+      escaped += "&gt;";
+    } else if (c == '&') {
+      escaped += "&amp;";
+    } else {
+      if (std::string_view("|\\`*[]").find(c) != std::string_view::npos) escaped += '\\';
+      escaped += c;
+    }
+  }
+  return escaped;
+}
 
 std::string to_terminal(const Table& table) {
   std::vector<std::size_t> widths;

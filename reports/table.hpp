@@ -16,10 +16,16 @@ struct Table {
   std::vector<std::vector<std::string>> rows;  ///< as many cells as columns
 };
 
-/// Aligned columns, a rule under the titles. Control characters in cells become '?': records may hold anything.
+/// The text with control characters replaced by '?': records may hold anything, and terminals obey them.
+std::string printable(std::string text);
+
+/// The same, and what markdown or HTML would read as markup is escaped.
+std::string escaped_for_markdown(const std::string& text);
+
+/// Aligned columns, a rule under the titles; cells are made printable.
 std::string to_terminal(const Table& table);
 
-/// A markdown table; what markdown or HTML would read as markup is escaped.
+/// A markdown table; cells are escaped.
 std::string to_markdown(const Table& table);
 
 /// RFC 4180, titles first.

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <system_error>
 
 namespace normquant::reports {
@@ -10,6 +11,13 @@ namespace {
 std::string partial_path(const std::string& path) { return path + ".partial"; }
 
 }  // namespace
+
+std::optional<std::string> read_whole(const std::string& path) {
+  std::error_code ignored;
+  std::ifstream file(path, std::ios::binary);
+  if (!file || std::filesystem::is_directory(path, ignored)) return std::nullopt;
+  return std::string{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
 
 bool write_whole(const std::string& path, const std::string& content) {
   const std::string partial = partial_path(path);

@@ -4,7 +4,7 @@
 #
 #   scripts/run.sh [--out DIR] [--device auto|host|cuda|cuda:I] [--jobs N] [--no-setup]
 #
-#   --out DIR      where results go: environment.json, validate.json, bench.jsonl (default: out)
+#   --out DIR      where results go: environment.json, validate.json, bench.jsonl, report.html (default: out)
 #   --device D     default auto: cuda when a GPU is usable, else host; cuda without a GPU ends with status 77
 #   --jobs N       compile that many files at once (default: all cores)
 #   --no-setup     do not look for missing packages
@@ -50,6 +50,15 @@ write_environment() {
   $normquant env --gpu "$gpu"
 }
 
+# show_report: the table here, and everything as a page.
+show_report() {
+  local results=("$out/bench.jsonl")
+  if [ -s "$out/validate.json" ]; then results+=("$out/validate.json"); fi
+  $normquant report "$out/bench.jsonl"
+  $normquant report "${results[@]}" --out "$out/report.html"
+  echo "page: $out/report.html"
+}
+
 finish() {
   print_summary
   if [ ${#left_out[@]} -gt 0 ]; then printf 'left out: %s\n' "${left_out[@]}"; fi
@@ -71,7 +80,7 @@ if [ $first_failure -ne 0 ]; then
   finish
 fi
 
-rm -f "$out/environment.json" "$out/validate.json" "$out/bench.jsonl"
+rm -f "$out/environment.json" "$out/validate.json" "$out/bench.jsonl" "$out/report.html"
 run_step "environment" write_environment
 if ! find_nvcc >/dev/null; then
   left_out+=("the CUDA code was not compiled: there is no CUDA Toolkit (nvcc) here")
@@ -94,7 +103,7 @@ if [ "$device" = host ] && [ $gpu = yes ]; then left_out+=("the GPU: --device ho
 run_step "validate ($device)" $normquant validate --device "$device" --suite $suite --json "$out/validate.json"
 run_step "bench ($device)" $normquant bench --device "$device" --sweep $sweep --out "$out/bench.jsonl"
 if [ -s "$out/bench.jsonl" ]; then
-  run_step "report" $normquant report "$out/bench.jsonl"
+  run_step "report" show_report
 else
   skip_step "report" "nothing was timed"
 fi

@@ -8,7 +8,8 @@
 #   --help        this text
 #
 # Steps: shell scripts, clang-format, presets debug and host-only, clang-tidy, presets sanitize and release. Tests labelled
-# `slow` run in host-only and release only. Without the CUDA Toolkit release is the same as host-only, and is skipped.
+# `slow` or `browser` run in host-only and release only. Without the CUDA Toolkit release is the same as host-only, and is
+# skipped.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -106,6 +107,7 @@ if find_nvcc >/dev/null; then
 else
   skip_step "release: build, tests" "no CUDA Toolkit (nvcc) here: the CUDA code was not compiled"
 fi
+no_browser=$(python3 scripts/browser.py 2>&1) || skip_step "tests in a browser" "$no_browser: no page was opened"
 gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"
 
 print_summary

@@ -46,6 +46,8 @@ RecordSet gpu_set(std::vector<Timing> timings) {
   return set;
 }
 
+std::string render(const RecordSet& set, Format format) { return reports::render(facts_of({set, {}}), format); }
+
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(Rank, TheFastestPassingVariantIsBest) {

@@ -1,0 +1,148 @@
+// Reading everything a report is made of: validation results beside records, what becomes of cases in several files.
+#include "reports/results.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+
+#include "validate/result_files.hpp"
+
+namespace normquant::reports {
+namespace {
+
+validate::CaseResult result(const std::string& variant, validate::Outcome outcome, const std::string& reason) {
+  validate::CaseResult made;
+  made.device = "host";
+  made.variant = variant;
+  made.problem.op = validate::Operation::norm_quant_forward;
+  made.verdict.outcome = outcome;
+  made.verdict.reason = reason;
+  made.verdict.codes_checked = 1000;
+  made.verdict.codes_ambiguous = 5;
+  made.verdict.worst_error_over_bound = 0.75;
+  return made;
+}
+
+/// What validate writes of a pass, a failure and two skipped cases.
+std::string validate_json() {
+  return validate::as_json({result("one_pass", validate::Outcome::pass, ""),
+                            result("one_pass", validate::Outcome::fail, "codes differ"),
+                            result("split", validate::Outcome::skipped, "row of 8 columns"),
+                            result("split", validate::Outcome::skipped, "row of 9 columns")});
+}
+
+TEST(ParseValidation, ReadsWhatValidateWrites) {
+  ASSERT_TRUE(looks_like_validation(validate_json()));
+  ValidationResults results;
+  std::string why;
+  ASSERT_TRUE(parse_validation(validate_json(), "v.json", results, why)) << why;
+  EXPECT_TRUE(results.given());
+  EXPECT_TRUE(results.details_known);
+  ASSERT_EQ(results.variants.size(), 2U);
+  EXPECT_EQ(results.variants[0].variant, "one_pass");
+  EXPECT_EQ(results.variants[0].passed, 1);
+  EXPECT_EQ(results.variants[0].wrong, 1);
+  EXPECT_EQ(results.variants[0].worst_error_over_bound, 0.75);
+  EXPECT_EQ(results.variants[0].ambiguous_share, 0.005);
+  ASSERT_EQ(results.failed.size(), 1U);
+  EXPECT_EQ(results.failed[0].reason, "codes differ");
+  ASSERT_EQ(results.skipped.size(), 1U);
+  EXPECT_EQ(results.skipped[0].reason, "row of # columns");
+  EXPECT_EQ(results.skipped[0].cases, 2);
+}
+
+TEST(ParseValidation, ReadsTheTableThatValidatePrints) {
+  const std::string printed =
+      "\nWRONG one_pass on host: ...\n\n"
+      "device   operation            variant      passed  wrong  skipped  errors  worst/bound  ambiguous\n"
+      "cuda:0   norm_quant_forward   one_pass_e8    1218      1     1194       2        0.995    0.0207%\n"
+      "cuda:0   weight_quant         two_pass        586      0        0       0        0.648    0.0000%\n"
+      "\n15305478 elements checked\n";
+  ASSERT_TRUE(looks_like_validation(printed));
+  ValidationResults results;
+  std::string why;
+  ASSERT_TRUE(parse_validation(printed, "v.txt", results, why)) << why;
+  EXPECT_FALSE(results.details_known) << "the table has no reasons";
+  ASSERT_EQ(results.variants.size(), 2U);
+  EXPECT_EQ(results.variants[0].passed, 1218);
+  EXPECT_EQ(results.variants[0].wrong, 1);
+  EXPECT_EQ(results.variants[0].skipped, 1194);
+  EXPECT_EQ(results.variants[0].errors, 2);
+  EXPECT_EQ(results.variants[0].worst_error_over_bound, 0.995);
+  EXPECT_NEAR(*results.variants[0].ambiguous_share, 0.000207, 1e-12);
+}
+
+TEST(ParseValidation, OtherTextsAreRefused) {
+  ValidationResults results;
+  std::string why;
+  for (const char* text : {"{\n", "{\n}\n", "{\n\"schema\": \"normquant.validate/1\"\n}\n", "a worst/bound b\n",
+                           "{\n\"schema\": \"normquant.validate/1\", \"variants\": 3\n}\n"}) {
+    EXPECT_FALSE(parse_validation(text, "file", results, why)) << text;
+    EXPECT_NE(why.find("file"), std::string::npos);
+  }
+  EXPECT_FALSE(results.given());
+  EXPECT_FALSE(looks_like_validation(R"({"kind": "environment", "note": " worst/bound "})")) << "a record file";
+}
+
+constexpr const char* environment = R"({"kind":"environment","suite":"normquant","schema":1,"gpu":{"name":"G"}})";
+
+std::string timing_line(const std::string& variant, const std::string& shape, const std::string& us) {
+  return R"({"kind":"timing","op":"o","variant":")" + variant + R"(","shape":")" + shape +
+         R"(","dtype":"d","form":"f","time_kind":"steady","verdict":"pass","samples":[)" + us + R"(],"median_us":)" +
+         us + R"(,"q1_us":)" + us + R"(,"q3_us":)" + us + "}\n";
+}
+
+std::string file_with(const std::string& name, const std::string& content) {
+  std::string path = testing::TempDir() + name;
+  std::ofstream(path) << content;
+  return path;
+}
+
+TEST(ReadResults, TellsRecordsAndValidationApart) {
+  const std::string records =
+      file_with("results_r.jsonl", std::string(environment) + "\n" + timing_line("v", "2x3", "5"));
+  const std::string validation = file_with("results_v.json", validate_json());
+  std::string why;
+  const auto results = read_results({validation, records}, Repeated::pool, why);
+  ASSERT_TRUE(results) << why;
+  EXPECT_EQ(results->records.timings.size(), 1U);
+  EXPECT_EQ(results->records.timings[0].rows, 2);
+  EXPECT_EQ(results->records.timings[0].columns, 3);
+  EXPECT_EQ(results->validation.variants.size(), 2U);
+  EXPECT_FALSE(read_results({records + ".none"}, Repeated::pool, why));
+  for (const std::string& path : {records, validation}) std::remove(path.c_str());
+}
+
+TEST(ReadResults, ACaseOfSeveralFilesIsPooledOrTheFirstFiles) {
+  const std::string head = std::string(environment) + "\n";
+  const std::string first = file_with("results_1.jsonl", head + timing_line("a", "1x1", "5"));
+  const std::string second =
+      file_with("results_2.jsonl",
+                head + timing_line("a", "1x1", "7") + timing_line("b", "1x1", "1") + timing_line("a", "2x2", "9"));
+  std::string why;
+  const auto pooled = read_results({first, second}, Repeated::pool, why);
+  ASSERT_TRUE(pooled) << why;
+  ASSERT_EQ(pooled->records.timings.size(), 3U);
+  EXPECT_EQ(pooled->records.timings[0].median_us, 6);
+  const auto kept = read_results({first, second}, Repeated::first, why);
+  ASSERT_TRUE(kept) << why;
+  ASSERT_EQ(kept->records.timings.size(), 2U) << "of 1x1 the first file's alone";
+  EXPECT_EQ(kept->records.timings[0].median_us, 5);
+  EXPECT_EQ(kept->records.timings[1].shape, "2x2");
+  for (const std::string& path : {first, second}) std::remove(path.c_str());
+}
+
+TEST(ReadResults, AShapeThatIsNotMxNHasNoDimensions) {
+  const std::string records =
+      file_with("results_s.jsonl", std::string(environment) + "\n" + timing_line("v", "3xx", "5") +
+                                       timing_line("v", "<b>", "5") + timing_line("v", "4x", "5"));
+  std::string why;
+  const auto results = read_results({records}, Repeated::pool, why);
+  ASSERT_TRUE(results) << why;
+  for (const Timing& timing : results->records.timings) EXPECT_EQ(timing.rows + timing.columns, 0) << timing.shape;
+  std::remove(records.c_str());
+}
+
+}  // namespace
+}  // namespace normquant::reports
