@@ -176,12 +176,13 @@ Sweep standing() {
   return sweep;
 }
 
-/// What a tuned table is made from. Rms on a dense grid: M in steps of 4, N denser where models are, since the best
-/// variant changes with N faster than with M. 4 rows are like 1 and 16 but for long rows, so they have fewer N; the
-/// other forms, types and alignments have fewer of both, and `weight_quant` next to none: hardly two variants serve it.
+/// What a tuned table is made from. Rms on a dense grid: M in steps of 4, with fewer where little changes, N denser where
+/// models are, since the best variant changes with N faster than with M. The other forms, types and alignments have fewer
+/// of both, and `weight_quant` next to none: hardly two variants serve it.
 Sweep tuning() {
-  const Sizes rows = {1, 16, 128, 1024, 8192}, few_rows = {16, 256, 4096};
-  const Sizes columns = {256, 512, 1024, 2048, 2560, 4096, 6912, 8192, 11008, 16384, 28672, 65536, 131072};
+  const Sizes rows = {1, 16, 64, 256, 1024, 8192}, few_rows = {16, 256, 4096};
+  const Sizes columns = {256,  512,  768,  1024,  2048,  2560,  3584,  4096,
+                         5120, 6912, 8192, 11008, 16384, 28672, 65536, 131072};
   const std::vector<Shape> grid = product(rows, columns);
   const std::vector<Shape> some = product(few_rows, {1024, 2560, 4096, 8192, 16384});
   const std::vector<Shape> few = product(few_rows, {1024, 4096, 16384});
@@ -195,7 +196,7 @@ Sweep tuning() {
            group(backward, within(odd, 8), {"rms"}), group(backward, within(few, 16), {"rms"}, DType::float32),
            group(Operation::activation_quant, within(few, 4), {"out", "codes"}),
            group(Operation::activation_quant, {{64, 4097}}, {"out", "codes"}),
-           group(Operation::weight_quant, {{4096, 4096}}, {"out", "codes", "packed"}),
+           group(Operation::weight_quant, {{1024, 1024}, {2048, 2048}, {4096, 4096}}, {"out", "codes", "packed"}),
            group(Operation::weight_quant, {{4096, 4097}}, {"out"})}};
 }
 

@@ -26,6 +26,7 @@ constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool
   const bool lean = aligned && form != Form::any, narrow = element_bytes == 2,
              packed = lean && stays_packed(form) && narrow;
   if (elements <= 8) return {1024, packed ? 2 : 1};
+  if (lean && narrow && form == Form::layer && elements <= 16) return {640, 2};
   if (elements <= 16) return packed ? BlockLimits{768, 2} : BlockLimits{lean || !narrow ? 1024 : 768, 1};
   if (elements > 40) return {packed ? 1024 : 512, 1};
   if (elements > 32) return {512, 1};

@@ -160,7 +160,7 @@ Status launch(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInf
   shape.block = dim3{threads_a_block, 1, 1};
   shape.shared_bytes = plan.shared_bytes;
   shape.cooperative = true;
-  shape.overlap = getenv("NQ_COOP_PDL") != nullptr;
+  shape.overlap = device.compute_capability >= 90;
   const double per_element = 1.0 / (static_cast<double>(flat.rows) * static_cast<double>(flat.columns));
   const auto run = [&](auto kernel) {
     return launch_kernel(kernel, shape, stream, flat, plan.packets, plan.share, static_cast<double*>(workspace),
