@@ -101,6 +101,7 @@ std::string why_not_fake_quantised(const Variant<BitLinearForward>&, const BitLi
   if (a.products == nullptr) return "needs products (open_matrix_products)";
   if (!a.layer.weights.operand.given()) return "needs weights.operand";
   if (a.layer.adds_bias() && a.layer.linear_bias.type != a.out.type) return "needs linear_bias in out's type";
+  if (a.rows == 0) return {};
   Scratch scratch;
   return a.products->why_not(fake_quantised_product(a, Quantised(a, false, device, scratch)));
 }
@@ -117,7 +118,7 @@ Status launch_fake_quantised(const Variant<BitLinearForward>&, const BitLinearFo
                              void* workspace, Stream stream) {
   Scratch scratch(workspace);
   const Quantised quantised(a, false, device, scratch);
-  if (Status status = quantised.launch(device, stream); !status.ok()) return status;
+  if (Status status = quantised.launch(device, stream); !status.ok() || a.rows == 0) return status;
   return a.products->multiply(fake_quantised_product(a, quantised), scratch.take(a.products->workspace_bytes()),
                               stream);
 }
@@ -154,11 +155,12 @@ std::string why_not_integer(const Variant<BitLinearForward>&, const BitLinearFor
   if (a.products == nullptr) return "needs products (open_matrix_products)";
   if (a.layer.weights.codes == nullptr) return "needs weights.codes";
   if (a.layer.k_in > most_integer_depth) return "needs K_in to be at most " + std::to_string(most_integer_depth);
+  if (a.rows == 0) return {};
   Scratch scratch;
   const Quantised quantised(a, true, device, scratch);
   std::int32_t* sums = take_sums(a, scratch);
   std::string why = a.products->why_not(integer_product(a, quantised, 0, sums));
-  const std::int64_t last = a.rows > 0 ? (a.rows - 1) / rows_of_chunk(a) * rows_of_chunk(a) : 0;
+  const std::int64_t last = (a.rows - 1) / rows_of_chunk(a) * rows_of_chunk(a);
   if (why.empty()) why = a.products->why_not(integer_product(a, quantised, last, sums));
   return why;
 }
@@ -306,10 +308,10 @@ const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const
   return packed;
 }
 
+/// Also for M = 0: the weights are quantised.
 template <>
 Status launch(const Variant<BitLinearForward>& variant, const BitLinearForward& a, const DeviceInfo& device,
               Workspace workspace, Stream stream) {
-  if (a.rows == 0) return check_arguments(a);
   return checked_launch(variant, a, device, workspace, stream);
 }
 

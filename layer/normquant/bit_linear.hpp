@@ -102,8 +102,9 @@ struct BitLinearBackward {
 };
 
 // Both are used like every operation (variant.hpp): variants, choose_variant, workspace_bytes of the variant, launch.
-// No allocation on the device, no synchronisation; capturable in a CUDA graph. M = 0 succeeds: the backward writes zeros
-// to dlinear_weight, dlinear_bias, dnorm_weight and dnorm_bias.
+// No allocation on the device, no synchronisation; capturable in a CUDA graph. M = 0 succeeds: the forward
+// quantises the weights that it is given and writes nothing else; the backward writes zeros to dlinear_weight, dlinear_bias,
+// dnorm_weight and dnorm_bias.
 
 /// The weight_quant that fills every form of layer.weights that has memory, for callers that quantise once.
 WeightQuant weight_quant_of(const BitLinearLayer& layer, const ConstMatrix& linear_weight);
