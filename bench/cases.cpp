@@ -14,7 +14,7 @@ constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "c
 constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer", "rms+unaligned"};
 constexpr std::string_view activation_forms[] = {"out", "codes"};
 constexpr std::string_view weight_forms[] = {"out", "codes", "packed"};
-constexpr std::string_view layer_forward_forms[] = {"rms", "rms+cached", "rms+residual"};
+constexpr std::string_view layer_forward_forms[] = {"rms", "rms+training", "rms+cached", "rms+residual"};
 constexpr std::string_view layer_backward_forms[] = {"rms", "rms+dresidual"};
 
 void set_norm(Problem& problem, DType dtype, bool layer) {
@@ -52,6 +52,7 @@ void set_layer(Problem& problem, Operation op, DType dtype, std::string_view for
   set_norm(problem, dtype, false);
   problem.out = dtype;
   problem.cached = form == "rms+cached";
+  problem.training = form == "rms+training" || form == "rms+residual";
   if (form == "rms+residual") problem.residual = problem.residual_out = dtype;
   if (op == Operation::bit_linear_backward && form == "rms+dresidual") problem.dresidual = dtype;
 }

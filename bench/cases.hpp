@@ -17,7 +17,8 @@ namespace normquant::bench {
 ///   norm_quant_backward  rms, rms+dresidual, layer, rms+unaligned; all with the recomputed out
 ///   activation_quant     out, codes
 ///   weight_quant         out, codes, packed
-///   bit_linear_forward   rms (weights quantised in every call), rms+cached (they are not), rms+residual
+///   bit_linear_forward   rms (weights quantised in every call), rms+training (also as the operands that the
+///                        backward reads), rms+cached (weights come quantised), rms+residual (training)
 ///   bit_linear_backward  rms, rms+dresidual; all gradients but of biases
 /// Norms take a weight. Every tensor has the case's type; codes are int8.
 std::span<const std::string_view> forms_of(validate::Operation op);

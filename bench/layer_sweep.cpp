@@ -13,7 +13,7 @@ Sweep layer_sweep() {
   const std::vector<DType> bfloat16 = {DType::bfloat16};
   return {"layer",
           "the whole layer, forward and backward, at the shapes of models",
-          {{Operation::bit_linear_forward, training, bfloat16, {"rms", "rms+cached", "rms+residual"}},
+          {{Operation::bit_linear_forward, training, bfloat16, {"rms", "rms+training", "rms+cached", "rms+residual"}},
            {Operation::bit_linear_backward, training, bfloat16, {"rms", "rms+dresidual"}},
            {Operation::bit_linear_forward, decoding, bfloat16, {"rms+cached"}}}};
 }

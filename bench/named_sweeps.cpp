@@ -69,7 +69,7 @@ Sweep host() {
            group(backward, {{4, 256}}, {"rms", "rms+dresidual", "layer", "rms+unaligned"}),
            group(backward, {{2, 1000}}, {"rms"}), group(Operation::activation_quant, {{4, 256}}, {"out", "codes"}),
            group(Operation::weight_quant, {{16, 256}}, {"out", "codes", "packed"}),
-           group(Operation::bit_linear_forward, {{4, 256}}, {"rms", "rms+cached", "rms+residual"}),
+           group(Operation::bit_linear_forward, {{4, 256}}, {"rms", "rms+training", "rms+cached", "rms+residual"}),
            group(Operation::bit_linear_backward, {{4, 256}}, {"rms", "rms+dresidual"})}};
 }
 

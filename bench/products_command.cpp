@@ -197,6 +197,7 @@ struct Way {
   std::string name;
   std::function<std::string(Slot&)> why_not;
   std::function<Status(Slot&, Stream)> enqueue;
+  std::function<Status(Slot&)> tune = nullptr;  ///< chooses the product's algorithm by time
 };
 
 class ProductTimes {
@@ -223,26 +224,29 @@ class ProductTimes {
     const auto product = [this](std::string name, MatrixProduct (Slot::*of)() const) {
       return Way{
           std::move(name), [this, of](Slot& slot) { return products_->why_not((slot.*of)()); },
-          [this, of](Slot& slot, Stream stream) { return products_->multiply((slot.*of)(), workspace_.as(), stream); }};
+          [this, of](Slot& slot, Stream stream) { return products_->multiply((slot.*of)(), workspace_.as(), stream); },
+          [this, of](Slot& slot) { return products_->tune((slot.*of)(), workspace_.as(), nullptr); }};
     };
     const auto integer = [this, device](std::string name, std::int64_t chunk, bool multiplies, bool scales) {
-      return Way{std::move(name), [this, chunk](Slot& slot) { return products_->why_not(slot.integer(0, chunk)); },
-                 [this, device, chunk, multiplies, scales](Slot& slot, Stream stream) {
-                   for (std::int64_t first = 0; first < slot.sizes.rows; first += chunk) {
-                     const std::int64_t rows = std::min(chunk, slot.sizes.rows - first);
-                     Status status;
-                     if (multiplies) status = products_->multiply(slot.integer(first, rows), workspace_.as(), stream);
-                     if (status.ok() && scales) status = scale_product(slot.scale(first, rows), device, stream);
-                     if (!status.ok()) return status;
-                   }
-                   return Status{};
-                 }};
+      return Way{
+          std::move(name), [this, chunk](Slot& slot) { return products_->why_not(slot.integer(0, chunk)); },
+          [this, device, chunk, multiplies, scales](Slot& slot, Stream stream) {
+            for (std::int64_t first = 0; first < slot.sizes.rows; first += chunk) {
+              const std::int64_t rows = std::min(chunk, slot.sizes.rows - first);
+              Status status;
+              if (multiplies) status = products_->multiply(slot.integer(first, rows), workspace_.as(), stream);
+              if (status.ok() && scales) status = scale_product(slot.scale(first, rows), device, stream);
+              if (!status.ok()) return status;
+            }
+            return Status{};
+          },
+          [this, chunk](Slot& slot) { return products_->tune(slot.integer(0, chunk), workspace_.as(), nullptr); }};
     };
     std::vector<Way> all = {product("bfloat16", &Slot::forward), integer("int8", sizes.rows, true, false),
                             integer("int8+scale", sizes.rows, true, true)};
     if (sizes.rows >= 2048) {
       all.push_back(integer("scale", sizes.rows, false, true));
-      for (std::int64_t chunk : {1024, 2048, 4096}) {
+      for (std::int64_t chunk : {2048, 4096}) {
         if (chunk < sizes.rows) all.push_back(integer(fmt::format("int8+scale by {}", chunk), chunk, true, true));
       }
       all.push_back(product("bfloat16 dy", &Slot::dy));
@@ -261,6 +265,7 @@ class ProductTimes {
       fmt::print("{:<18} {:<26} skipped: {}\n", shape, way.name, why);
       return;
     }
+    if (way.tune) must(way.tune(*slots.front()));
     must(session_.timer->prepare(
         [&](int slot, Stream stream) { return way.enqueue(*slots[static_cast<std::size_t>(slot)], stream); },
         static_cast<int>(slots.size())));

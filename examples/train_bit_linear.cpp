@@ -119,7 +119,7 @@ Curves train(const Options& options, Device& device, MatrixProducts& products) {
   }
   Curves curves;
   for (int step = 0; step < options.steps; ++step) {
-    const Waveforms batch = draw_waveforms(options.rows, static_cast<std::uint64_t>(step + 1));
+    const Waveforms batch = draw_waveforms(options.rows, std::uint64_t{1} + static_cast<std::uint64_t>(step));
     curves.device.push_back(train_step(on_device, batch.samples, batch.classes.data()));
     curves.reference.push_back(train_step(reference, batch.samples, batch.classes.data()));
   }

@@ -117,8 +117,8 @@ Status launch_all(const Variant<BitLinearBackward>&, const BitLinearBackward& a,
   }
   if (Status status = steps.norm.launch(device, stream); !status.ok()) return status;
   if (a.dlinear_weight.given()) {
-    const Status status = a.rows > 0 ? a.products->multiply(steps.dlinear_weight, steps.of_products, stream)
-                                     : zero_rows(a.dlinear_weight, a.layer.k_out, a.layer.k_in, device, stream);
+    Status status = a.rows > 0 ? a.products->multiply(steps.dlinear_weight, steps.of_products, stream)
+                               : zero_rows(a.dlinear_weight, a.layer.k_out, a.layer.k_in, device, stream);
     if (!status.ok()) return status;
   }
   return a.dlinear_bias.given() ? sum_rows(steps.dlinear_bias, device, stream) : Status{};
@@ -182,6 +182,19 @@ template <>
 Status launch(const Variant<BitLinearBackward>& variant, const BitLinearBackward& a, const DeviceInfo& device,
               Workspace workspace, Stream stream) {
   return checked_launch(variant, a, device, workspace, stream);
+}
+
+/// A launch first, so that the products find operands to multiply.
+Status tune_products(const Variant<BitLinearBackward>& variant, const BitLinearBackward& a, const DeviceInfo& device,
+                     Workspace workspace, Stream stream) {
+  if (Status status = launch(variant, a, device, workspace, stream); !status.ok() || a.rows == 0) return status;
+  Scratch scratch(workspace.data);
+  const Steps steps(a, device, scratch);
+  Status status = a.products->tune(steps.dy, steps.of_products, stream);
+  if (status.ok() && a.dlinear_weight.given()) {
+    status = a.products->tune(steps.dlinear_weight, steps.of_products, stream);
+  }
+  return status;
 }
 
 }  // namespace normquant

@@ -22,8 +22,9 @@ namespace {
 /// Rows up to which the packed weights' few bytes decide.
 constexpr std::int64_t most_decode_rows = 16;
 
-/// int32 sums of so many bytes at a time: they are scaled while the L2 (50 MB on an H100) still has them.
-constexpr std::int64_t integer_chunk_bytes = std::int64_t{32} << 20;
+/// The scratch for int32 sums is no larger: more rows go chunk by chunk. Chunks so small that the L2 keeps their sums were
+/// slower (docs/performance.md).
+constexpr std::int64_t integer_chunk_bytes = std::int64_t{512} << 20;
 
 /// The norm's arguments; y_q goes where the caller asked for it, and may be missing.
 NormQuantForward norm_arguments(const BitLinearForward& a) {
@@ -296,13 +297,15 @@ const std::vector<Variant<BitLinearForward>>& variants<BitLinearForward>(DeviceK
   return table();
 }
 
-/// Packed weights where few rows make their bytes decide; else the first that serves.
+/// Packed weights where few rows make their bytes decide; else the integer product, the faster at every shape measured
+/// (docs/performance.md), where it serves.
 template <>
 const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const DeviceInfo& device) {
   const auto& all = table();
   const Variant<BitLinearForward>& packed = all.back();
   if (a.rows <= most_decode_rows && packed.why_not(packed, a, device).empty()) return packed;
-  for (const Variant<BitLinearForward>& variant : all) {
+  for (std::string_view name : {"integer", "fake_quantised"}) {
+    const auto& variant = *std::find_if(all.begin(), all.end(), [=](const auto& row) { return row.name == name; });
     if (variant.why_not(variant, a, device).empty()) return variant;
   }
   return packed;
@@ -313,6 +316,23 @@ template <>
 Status launch(const Variant<BitLinearForward>& variant, const BitLinearForward& a, const DeviceInfo& device,
               Workspace workspace, Stream stream) {
   return checked_launch(variant, a, device, workspace, stream);
+}
+
+/// A launch first, so that the products find operands to multiply.
+Status tune_products(const Variant<BitLinearForward>& variant, const BitLinearForward& a, const DeviceInfo& device,
+                     Workspace workspace, Stream stream) {
+  if (Status status = launch(variant, a, device, workspace, stream); !status.ok() || a.rows == 0) return status;
+  Scratch scratch(workspace.data);
+  if (variant.name == "fake_quantised") {
+    const Quantised quantised(a, false, device, scratch);
+    void* of_products = scratch.take(a.products->workspace_bytes());
+    return a.products->tune(fake_quantised_product(a, quantised), of_products, stream);
+  }
+  if (variant.name != "integer") return {};
+  const Quantised quantised(a, true, device, scratch);
+  std::int32_t* sums = take_sums(a, scratch);
+  void* of_products = scratch.take(a.products->workspace_bytes());
+  return a.products->tune(integer_product(a, quantised, 0, sums), of_products, stream);
 }
 
 }  // namespace normquant

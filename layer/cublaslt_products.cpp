@@ -140,6 +140,31 @@ class Description {
   cublasLtMatrixLayoutOpaque_t first_ = {}, second_ = {}, result_ = {};
 };
 
+/// Two events around what is timed.
+class Events {
+ public:
+  Events() {
+    (void)cudaEventCreate(&start_);
+    (void)cudaEventCreate(&stop_);
+  }
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+  ~Events() {
+    (void)cudaEventDestroy(start_);
+    (void)cudaEventDestroy(stop_);
+  }
+  void start(Stream stream) const { (void)cudaEventRecord(start_, static_cast<cudaStream_t>(stream)); }
+  /// Waits; false when anything failed.
+  bool stop(Stream stream, float& milliseconds) const {
+    return cudaEventRecord(stop_, static_cast<cudaStream_t>(stream)) == cudaSuccess &&
+           cudaEventSynchronize(stop_) == cudaSuccess &&
+           cudaEventElapsedTime(&milliseconds, start_, stop_) == cudaSuccess;
+  }
+
+ private:
+  cudaEvent_t start_ = nullptr, stop_ = nullptr;
+};
+
 class CublasLtProducts final : public MatrixProducts {
  public:
   explicit CublasLtProducts(cublasLtHandle_t handle) : handle_(handle) {}
@@ -151,13 +176,16 @@ class CublasLtProducts final : public MatrixProducts {
   std::string why_not(const MatrixProduct& p) override { return why_not(gemm_of(p)); }
   std::string why_not(const IntegerProduct& p) override { return why_not(gemm_of(p)); }
   Status multiply(const MatrixProduct& p, void* workspace, Stream stream) override {
-    // float32 on both sides of the alpha and beta that every launch copies.
-    constexpr float one = 1, zero = 0;
-    return multiply(gemm_of(p), &one, &zero, workspace, stream);
+    return multiply(gemm_of(p), workspace, stream);
   }
   Status multiply(const IntegerProduct& p, void* workspace, Stream stream) override {
-    constexpr std::int32_t one = 1, zero = 0;
-    return multiply(gemm_of(p), &one, &zero, workspace, stream);
+    return multiply(gemm_of(p), workspace, stream);
+  }
+  Status tune(const MatrixProduct& p, void* workspace, Stream stream) override {
+    return tune(gemm_of(p), workspace, stream);
+  }
+  Status tune(const IntegerProduct& p, void* workspace, Stream stream) override {
+    return tune(gemm_of(p), workspace, stream);
   }
 
  private:
@@ -174,16 +202,11 @@ class CublasLtProducts final : public MatrixProducts {
            "): its types, row strides or alignment";
   }
 
-  Status multiply(const Gemm& g, const void* alpha, const void* beta, void* workspace, Stream stream) {
+  Status multiply(const Gemm& g, void* workspace, Stream stream) {
     Description description(g);
     const Choice choice = chosen(g, description);
     if (choice.status != CUBLAS_STATUS_SUCCESS) return status_of(choice.status, "cuBLASLt has no algorithm");
-    void* result = const_cast<void*>(g.result.data);
-    return status_of(
-        cublasLtMatmul(handle_, description.operation(), alpha, g.first.data, description.first(), g.second.data,
-                       description.second(), beta, result, description.result(), result, description.result(),
-                       &choice.algorithm, workspace, workspace_size, static_cast<cudaStream_t>(stream)),
-        "cublasLtMatmul");
+    return multiply(g, description, choice.algorithm, workspace, stream);
   }
 
   Choice chosen(const Gemm& g, Description& description) {
@@ -193,15 +216,70 @@ class CublasLtProducts final : public MatrixProducts {
     return choices_[key] = choose(g, description);
   }
 
+  Status multiply(const Gemm& g, Description& description, const cublasLtMatmulAlgo_t& algorithm, void* workspace,
+                  Stream stream) {
+    // alpha and beta in the product's own arithmetic; a launch copies them.
+    constexpr float one = 1, zero = 0;
+    constexpr std::int32_t integer_one = 1, integer_zero = 0;
+    const bool integer = g.compute == CUBLAS_COMPUTE_32I;
+    const void* alpha = integer ? static_cast<const void*>(&integer_one) : &one;
+    const void* beta = integer ? static_cast<const void*>(&integer_zero) : &zero;
+    void* result = const_cast<void*>(g.result.data);
+    return status_of(
+        cublasLtMatmul(handle_, description.operation(), alpha, g.first.data, description.first(), g.second.data,
+                       description.second(), beta, result, description.result(), result, description.result(),
+                       &algorithm, workspace, workspace_size, static_cast<cudaStream_t>(stream)),
+        "cublasLtMatmul");
+  }
+
+  /// The fastest of a few launches of each candidate.
+  Status tune(const Gemm& g, void* workspace, Stream stream) {
+    constexpr int candidates = 12, launches = 4;
+    Description description(g);
+    std::array<cublasLtMatmulHeuristicResult_t, candidates> results = {};
+    int count = 0;
+    const cublasStatus_t asked = candidates_of(g, description, candidates, results.data(), count);
+    if (asked != CUBLAS_STATUS_SUCCESS) return status_of(asked, "cuBLASLt has no algorithm");
+    float least = 0;
+    const cublasLtMatmulAlgo_t* best = nullptr;
+    const Events events;
+    for (int i = 0; i < count; ++i) {
+      if (results[static_cast<std::size_t>(i)].state != CUBLAS_STATUS_SUCCESS) continue;
+      const cublasLtMatmulAlgo_t& algorithm = results[static_cast<std::size_t>(i)].algo;
+      for (int n = 0; n < launches; ++n) {
+        events.start(stream);
+        if (Status status = multiply(g, description, algorithm, workspace, stream); !status.ok()) return status;
+        float milliseconds = 0;
+        if (!events.stop(stream, milliseconds)) return Status::infrastructure("timing a product failed");
+        if (n > 0 && (best == nullptr || milliseconds < least)) least = milliseconds, best = &algorithm;
+      }
+    }
+    if (best == nullptr) return {};
+    const std::lock_guard lock(mutex_);
+    choices_[key_of(g)] = {CUBLAS_STATUS_SUCCESS, *best};
+    return {};
+  }
+
   Choice choose(const Gemm& g, Description& description) {
     Choice choice;
-    choice.status = description.status();
+    cublasLtMatmulHeuristicResult_t best = {};
+    int count = 0;
+    choice.status = candidates_of(g, description, 1, &best, count);
+    if (choice.status == CUBLAS_STATUS_SUCCESS) choice.status = best.state;
+    choice.algorithm = best.algo;
+    return choice;
+  }
+
+  /// The library's candidates, most promising first; an error when there is none.
+  cublasStatus_t candidates_of(const Gemm& g, Description& description, int most,
+                               cublasLtMatmulHeuristicResult_t* results, int& count) {
+    cublasStatus_t status = description.status();
     cublasLtMatmulPreference_t preference = nullptr;
-    if (choice.status == CUBLAS_STATUS_SUCCESS) choice.status = cublasLtMatmulPreferenceCreate(&preference);
-    if (choice.status != CUBLAS_STATUS_SUCCESS) return choice;
+    if (status == CUBLAS_STATUS_SUCCESS) status = cublasLtMatmulPreferenceCreate(&preference);
+    if (status != CUBLAS_STATUS_SUCCESS) return status;
     const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      const cublasStatus_t status = cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value);
-      if (choice.status == CUBLAS_STATUS_SUCCESS) choice.status = status;
+      const cublasStatus_t answer = cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value);
+      if (status == CUBLAS_STATUS_SUCCESS) status = answer;
     };
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_size});
     // The same bits from run to run: no sums whose order the GPU's schedule decides.
@@ -210,18 +288,14 @@ class CublasLtProducts final : public MatrixProducts {
     set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(g.second.data));
     set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(g.result.data));
     set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(g.result.data));
-    cublasLtMatmulHeuristicResult_t best = {};
-    int count = 0;
-    if (choice.status == CUBLAS_STATUS_SUCCESS) {
-      choice.status =
+    if (status == CUBLAS_STATUS_SUCCESS) {
+      status =
           cublasLtMatmulAlgoGetHeuristic(handle_, description.operation(), description.first(), description.second(),
-                                         description.result(), description.result(), preference, 1, &best, &count);
+                                         description.result(), description.result(), preference, most, results, &count);
     }
     (void)cublasLtMatmulPreferenceDestroy(preference);
-    if (choice.status == CUBLAS_STATUS_SUCCESS && count == 0) choice.status = CUBLAS_STATUS_NOT_SUPPORTED;
-    if (choice.status == CUBLAS_STATUS_SUCCESS) choice.status = best.state;
-    choice.algorithm = best.algo;
-    return choice;
+    if (status == CUBLAS_STATUS_SUCCESS && count == 0) status = CUBLAS_STATUS_NOT_SUPPORTED;
+    return status;
   }
 
   cublasLtHandle_t handle_;

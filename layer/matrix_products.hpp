@@ -45,6 +45,10 @@ class MatrixProducts {
   virtual std::string why_not(const IntegerProduct& product) = 0;
   virtual Status multiply(const MatrixProduct& product, void* workspace, Stream stream) = 0;
   virtual Status multiply(const IntegerProduct& product, void* workspace, Stream stream) = 0;
+  /// Times the library's candidates for the product, with these operands and over this result, and remembers the fastest.
+  /// Synchronises.
+  virtual Status tune(const MatrixProduct&, void* /*workspace*/, Stream) { return {}; }
+  virtual Status tune(const IntegerProduct&, void* /*workspace*/, Stream) { return {}; }
 };
 
 std::shared_ptr<MatrixProducts> open_host_products();

@@ -6,10 +6,10 @@
 // 4096 x 4096 that is 4 MiB, where bfloat16 weights are 32.
 //
 // A block has 16 rows and 8 T output features; its warps share the depth in steps of 256 and add their sums in shared
-// memory. Lane 4g + t reads 64 neighbouring codes of its features: 16 bytes of weights. A byte holds four ternary codes
-// plus 1, so (word >> 2 j) & 0x03030303 is a register of four, of columns j, 4 + j, 8 + j, 12 + j; the activations'
-// bytes are transposed to match. The 1 is taken back by one more product, with ones: the sum of a row's codes.
-// Right for every size and alignment: what does not lie in whole aligned words is read byte by byte.
+// memory. Lane 4g + t reads 32 neighbouring codes of its features and rows at a time, twice a step: 8 bytes of weights. A
+// byte holds four ternary codes plus 1, so (word >> 2 j) & 0x03030303 is a register of four, of columns j, 4 + j, 8 + j,
+// 12 + j; the activations' bytes are transposed to match. The 1 is taken back by one more product, with ones: the sum of a
+// row's codes. Right for every size and alignment: what does not lie in whole aligned words is read byte by byte.
 #include "dequantise.cuh"
 #include "device/overlap.cuh"
 #include "device/support.hpp"
@@ -19,42 +19,49 @@ namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
 constexpr int rows_of_block = 16, features_of_tile = 8;
-constexpr int lane_codes = 64;                 // codes of a row that a lane has in a step
-constexpr std::int64_t step = 4 * lane_codes;  // four lanes share a row
-constexpr std::int64_t most_warps = 16;
+constexpr std::int64_t step = 256;       // columns that a warp takes at a time
+constexpr std::int64_t half_step = 128;  // four lanes with 32 each
+constexpr int lane_codes = 32;
 
-/// Up to 16 bytes from `from` on; those past `available` are zero.
-__device__ __forceinline__ uint4 load_bytes(const std::uint8_t* from, std::int64_t available, bool aligned) {
-  if (available >= 16 && aligned) {
-    Packet<std::uint8_t, 16> packet;
-    packet.load(from);
-    return packet.data[0];
-  }
-  std::uint8_t bytes[16];
+/// Features a row of sums in shared memory, with what keeps the banks of the rows apart.
+constexpr int padded(int features) { return features == features_of_tile ? features : features + 8; }
+
+/// `Word` (8 or 16 bytes) from `from` on; bytes past `available` are zero.
+template <class Word>
+__device__ __forceinline__ Word load_bytes(const std::uint8_t* from, std::int64_t available, bool aligned) {
+  constexpr int count = static_cast<int>(sizeof(Word));
+  Word word = {};
+  if (available >= count && aligned) {
+    word = *reinterpret_cast<const Word*>(from);
+  } else if (available > 0) {
+    std::uint8_t bytes[count];
 #pragma unroll
-  for (int i = 0; i < 16; ++i) bytes[i] = i < available ? from[i] : std::uint8_t{0};
-  uint4 words;
-  memcpy(&words, bytes, sizeof(words));
-  return words;
+    for (int i = 0; i < count; ++i) bytes[i] = i < available ? from[i] : std::uint8_t{0};
+    memcpy(&word, bytes, sizeof(word));
+  }
+  return word;
 }
 
-/// The lane's 64 codes of one row, from column `column` on, as the products take them.
+/// The lane's 64 codes of one row in a step, from column `column` on and half a step later, as the products take them.
 __device__ __forceinline__ void load_codes(const PackedProduct& p, std::int64_t row, std::int64_t column, bool aligned,
-                                           std::uint32_t (&codes)[4][4]) {
+                                           uint4 (&words)[4]) {
   const auto* from = reinterpret_cast<const std::uint8_t*>(p.codes) + row * p.ld_codes + column;
   const std::int64_t available = row < p.rows ? p.depth - column : 0;
-  uint4 words[4];
 #pragma unroll
-  for (int w = 0; w < 4; ++w) words[w] = load_bytes(from + 16 * w, available - 16 * w, aligned);
-#pragma unroll
-  for (int w = 0; w < 4; ++w) transpose_bytes(words[w], codes[w]);
+  for (int w = 0; w < 4; ++w) {
+    const std::int64_t at = w / 2 * half_step + std::int64_t{16} * (w % 2);
+    words[w] = load_bytes<uint4>(from + at, available - at, aligned);
+  }
 }
 
-/// sums += the products of 4 activation registers with T features' codes, two registers a step.
+/// sums += the products of 16 activation codes of each row with T features' codes.
 template <int T>
-__device__ __forceinline__ void multiply_word(const std::uint32_t (&low)[4], const std::uint32_t (&high)[4],
+__device__ __forceinline__ void multiply_word(const uint4& low_codes, const uint4& high_codes,
                                               const std::uint32_t (&weights)[T], std::int32_t (&sums)[T][4],
                                               std::int32_t (&row_sums)[4]) {
+  std::uint32_t low[4], high[4];
+  transpose_bytes(low_codes, low);
+  transpose_bytes(high_codes, high);
 #pragma unroll
   for (int j = 0; j < 4; j += 2) {
     const std::uint32_t a[4] = {low[j], high[j], low[j + 1], high[j + 1]};
@@ -68,71 +75,82 @@ __device__ __forceinline__ void multiply_word(const std::uint32_t (&low)[4], con
   }
 }
 
-template <int T>
-__global__ void __launch_bounds__(32 * most_warps) multiply_packed(const __grid_constant__ PackedProduct p) {
+/// What the warps of a block tell each other.
+template <int T, int W>
+struct Shared {
+  std::int32_t sums[W][rows_of_block][padded(features_of_tile * T)];
+  float scales[rows_of_block];
+};
+
+template <int T, int W>
+__global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_constant__ PackedProduct p) {
   constexpr int features = features_of_tile * T;
   const std::int64_t first_row = std::int64_t{blockIdx.y} * rows_of_block;
   const std::int64_t first_feature = std::int64_t{blockIdx.x} * features;
   const std::int64_t row_bytes = (p.depth + 3) / 4;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int warps = static_cast<int>(blockDim.x) / 32, g = lane / 4, t = lane % 4;
+  const int g = lane / 4, t = lane % 4;
   if (threadIdx.x < features && first_feature + threadIdx.x < p.columns) {
     prefetch_to_l2(p.packed + (first_feature + threadIdx.x) * p.ld_packed, row_bytes);
   }
   overlap_launches();
 
+  auto* shared = shared_memory<Shared<T, W>>();
+  if (threadIdx.x < rows_of_block && first_row + threadIdx.x < p.rows) {
+    shared->scales[threadIdx.x] = scale_of_row(p.scales, first_row + threadIdx.x);
+  }
   const bool codes_aligned = reinterpret_cast<std::uintptr_t>(p.codes) % 16 == 0 && p.ld_codes % 16 == 0;
-  const bool packed_aligned = reinterpret_cast<std::uintptr_t>(p.packed) % 16 == 0 && p.ld_packed % 16 == 0;
+  const bool packed_aligned = reinterpret_cast<std::uintptr_t>(p.packed) % 8 == 0 && p.ld_packed % 8 == 0;
   std::int32_t sums[T][4] = {}, row_sums[4] = {};
 #pragma unroll 1
-  for (std::int64_t start = warp * step; start < p.depth; start += warps * step) {
-    const std::int64_t column = start + t * lane_codes;
-    uint4 weights[T];
+  for (std::int64_t start = warp * step; start < p.depth; start += W * step) {
+    const std::int64_t column = start + std::int64_t{t} * lane_codes;
+    std::uint32_t weights[4][T];
 #pragma unroll
     for (int tile = 0; tile < T; ++tile) {
-      const std::int64_t feature = first_feature + tile * features_of_tile + g;
-      weights[tile] = load_bytes(p.packed + feature * p.ld_packed + column / 4,
-                                 feature < p.columns ? row_bytes - column / 4 : 0, packed_aligned);
+      const std::int64_t feature = first_feature + (tile * features_of_tile + g);
+      const std::uint8_t* from = p.packed + feature * p.ld_packed + column / 4;
+      const std::int64_t available = feature < p.columns ? row_bytes - column / 4 : 0;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const std::int64_t at = half * (half_step / 4);
+        const uint2 words = load_bytes<uint2>(from + at, available - at, packed_aligned);
+        weights[2 * half][tile] = words.x;
+        weights[2 * half + 1][tile] = words.y;
+      }
     }
-    std::uint32_t low[4][4], high[4][4];
+    uint4 low[4], high[4];
     load_codes(p, first_row + g, column, codes_aligned, low);
     load_codes(p, first_row + g + 8, column, codes_aligned, high);
-    std::uint32_t words[4][T];
 #pragma unroll
-    for (int tile = 0; tile < T; ++tile) {
-      words[0][tile] = weights[tile].x, words[1][tile] = weights[tile].y;
-      words[2][tile] = weights[tile].z, words[3][tile] = weights[tile].w;
-    }
-#pragma unroll
-    for (int w = 0; w < 4; ++w) multiply_word(low[w], high[w], words[w], sums, row_sums);
+    for (int w = 0; w < 4; ++w) multiply_word(low[w], high[w], weights[w], sums, row_sums);
   }
 
-  auto* shared = shared_memory<std::int32_t>();  // [warps, rows_of_block, features]
 #pragma unroll
   for (int tile = 0; tile < T; ++tile) {
 #pragma unroll
-    for (int s = 0; s < 4; ++s) {
-      const int row = g + s / 2 * 8, feature = tile * features_of_tile + 2 * t + s % 2;
-      shared[(warp * rows_of_block + row) * features + feature] = sums[tile][s] - row_sums[s];
+    for (int half = 0; half < 2; ++half) {
+      const uint2 pair = {static_cast<std::uint32_t>(sums[tile][2 * half] - row_sums[2 * half]),
+                          static_cast<std::uint32_t>(sums[tile][2 * half + 1] - row_sums[2 * half + 1])};
+      memcpy(&shared->sums[warp][g + 8 * half][tile * features_of_tile + 2 * t], &pair, sizeof(pair));
     }
   }
   __syncthreads();
-  for (unsigned i = threadIdx.x; i < rows_of_block * features; i += blockDim.x) {
-    const std::int64_t row = first_row + i / features, feature = first_feature + i % features;
-    if (row >= p.rows || feature >= p.columns) continue;
+  for (int i = static_cast<int>(threadIdx.x); i < rows_of_block * features; i += 32 * W) {
+    const int row = i / features, feature = i % features;
+    if (first_row + row >= p.rows || first_feature + feature >= p.columns) continue;
     std::int32_t sum[1] = {0};
-    for (int w = 0; w < warps; ++w) sum[0] += shared[w * rows_of_block * features + i];
+#pragma unroll
+    for (int w = 0; w < W; ++w) sum[0] += shared->sums[w][row][feature];
     float out[1];
-    dequantise(p.scales, scale_of_row(p.scales, row), feature, sum, out);
-    store_typed(p.out.data, p.out.type, row * p.out.ld + feature, out);
+    dequantise(p.scales, shared->scales[row], first_feature + feature, sum, out);
+    store_typed(p.out.data, p.out.type, (first_row + row) * p.out.ld + first_feature + feature, out);
   }
 }
 
-template <int T>
+template <int T, int W>
 Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
-  constexpr std::int64_t features = features_of_tile * T, most_groups = 65535;
-  std::int64_t warps = divide_up(p.depth, step);
-  warps = warps < most_warps ? warps : most_warps;
+  constexpr std::int64_t features = std::int64_t{features_of_tile} * T, most_groups = 65535;
   for (std::int64_t first = 0; first < p.rows; first += most_groups * rows_of_block) {
     PackedProduct part = p;
     part.rows = p.rows - first < most_groups * rows_of_block ? p.rows - first : most_groups * rows_of_block;
@@ -141,23 +159,28 @@ Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream st
     part.out.data = static_cast<char*>(p.out.data) + first * p.out.ld * static_cast<std::int64_t>(size_of(p.out.type));
     LaunchShape shape{dim3{static_cast<unsigned>(divide_up(p.columns, features)),
                            static_cast<unsigned>(divide_up(part.rows, rows_of_block)), 1},
-                      dim3{static_cast<unsigned>(32 * warps), 1, 1}};
-    shape.shared_bytes = sizeof(std::int32_t) * static_cast<std::size_t>(warps * rows_of_block * features);
+                      dim3{32 * W, 1, 1}};
+    shape.shared_bytes = sizeof(Shared<T, W>);
     shape.overlap = device.compute_capability >= 90;
-    if (Status status = launch_kernel(multiply_packed<T>, shape, stream, part); !status.ok()) return status;
+    if (Status status = launch_kernel(multiply_packed<T, W>, shape, stream, part); !status.ok()) return status;
   }
   return {};
 }
 
 }  // namespace
 
-/// More features a block share the activations; fewer give every multiprocessor a block.
+/// More features a block share the activations, and fewer give every multiprocessor a block. A block of 16 warps has its
+/// multiprocessor to itself; where there are several for each, two of 8 warps hide each other's beginning and end.
 Status packed_product(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
   const std::int64_t tiles = p.columns / features_of_tile * divide_up(p.rows, rows_of_block);
   const std::int64_t tiles_of_processor = tiles / device.sm_count;
-  if (tiles_of_processor >= 3) return launch_packed<4>(p, device, stream);
-  if (tiles_of_processor >= 2) return launch_packed<2>(p, device, stream);
-  return launch_packed<1>(p, device, stream);
+  const bool deep = p.depth > 8 * step;
+  if (tiles_of_processor >= 6 || !deep) {
+    return tiles_of_processor >= 3 ? launch_packed<4, 8>(p, device, stream) : launch_packed<1, 8>(p, device, stream);
+  }
+  if (tiles_of_processor >= 3) return launch_packed<4, 16>(p, device, stream);
+  if (tiles_of_processor >= 2) return launch_packed<2, 16>(p, device, stream);
+  return launch_packed<1, 16>(p, device, stream);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

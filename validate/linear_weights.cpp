@@ -18,6 +18,11 @@ std::int64_t distinct_features(const Problem& problem) {
   return divisor;
 }
 
+bool worth_tuning(const Problem& p, const Device& device) {
+  constexpr std::int64_t many = std::int64_t{1} << 30;
+  return device.info().kind == DeviceKind::cuda && p.rows * p.columns >= many / p.outputs();
+}
+
 LinearWeights linear_weights_of(const Problem& p) {
   LinearWeights weights;
   weights.linear_weight = std::make_shared<const HostTensor>(

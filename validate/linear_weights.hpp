@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include <normquant/device.hpp>
+
 #include "reference/weight_quant.hpp"
 #include "validate/bounds.hpp"
 #include "validate/host_tensor.hpp"
@@ -31,6 +33,9 @@ struct LinearWeights {
 /// All of K_out where the matrix is small; else the largest divisor of K_out up to 1024, so that every row occurs equally
 /// often (the scale is a mean over all) and the reference stays small.
 std::int64_t distinct_features(const Problem& problem);
+
+/// Whether the problem's products on this device take so long that their algorithms are chosen by time.
+bool worth_tuning(const Problem& problem, const Device& device);
 
 LinearWeights linear_weights_of(const Problem& problem);
 

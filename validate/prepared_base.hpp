@@ -128,6 +128,7 @@ class PreparedBase : public PreparedProblem {
   }
 
  protected:
+  const Workspace& workspace() const { return workspace_; }
   using CompareRow = std::function<void(Comparison&, std::int64_t row, const unsigned char* elements)>;
 
   struct Input {

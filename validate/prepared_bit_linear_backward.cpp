@@ -136,6 +136,12 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
     if (p.out) add_dlinear_weight(*p.out, ld);
   }
 
+  Status reserve(std::string_view name) override {
+    if (Status status = PreparedBase::reserve(name); !status.ok()) return status;
+    if (!worth_tuning(problem_, device_)) return {};
+    return tune_products(*find(name), args_, device_.info(), workspace(), nullptr);
+  }
+
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
     auto other = std::make_unique<PreparedBackward>(problem_, device_, distinct_, truth_, products_);
     if (!other->complete(why)) return nullptr;

@@ -144,7 +144,9 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   }
   Status reserve(std::string_view name) override {
     args_ = with_forms_for(resolved(name));
-    return PreparedBase::reserve(resolved(name));
+    if (Status status = PreparedBase::reserve(resolved(name)); !status.ok()) return status;
+    if (!worth_tuning(problem_, device_)) return {};
+    return tune_products(*find(resolved(name)), args_, device_.info(), workspace(), nullptr);
   }
   Status launch(std::string_view name, Stream stream) override {
     launched_ = resolved(name);
@@ -180,12 +182,13 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   bool multiplies_codes() const { return launched_ == "integer" || launched_ == "packed"; }
   std::string_view resolved(std::string_view name) const { return name == "auto" ? chosen_variant() : name; }
 
-  /// A variant is given the forms of the weights that it and the backward read, and writes no others; when codes are to be
-  /// checked, all.
+  /// A variant is given the form of the weights that it reads, for training also the operands that the backward reads, and
+  /// writes no others; when codes are to be checked, all.
   BitLinearForward with_forms_for(std::string_view name) const {
     BitLinearForward a = args_;
     a.layer.weights = forms_;
     if (problem_.codes) return a;
+    if (name != "fake_quantised" && !problem_.training) a.layer.weights.operand = {};
     if (name != "integer") a.layer.weights.codes = nullptr;
     if (name != "packed") a.layer.weights.packed = nullptr;
     return a;
@@ -223,7 +226,8 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
     constexpr auto rounding = reference::Rounding::half_even;
 
     const DType type = args_.layer.operand;
-    auto operand = [=](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
+    auto operand = [=, this](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
+      if (!args_.layer.weights.operand.given()) return;  // not asked for
       comparison.fake_quantised("weights.operand", i, j, type, bits, w->bounds.t(i % distinct, j),
                                 w->bounds.t_error(i % distinct, j), w->result.dequant_factor, w->bounds.scale_error,
                                 rounding, -1, 1);

@@ -86,7 +86,8 @@ struct Problem {
   std::int64_t k_out = 0;                       ///< 0: as many as columns
   std::optional<DType> operand, linear_weight;  ///< default to x's type
   std::optional<DType> linear_bias;
-  bool cached = false;  ///< the weights come quantised
+  bool cached = false;    ///< the weights come quantised
+  bool training = false;  ///< the forward also writes the operands that the backward reads
 
   std::int64_t outputs() const { return k_out > 0 ? k_out : columns; }
   DType operand_type() const { return operand.value_or(x); }

@@ -51,7 +51,7 @@ std::vector<Problem> features(Operation op, Sizes sizes, DType x) {
     with([](Problem& p) { p.codes = true, p.out = f32, p.linear_bias = bf16; });
     with([](Problem& p) { p.cached = true, p.codes = true; });
     with([](Problem& p) { p.cached = true, p.linear_bias = p.x, p.row_padding = 3; });
-    with([](Problem& p) { p.linear_weight = f32; });
+    with([](Problem& p) { p.linear_weight = f32, p.training = true; });
     with([](Problem& p) { p.residual = p.x, p.residual_out = p.x; });
     with([](Problem& p) { p.residual = f32, p.residual_out = f32, p.norm = NormKind::layer, p.codes = true; });
     with([](Problem& p) { p.residual = p.x, p.residual_out = p.x, p.h_source = HSource::stored; });
@@ -106,6 +106,7 @@ void add_drawn(std::vector<Case>& cases, Operation op, int count, std::uint64_t 
     if (op == Operation::bit_linear_forward) {
       p.codes = one_in(2);
       p.cached = one_in(2);
+      p.training = one_in(3);
       if (one_in(3)) p.residual = one_of(all_types), p.residual_out = one_of(all_types);
     } else {
       if (one_in(3)) p.dresidual = one_of(all_types);

@@ -19,7 +19,7 @@ namespace normquant {
 
 /// The library of matrix products on one device: cuBLASLt's handle and the algorithms chosen so far on a GPU, Eigen on the
 /// host. Any thread may use it. The first question about a product (why_not, workspace_bytes) chooses its algorithm; a
-/// launch then finds it.
+/// launch then finds it; tune_products replaces it by the fastest measured.
 class MatrixProducts;
 
 /// Those of the device, which must be the calling thread's current one; null with a sentence in `why` when this build has
@@ -108,6 +108,14 @@ struct BitLinearBackward {
 
 /// The weight_quant that fills every form of layer.weights that has memory, for callers that quantise once.
 WeightQuant weight_quant_of(const BitLinearLayer& layer, const ConstMatrix& linear_weight);
+
+/// Times cuBLASLt's candidates for the products of these arguments and remembers the fastest in `products`, in place of its
+/// own first choice. Once, before the calls that matter: it synchronises, and overwrites outputs and workspace (as large as
+/// the variant's workspace_bytes).
+Status tune_products(const Variant<BitLinearForward>& variant, const BitLinearForward& a, const DeviceInfo& device,
+                     Workspace workspace, Stream stream);
+Status tune_products(const Variant<BitLinearBackward>& variant, const BitLinearBackward& a, const DeviceInfo& device,
+                     Workspace workspace, Stream stream);
 
 /// The forms that users of the Triton system have (section 4): the layer's switches; sizes, parameters and weights are
 /// still to be given. Residual, prenorm and residual in float32 are tensors of the calls.
