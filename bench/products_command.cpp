@@ -252,9 +252,19 @@ class ProductTimes {
       all.push_back(product("bfloat16 dy", &Slot::dy));
       all.push_back(product("bfloat16 dlinear_weight", &Slot::dlinear_weight));
     } else {
-      all.push_back(
-          {"packed", [](Slot&) { return std::string(); },
-           [device](Slot& slot, Stream stream) { return packed_product(slot.packed_product(), device, stream); }});
+      const auto packed = [device](std::string name, int tiles, int warps) {
+        return Way{std::move(name), [](Slot&) { return std::string(); },
+                   [device, tiles, warps](Slot& slot, Stream stream) {
+                     PackedProduct shaped = slot.packed_product();
+                     shaped.tiles = tiles;
+                     shaped.warps = warps;
+                     return packed_product(shaped, device, stream);
+                   }};
+      };
+      all.push_back(packed("packed", 0, 0));
+      for (int tiles : {1, 2, 4}) {
+        for (int warps : {4, 8, 16}) all.push_back(packed(fmt::format("packed t{} w{}", tiles, warps), tiles, warps));
+      }
     }
     return all;
   }

@@ -132,7 +132,8 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
     for (int half = 0; half < 2; ++half) {
       const uint2 pair = {static_cast<std::uint32_t>(sums[tile][2 * half] - row_sums[2 * half]),
                           static_cast<std::uint32_t>(sums[tile][2 * half + 1] - row_sums[2 * half + 1])};
-      memcpy(&shared->sums[warp][g + 8 * half][tile * features_of_tile + 2 * t], &pair, sizeof(pair));
+      auto& row = shared->sums[warp][g + 8 * half];
+      memcpy(&row[tile * features_of_tile + 2 * t], &pair, sizeof(pair));
     }
   }
   __syncthreads();
@@ -167,20 +168,29 @@ Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream st
   return {};
 }
 
-}  // namespace
-
 /// More features a block share the activations, and fewer give every multiprocessor a block. A block of 16 warps has its
 /// multiprocessor to itself; where there are several for each, two of 8 warps hide each other's beginning and end.
-Status packed_product(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
-  const std::int64_t tiles = p.columns / features_of_tile * divide_up(p.rows, rows_of_block);
-  const std::int64_t tiles_of_processor = tiles / device.sm_count;
-  const bool deep = p.depth > 8 * step;
-  if (tiles_of_processor >= 6 || !deep) {
-    return tiles_of_processor >= 3 ? launch_packed<4, 8>(p, device, stream) : launch_packed<1, 8>(p, device, stream);
-  }
-  if (tiles_of_processor >= 3) return launch_packed<4, 16>(p, device, stream);
-  if (tiles_of_processor >= 2) return launch_packed<2, 16>(p, device, stream);
-  return launch_packed<1, 16>(p, device, stream);
+PackedProduct with_shape(PackedProduct p, const DeviceInfo& device) {
+  const std::int64_t tiles = p.columns / features_of_tile * divide_up(p.rows, rows_of_block) / device.sm_count;
+  if (p.tiles == 0) p.tiles = tiles >= 3 ? 4 : tiles >= 2 ? 2 : 1;
+  if (p.warps == 0) p.warps = tiles >= 6 || p.depth <= 8 * step ? 8 : 16;
+  return p;
+}
+
+template <int W>
+Status launch_warps(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
+  if (p.tiles == 4) return launch_packed<4, W>(p, device, stream);
+  if (p.tiles == 2) return launch_packed<2, W>(p, device, stream);
+  return launch_packed<1, W>(p, device, stream);
+}
+
+}  // namespace
+
+Status packed_product(const PackedProduct& given, const DeviceInfo& device, Stream stream) {
+  const PackedProduct p = with_shape(given, device);
+  if (p.warps == 16) return launch_warps<16>(p, device, stream);
+  if (p.warps == 8) return launch_warps<8>(p, device, stream);
+  return launch_warps<4>(p, device, stream);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -17,7 +17,7 @@ template <int V>
 __global__ void __launch_bounds__(threads)
     scale_sums(const __grid_constant__ ScaleProduct p, std::int64_t blocks_per_row) {
   overlap_launches();
-  const std::int64_t row = blockIdx.x / blocks_per_row;
+  const std::int64_t row = p.rows - 1 - blockIdx.x / blocks_per_row;  // what the product wrote last, the L2 still has
   const std::int64_t column = (blockIdx.x % blocks_per_row * threads + threadIdx.x) * V;
   if (column >= p.columns) return;
   std::int32_t sums[V];

@@ -98,7 +98,7 @@ class Tables:
                 if variant == "packed":
                     continue
                 triton = self.triton.get((shape, "forward")) if form in ("rms", "rms+training") else None
-                share = self.outside(us, [product["bfloat16"]]) if variant == "fake_quantised" else None
+                share = self.outside(us, [self.product(shape, "bfloat16" if variant == "fake_quantised" else "int8")])
                 target = FORWARD_TARGETS.get(shape) if form == "rms" and variant == forward_variant else None
                 self.training_row(shape, name, variant, us, triton, target, share)
         for form in ("rms", "rms+dresidual"):
@@ -108,7 +108,9 @@ class Tables:
                 name = "backward" if form == "rms" else "backward, dresidual"
                 self.training_row(shape, name, "fake_quantised", us, None, None, share)
         if forward is not None and backward is not None:
-            share = self.outside(forward + backward, product.values()) if training_variant == "fake_quantised" else None
+            if training_variant == "integer":
+                product["bfloat16"] = self.product(shape, "int8")
+            share = self.outside(forward + backward, product.values())
             self.training_row(shape, "forward + backward", training_variant, forward + backward,
                               self.triton.get((shape, "forward+backward")), BOTH_TARGETS.get(shape), share)
 
@@ -131,6 +133,8 @@ class Tables:
         print("| shape | way | us | Top/s | bfloat16 / this |")
         print("| ---: | --- | ---: | ---: | ---: |")
         for (shape, way), line in self.products.items():
+            if way.startswith("packed t"):
+                continue
             base = self.product(shape, "bfloat16")
             ratio = base / line["median_us"] if base and "dy" not in way and "weight" not in way and way != "scale" else None
             target = f" ({met(ratio >= DECODE_TARGET)})" if way == "packed" and ratio else ""

@@ -159,7 +159,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
       comparison.value(name, i, j, type, bits, t->result.dx(i % distinct, j), t->bounds.dx(i % distinct, j));
     };
     auto* tensor = add_output(name, problem_.rows, columns, size_of(type), ld, DeviceTensor::float_poison,
-                              rows_of(type, columns, compare), true);
+                              rows_of(type, columns, compare), 0, true);
     return {tensor->data(), type, ld};
   }
   normquant::Vector add_sums(const std::string& name, DType type, const Vector& sums, const Vector& bounds) {
@@ -176,7 +176,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
                        t->dlinear_weight.bound(i, j));
     };
     auto* tensor = add_output("dlinear_weight", problem_.outputs(), problem_.columns, size_of(type), ld,
-                              DeviceTensor::float_poison, rows_of(type, problem_.columns, compare), true);
+                              DeviceTensor::float_poison, rows_of(type, problem_.columns, compare), problem_.outputs());
     args_.dlinear_weight = {tensor->data(), type, ld};
   }
 

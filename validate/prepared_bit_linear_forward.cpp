@@ -233,7 +233,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
                                 rounding, -1, 1);
     };
     weights.operand = {add_output("weights.operand", k_out, k_in, size_of(type), ld, DeviceTensor::float_poison,
-                                  rows_of(type, k_in, operand), true)
+                                  rows_of(type, k_in, operand), distinct)
                            ->data(),
                        type, ld};
     const auto code = [w, distinct](Comparison& comparison, const char* name, std::int64_t i, std::int64_t j,
@@ -249,7 +249,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
     };
     weights.ld_codes = ld;
     weights.codes = static_cast<std::int8_t*>(
-        add_output("weights.codes", k_out, k_in, 1, ld, DeviceTensor::code_poison, codes, true)->data());
+        add_output("weights.codes", k_out, k_in, 1, ld, DeviceTensor::code_poison, codes, distinct)->data());
     auto packed = [this, code, k_in](Comparison& comparison, std::int64_t i, const unsigned char* row) {
       if (args_.layer.weights.packed == nullptr) return;  // not asked for
       for (std::int64_t j = 0; j < k_in; ++j) {
@@ -257,9 +257,10 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
       }
     };
     weights.ld_packed = packed_row_bytes(k_in) + problem_.row_padding;
-    weights.packed = static_cast<std::uint8_t*>(add_output("weights.packed", k_out, packed_row_bytes(k_in), 1,
-                                                           weights.ld_packed, DeviceTensor::float_poison, packed, true)
-                                                    ->data());
+    weights.packed =
+        static_cast<std::uint8_t*>(add_output("weights.packed", k_out, packed_row_bytes(k_in), 1, weights.ld_packed,
+                                              DeviceTensor::float_poison, packed, distinct)
+                                       ->data());
     auto factor = [w](Comparison& comparison, std::int64_t, std::int64_t, std::uint32_t bits) {
       const double truth = w->result.dequant_factor;
       comparison.value("weights.dequant_factor", 0, 0, DType::float32, bits, truth, truth * w->bounds.scale_error);
@@ -302,7 +303,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
         comparison.exact("out", i, j, type, bits, decode(type, encode(type, (*exact_)(row, feature))));
     };
     args_.out = {add_output("out", problem_.rows, k_out, size_of(type), ld, DeviceTensor::float_poison,
-                            rows_of(type, k_out, compare), true)
+                            rows_of(type, k_out, compare), 0, true)
                      ->data(),
                  type, ld};
   }
