@@ -130,10 +130,12 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
   for (int tile = 0; tile < T; ++tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const uint2 pair = {static_cast<std::uint32_t>(sums[tile][2 * half] - row_sums[2 * half]),
-                          static_cast<std::uint32_t>(sums[tile][2 * half + 1] - row_sums[2 * half + 1])};
+      const int at = 2 * half;  // of the two sums of this lane's row
+      const uint2 pair = {static_cast<std::uint32_t>(sums[tile][at] - row_sums[at]),
+                          static_cast<std::uint32_t>(sums[tile][at + 1] - row_sums[at + 1])};
       auto& row = shared->sums[warp][g + 8 * half];
-      memcpy(&row[tile * features_of_tile + 2 * t], &pair, sizeof(pair));
+      const int feature = tile * features_of_tile + 2 * t;
+      memcpy(&row[feature], &pair, sizeof(pair));
     }
   }
   __syncthreads();
