@@ -252,19 +252,16 @@ class ProductTimes {
       all.push_back(product("bfloat16 dy", &Slot::dy));
       all.push_back(product("bfloat16 dlinear_weight", &Slot::dlinear_weight));
     } else {
-      const auto packed = [device](std::string name, int tiles, int warps) {
+      const auto packed = [device](std::string name, int warps) {
         return Way{std::move(name), [](Slot&) { return std::string(); },
-                   [device, tiles, warps](Slot& slot, Stream stream) {
+                   [device, warps](Slot& slot, Stream stream) {
                      PackedProduct shaped = slot.packed_product();
-                     shaped.tiles = tiles;
                      shaped.warps = warps;
                      return packed_product(shaped, device, stream);
                    }};
       };
-      all.push_back(packed("packed", 0, 0));
-      for (int tiles : {1, 2, 4}) {
-        for (int warps : {4, 8, 16}) all.push_back(packed(fmt::format("packed t{} w{}", tiles, warps), tiles, warps));
-      }
+      all.push_back(packed("packed", 0));
+      for (int warps : {4, 8, 16}) all.push_back(packed(fmt::format("packed by {} warps", warps), warps));
     }
     return all;
   }

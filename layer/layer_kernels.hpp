@@ -36,8 +36,7 @@ struct PackedProduct {
   std::int64_t ld_packed = 0;
   CodeScales scales;
   Matrix out;
-  // How a block is cut: tiles of 8 features (1, 2 or 4) and warps (4, 8 or 16); 0: packed_product chooses.
-  int tiles = 0, warps = 0;
+  int warps = 0;  ///< that share the depth: 4, 8 or 16; 0: packed_product chooses
 };
 
 /// sums [columns] = the sum of values [rows, columns] over its rows, in float32, in an order that depends on the sizes only.

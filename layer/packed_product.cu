@@ -5,7 +5,7 @@
 // Bytes: a quarter byte a weight, read once a group of 16 rows: for few rows, where the weights are all that counts. At
 // 4096 x 4096 that is 4 MiB, where bfloat16 weights are 32.
 //
-// A block has 16 rows and 8 T output features; its warps share the depth in steps of 256 and add their sums in shared
+// A block has 16 rows and 32 output features; its warps share the depth in steps of 256 and add their sums in shared
 // memory. Lane 4g + t reads 32 neighbouring codes of its features and rows at a time, twice a step: 8 bytes of weights. A
 // byte holds four ternary codes plus 1, so (word >> 2 j) & 0x03030303 is a register of four, of columns j, 4 + j, 8 + j,
 // 12 + j; the activations' bytes are transposed to match. The 1 is taken back by one more product, with ones: the sum of a
@@ -19,12 +19,14 @@ namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
 constexpr int rows_of_block = 16, features_of_tile = 8;
+constexpr int T = 4;  // tiles of a block: 1 and 2 read the activations more often, and were slower at every shape
+constexpr int features_of_block = features_of_tile * T;
 constexpr std::int64_t step = 256;       // columns that a warp takes at a time
 constexpr std::int64_t half_step = 128;  // four lanes with 32 each
 constexpr int lane_codes = 32;
 
-/// Features a row of sums in shared memory, with what keeps the banks of the rows apart.
-constexpr int padded(int features) { return features == features_of_tile ? features : features + 8; }
+/// A row of sums in shared memory: 8 more keep the banks of the rows apart.
+constexpr int padded_features = features_of_block + 8;
 
 /// `Word` (8 or 16 bytes) from `from` on; bytes past `available` are zero.
 template <class Word>
@@ -54,8 +56,7 @@ __device__ __forceinline__ void load_codes(const PackedProduct& p, std::int64_t 
   }
 }
 
-/// sums += the products of 16 activation codes of each row with T features' codes.
-template <int T>
+/// sums += the products of 16 activation codes of each row with the block's features' codes.
 __device__ __forceinline__ void multiply_word(const uint4& low_codes, const uint4& high_codes,
                                               const std::uint32_t (&weights)[T], std::int32_t (&sums)[T][4],
                                               std::int32_t (&row_sums)[4]) {
@@ -76,15 +77,15 @@ __device__ __forceinline__ void multiply_word(const uint4& low_codes, const uint
 }
 
 /// What the warps of a block tell each other.
-template <int T, int W>
+template <int W>
 struct Shared {
-  std::int32_t sums[W][rows_of_block][padded(features_of_tile * T)];
+  std::int32_t sums[W][rows_of_block][padded_features];
   float scales[rows_of_block];
 };
 
-template <int T, int W>
+template <int W>
 __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_constant__ PackedProduct p) {
-  constexpr int features = features_of_tile * T;
+  constexpr int features = features_of_block;
   const std::int64_t first_row = std::int64_t{blockIdx.y} * rows_of_block;
   const std::int64_t first_feature = std::int64_t{blockIdx.x} * features;
   const std::int64_t row_bytes = (p.depth + 3) / 4;
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
   }
   overlap_launches();
 
-  auto* shared = shared_memory<Shared<T, W>>();
+  auto* shared = shared_memory<Shared<W>>();
   if (threadIdx.x < rows_of_block && first_row + threadIdx.x < p.rows) {
     shared->scales[threadIdx.x] = scale_of_row(p.scales, first_row + threadIdx.x);
   }
@@ -151,9 +152,9 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
   }
 }
 
-template <int T, int W>
+template <int W>
 Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
-  constexpr std::int64_t features = std::int64_t{features_of_tile} * T, most_groups = 65535;
+  constexpr std::int64_t features = features_of_block, most_groups = 65535;
   for (std::int64_t first = 0; first < p.rows; first += most_groups * rows_of_block) {
     PackedProduct part = p;
     part.rows = p.rows - first < most_groups * rows_of_block ? p.rows - first : most_groups * rows_of_block;
@@ -163,36 +164,28 @@ Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream st
     LaunchShape shape{dim3{static_cast<unsigned>(divide_up(p.columns, features)),
                            static_cast<unsigned>(divide_up(part.rows, rows_of_block)), 1},
                       dim3{32 * W, 1, 1}};
-    shape.shared_bytes = sizeof(Shared<T, W>);
+    shape.shared_bytes = sizeof(Shared<W>);
     shape.overlap = device.compute_capability >= 90;
-    if (Status status = launch_kernel(multiply_packed<T, W>, shape, stream, part); !status.ok()) return status;
+    if (Status status = launch_kernel(multiply_packed<W>, shape, stream, part); !status.ok()) return status;
   }
   return {};
 }
 
-/// More features a block share the activations, and fewer give every multiprocessor a block. A block of 16 warps has its
-/// multiprocessor to itself; where there are several for each, two of 8 warps hide each other's beginning and end.
-PackedProduct with_shape(PackedProduct p, const DeviceInfo& device) {
-  const std::int64_t tiles = p.columns / features_of_tile * divide_up(p.rows, rows_of_block) / device.sm_count;
-  if (p.tiles == 0) p.tiles = tiles >= 3 ? 4 : tiles >= 2 ? 2 : 1;
-  if (p.warps == 0) p.warps = tiles >= 6 || p.depth <= 8 * step ? 8 : 16;
-  return p;
-}
-
-template <int W>
-Status launch_warps(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
-  if (p.tiles == 4) return launch_packed<4, W>(p, device, stream);
-  if (p.tiles == 2) return launch_packed<2, W>(p, device, stream);
-  return launch_packed<1, W>(p, device, stream);
+/// A block of 16 warps has its multiprocessor to itself and all its loads under way at once; where there are several blocks
+/// for each, small ones hide each other's beginning and end.
+int warps_for(const PackedProduct& p, const DeviceInfo& device) {
+  const std::int64_t blocks = p.columns / features_of_block * divide_up(p.rows, rows_of_block);
+  if (2 * blocks >= 3 * device.sm_count || p.depth <= 4 * step) return 4;
+  return p.depth <= 8 * step ? 8 : 16;
 }
 
 }  // namespace
 
-Status packed_product(const PackedProduct& given, const DeviceInfo& device, Stream stream) {
-  const PackedProduct p = with_shape(given, device);
-  if (p.warps == 16) return launch_warps<16>(p, device, stream);
-  if (p.warps == 8) return launch_warps<8>(p, device, stream);
-  return launch_warps<4>(p, device, stream);
+Status packed_product(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
+  const int warps = p.warps > 0 ? p.warps : warps_for(p, device);
+  if (warps == 16) return launch_packed<16>(p, device, stream);
+  if (warps == 8) return launch_packed<8>(p, device, stream);
+  return launch_packed<4>(p, device, stream);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -133,7 +133,7 @@ class Tables:
         print("| shape | way | us | Top/s | bfloat16 / this |")
         print("| ---: | --- | ---: | ---: | ---: |")
         for (shape, way), line in self.products.items():
-            if way.startswith("packed t"):
+            if way.startswith("packed by"):
                 continue
             base = self.product(shape, "bfloat16")
             ratio = base / line["median_us"] if base and "dy" not in way and "weight" not in way and way != "scale" else None

@@ -42,7 +42,7 @@ forward=bit_linear_forward large=8192x4096x4096
   product $large "bfloat16 dlinear_weight" 300
   product 16x4096x4096 bfloat16 16
   product 16x4096x4096 packed 5
-  product 16x4096x4096 "packed t1 w4" 1
+  product 16x4096x4096 "packed by 4 warps" 1
 } >"$scratch/products.jsonl"
 {
   triton $large forward 600
@@ -56,7 +56,7 @@ expect "| $large | forward | integer | 300.0 | 600.0 | 2.00 | 1.5 met | 33.3% (m
 expect "| $large | forward + backward | integer | 1000.0 | 1200.0 | 1.20 | 1.25 missed | 20.0% (missed) |"
 expect "| 16x4096x4096 | packed | 5.00 | 800 | 3.20 (missed) |"
 expect "| 16x4096x4096 | 18.00 |  | 5.00 | 3.60 | packed |"
-if grep -qE "broken|t1 w4" "$scratch/layer.md"; then fail "what was wrong, or a tuning shape, is in the table"; fi
+if grep -qE "broken|by 4 warps" "$scratch/layer.md"; then fail "what was wrong, or a tuning shape, is in the table"; fi
 
 echo "not a record" >"$scratch/bad.jsonl"
 for wrong in "$scratch/bad.jsonl" "$scratch/none.jsonl"; do
