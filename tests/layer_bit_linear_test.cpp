@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <random>
@@ -251,6 +252,25 @@ TEST(LayerProducts, IntegerAndPackedGiveTheSameBits) {
   std::fill(n.out.begin(), n.out.end(), NAN);
   ASSERT_TRUE(n.run(forward, "packed").ok());
   EXPECT_EQ(std::memcmp(n.out.data(), integer.data(), integer.size() * sizeof(float)), 0);
+}
+
+/// ||out - truth|| / ||truth||, truth unrounded in float64, with operands in bfloat16.
+double error_of(const char* variant) {
+  Network n;
+  BitLinearForward forward = n.forward(bit_linear(), false);
+  forward.layer.operand = DType::bfloat16;
+  forward.layer.weights.operand.type = DType::bfloat16;
+  EXPECT_TRUE(n.run(forward, variant).ok()) << variant;
+  const auto layer = reference::bit_linear(n.parameters(), reference::default_eps::bit_linear);
+  const Array truth = reference::bit_linear_forward(as_array(n.x, k_in), nullptr, layer).out;
+  return (as_array(n.out, k_out) - truth).matrix().norm() / truth.matrix().norm();
+}
+
+TEST(LayerProducts, CodesStayAThousandTimesCloserToFloat64ThanOperandsInBfloat16) {
+  const double fake_quantised = error_of("fake_quantised"), integer = error_of("integer"), packed = error_of("packed");
+  std::printf("relative errors: fake_quantised %.2g, integer %.2g, packed %.2g\n", fake_quantised, integer, packed);
+  EXPECT_LE(integer, fake_quantised / 1000);
+  EXPECT_EQ(packed, integer);
 }
 
 TEST(LayerWeights, AreQuantisedOnlyWhenTheWeightIsGiven) {
