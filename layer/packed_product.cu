@@ -116,8 +116,9 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
       for (int half = 0; half < 2; ++half) {
         const std::int64_t at = half * (half_step / 4);
         const uint2 words = load_bytes<uint2>(from + at, available - at, packed_aligned);
-        weights[2 * half][tile] = words.x;
-        weights[2 * half + 1][tile] = words.y;
+        const int word = 2 * half;
+        weights[word][tile] = words.x;
+        weights[word + 1][tile] = words.y;
       }
     }
     uint4 low[4], high[4];
@@ -175,7 +176,7 @@ Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream st
 /// for each, small ones hide each other's beginning and end.
 int warps_for(const PackedProduct& p, const DeviceInfo& device) {
   const std::int64_t blocks = p.columns / features_of_block * divide_up(p.rows, rows_of_block);
-  if (2 * blocks >= 3 * device.sm_count || p.depth <= 4 * step) return 4;
+  if (2 * blocks >= std::int64_t{3} * device.sm_count || p.depth <= 4 * step) return 4;
   return p.depth <= 8 * step ? 8 : 16;
 }
 
