@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   validate::add_list_command(app, status);
   validate::add_validate_command(app, status);
   bench::add_bench_command(app, status);
+  bench::add_products_command(app, status);
   bench::add_env_command(app, status);
   tune::add_tune_command(app, status);
   reports::add_report_command(app, status);

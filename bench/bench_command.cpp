@@ -105,7 +105,7 @@ void add_options(CLI::App& command, BenchOptions& options) {
     command.add_option(name, values, help)->allow_extra_args(false)->check(refuse_empty);
   };
   single("--device", options.device, "host, cuda or cuda:I (default: cuda when usable, else host)");
-  repeatable("--op", request.ops, "forward, backward, activation_quant or weight_quant; repeatable");
+  repeatable("--op", request.ops, "forward, backward, activation_quant, weight_quant or bit_linear; repeatable");
   single("--variant", request.variant,
          "variants whose name matches this expression, or auto (default: every variant that serves the case)");
   repeatable("--shape", request.shapes, "MxN in place of the sweep's shapes; repeatable");

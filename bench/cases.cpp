@@ -14,6 +14,8 @@ constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "c
 constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer", "rms+unaligned"};
 constexpr std::string_view activation_forms[] = {"out", "codes"};
 constexpr std::string_view weight_forms[] = {"out", "codes", "packed"};
+constexpr std::string_view layer_forward_forms[] = {"rms", "rms+training", "rms+cached", "rms+residual"};
+constexpr std::string_view layer_backward_forms[] = {"rms", "rms+dresidual"};
 
 void set_norm(Problem& problem, DType dtype, bool layer) {
   problem.weight = dtype;
@@ -46,6 +48,15 @@ void set_quant(Problem& problem, DType dtype, std::string_view form) {
   problem.packed = form == "packed";
 }
 
+void set_layer(Problem& problem, Operation op, DType dtype, std::string_view form) {
+  set_norm(problem, dtype, false);
+  problem.out = dtype;
+  problem.cached = form == "rms+cached";
+  problem.training = form == "rms+training" || form == "rms+residual";
+  if (form == "rms+residual") problem.residual = problem.residual_out = dtype;
+  if (op == Operation::bit_linear_backward && form == "rms+dresidual") problem.dresidual = dtype;
+}
+
 }  // namespace
 
 std::span<const std::string_view> forms_of(Operation op) {
@@ -54,6 +65,8 @@ std::span<const std::string_view> forms_of(Operation op) {
     case Operation::norm_quant_backward: return backward_forms;
     case Operation::activation_quant: return activation_forms;
     case Operation::weight_quant: return weight_forms;
+    case Operation::bit_linear_forward: return layer_forward_forms;
+    case Operation::bit_linear_backward: return layer_backward_forms;
   }
   return {};
 }
@@ -65,19 +78,25 @@ std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, 
   problem.op = op;
   problem.rows = shape.rows;
   problem.columns = shape.columns;
+  if (validate::is_layer(op) && shape.k_out != shape.columns) problem.k_out = shape.k_out;
   problem.x = dtype;
   problem.offset = form == "rms+unaligned" ? 1 : 0;
   if (op == Operation::norm_quant_forward) {
     set_forward(problem, dtype, form);
   } else if (op == Operation::norm_quant_backward) {
     set_backward(problem, dtype, form);
+  } else if (validate::is_layer(op)) {
+    set_layer(problem, op, dtype, form);
   } else {
     set_quant(problem, dtype, form);
   }
   return Case{problem, std::string(form)};
 }
 
-std::string shape_text(const Problem& problem) { return fmt::format("{}x{}", problem.rows, problem.columns); }
+std::string shape_text(const Problem& problem) {
+  if (problem.k_out > 0) return fmt::format("{}x{}x{}", problem.rows, problem.columns, problem.k_out);
+  return fmt::format("{}x{}", problem.rows, problem.columns);
+}
 
 std::string case_name(const Case& timed, std::string_view variant) {
   const Problem& problem = timed.problem;

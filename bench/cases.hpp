@@ -17,6 +17,9 @@ namespace normquant::bench {
 ///   norm_quant_backward  rms, rms+dresidual, layer, rms+unaligned; all with the recomputed out
 ///   activation_quant     out, codes
 ///   weight_quant         out, codes, packed
+///   bit_linear_forward   rms (weights quantised in every call), rms+training (also as the operands that the
+///                        backward reads), rms+cached (weights come quantised), rms+residual (training)
+///   bit_linear_backward  rms, rms+dresidual; all gradients but of biases
 /// Norms take a weight. Every tensor has the case's type; codes are int8.
 std::span<const std::string_view> forms_of(validate::Operation op);
 
@@ -29,7 +32,7 @@ struct Case {
 /// The case of that form; nothing when the operation has no such form.
 std::optional<Case> make_case(validate::Operation op, validate::Shape shape, DType dtype, std::string_view form);
 
-/// `MxN`.
+/// `MxN`; the layer: `MxK_in`, or `MxK_inxK_out` where the two differ.
 std::string shape_text(const validate::Problem& problem);
 
 /// `norm_quant_forward/<variant>/<MxN>/<dtype>/<form>`.

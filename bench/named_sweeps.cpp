@@ -55,7 +55,9 @@ Sweep quick() {
            group(backward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
            group(backward, large, {"rms+dresidual", "layer", "rms+unaligned"}),
            group(Operation::activation_quant, large, {"out", "codes"}),
-           group(Operation::weight_quant, large, {"out", "packed"})}};
+           group(Operation::weight_quant, large, {"out", "packed"}),
+           group(Operation::bit_linear_forward, {{2048, 4096}}, {"rms", "rms+cached"}),
+           group(Operation::bit_linear_backward, {{2048, 4096}}, {"rms"})}};
 }
 
 /// The host device runs each CUDA thread as a fiber, so shapes are tiny.
@@ -66,7 +68,9 @@ Sweep host() {
            group(forward, {{2, 1000}}, {"rms"}),
            group(backward, {{4, 256}}, {"rms", "rms+dresidual", "layer", "rms+unaligned"}),
            group(backward, {{2, 1000}}, {"rms"}), group(Operation::activation_quant, {{4, 256}}, {"out", "codes"}),
-           group(Operation::weight_quant, {{16, 256}}, {"out", "codes", "packed"})}};
+           group(Operation::weight_quant, {{16, 256}}, {"out", "codes", "packed"}),
+           group(Operation::bit_linear_forward, {{4, 256}}, {"rms", "rms+training", "rms+cached", "rms+residual"}),
+           group(Operation::bit_linear_backward, {{4, 256}}, {"rms", "rms+dresidual"})}};
 }
 
 Sweep models() {
@@ -237,7 +241,7 @@ const std::vector<PublishedModel>& published_models() {
 
 const std::vector<Sweep>& named_sweeps() {
   static const std::vector<Sweep> sweeps = {quick(), host(),    models(),   decode(), training(), anchors(),
-                                            edges(), weights(), standing(), tuning(), held_out()};
+                                            edges(), weights(), standing(), tuning(), held_out(), layer_sweep()};
   return sweeps;
 }
 

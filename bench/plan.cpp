@@ -15,14 +15,13 @@ using validate::Operation;
 std::optional<Narrowing> parse_narrowing(const PlanRequest& request, std::string& why) {
   Narrowing narrowing;
   for (const std::string& name : request.ops) {
-    const std::optional<Operation> op = validate::operation_named(name);
-    if (!op) {
-      why = fmt::format(
-          "there is no operation \"{}\"; give forward, backward, activation_quant or weight_quant, short or full",
-          name);
+    const std::vector<Operation> named = validate::operations_named(name);
+    if (named.empty()) {
+      why =
+          fmt::format("there is no operation \"{}\"; give one of {}, short or full", name, validate::known_operations);
       return std::nullopt;
     }
-    narrowing.ops.push_back(*op);
+    narrowing.ops.insert(narrowing.ops.end(), named.begin(), named.end());
   }
   for (const std::string& text : request.shapes) {
     const std::optional<validate::Shape> shape = parse_timed_shape(text, why);

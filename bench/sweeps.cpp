@@ -91,8 +91,7 @@ Operation parse_operation(const json& group, const std::string& where) {
   const auto name = group.at("op").get<std::string>();
   const std::optional<Operation> op = validate::operation_named(name);
   if (!op) {
-    fail(fmt::format("{}: there is no operation \"{}\"; known are forward, backward, activation_quant, weight_quant",
-                     where, name));
+    fail(fmt::format("{}: there is no operation \"{}\"; known are {}", where, name, validate::known_operations));
   }
   return *op;
 }

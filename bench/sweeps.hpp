@@ -41,9 +41,11 @@ struct PublishedModel {
 };
 const std::vector<PublishedModel>& published_models();
 
+/// layer: bit_linear_forward and _backward at the shapes of models (layer_sweep.cpp).
 /// quick, host, models, decode, training, anchors, edges, weights; standing, for scripts/standing.py; tuning and
 /// held_out, for `normquant tune`.
 const std::vector<Sweep>& named_sweeps();
+Sweep layer_sweep();
 
 /// The sweep of that text; nothing, and a sentence in `why`, when it is malformed.
 std::optional<Sweep> parse_sweep(std::string_view text, std::string& why);

@@ -6,9 +6,10 @@
 #                              [--limit SECONDS] [--jobs N]
 #
 #   DIR              environment.json, validate.json, bench.jsonl, sanitizer.txt, seed.jsonl, profile.csv, summary.txt;
-#                    those of the chosen steps are written anew
-#   --steps LIST     of env,validate,tests,sanitize,bench,seed,profile (default: env,validate,tests,sanitize,bench, and
-#                    seed when --seed is given)
+#                    layer: layer.jsonl, layer_products.jsonl, layer_triton.jsonl, layer.md; those of the chosen steps are
+#                    written anew
+#   --steps LIST     of env,validate,tests,sanitize,bench,seed,layer,profile (default: env,validate,tests,sanitize,bench, and
+#                    seed when --seed is given; layer needs --seed too)
 #   --build DIR      use the program of this build instead of building (step tests: only where it was configured)
 #   --sweep NAME     sweep or sweep file of the step bench (default: quick)
 #   --seed DIR       folder of the Triton baseline: runs python3 DIR/bench_seed.py
@@ -51,7 +52,7 @@ if [ -z "$steps" ]; then
   if [ -n "$seed" ]; then steps+=,seed; fi
 fi
 for step in ${steps//,/ }; do
-  [[ $step =~ ^(env|validate|tests|sanitize|bench|seed|profile)$ ]] ||
+  [[ $step =~ ^(env|validate|tests|sanitize|bench|seed|layer|profile)$ ]] ||
     fail $exit_usage "there is no step $step; --help lists the steps"
 done
 chosen() { [[ ,$steps, == *,$1,* ]]; }
@@ -59,8 +60,8 @@ chosen() { [[ ,$steps, == *,$1,* ]]; }
 if [ -n "$seed" ]; then
   [ -f "$seed/bench_seed.py" ] || fail $exit_usage "--seed $seed: there is no bench_seed.py in it"
   seed=$(cd -- "$seed" && pwd)
-elif chosen seed; then
-  fail $exit_usage "the step seed needs --seed DIR"
+elif chosen seed || chosen layer; then
+  fail $exit_usage "the steps seed and layer need --seed DIR"
 fi
 if [ -n "$build" ]; then
   [ -x "$build/normquant" ] || fail $exit_usage "--build $build: there is no program normquant in it"
@@ -107,6 +108,16 @@ sanitize_with() {
   if [ $status -ne 0 ]; then tail -n 20 "$log"; fi
   rm -f "$log"
   return $status
+}
+
+# The whole layer, its products and the Triton layer, one after the other on one GPU, and the table that they make.
+time_layer() {
+  within_limit "$normquant" products --out "$out/layer_products.jsonl"
+  within_limit "$normquant" bench --device cuda --quick --sweep layer --variant 'fake_quantised|integer|packed' \
+    --out "$out/layer.jsonl"
+  within_limit python3 scripts/time_triton_layer.py "$seed" --out "$out/layer_triton.jsonl"
+  python3 scripts/layer_table.py --bench "$out/layer.jsonl" --products "$out/layer_products.jsonl" \
+    --triton "$out/layer_triton.jsonl" >"$out/layer.md"
 }
 
 run_profiler() {
@@ -169,6 +180,10 @@ fi
 if chosen seed; then
   rm -f "$out/seed.jsonl"
   run_step_as $exit_infrastructure "seed" within_limit python3 "$seed/bench_seed.py" --out "$out/seed.jsonl"
+fi
+if chosen layer; then
+  rm -f "$out"/layer.jsonl "$out"/layer_products.jsonl "$out"/layer_triton.jsonl "$out/layer.md"
+  run_step_as $exit_infrastructure "layer" time_layer
 fi
 if chosen profile; then
   rm -f "$out/profile.csv"

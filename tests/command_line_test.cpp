@@ -135,7 +135,7 @@ TEST(CommandLine, ListNamesEveryOperationAsTableAndJson) {
   EXPECT_EQ(table.status, 0);
   const Answer as_json = run("list --format json");
   const auto document = nlohmann::json::parse(as_json.output);
-  EXPECT_EQ(document["operations"].size(), 4U);
+  EXPECT_EQ(document["operations"].size(), 6U);
   for (const auto& op : document["operations"]) {
     EXPECT_NE(table.output.find(op["name"].get<std::string>()), std::string::npos);
     EXPECT_FALSE(op["variants"].empty());

@@ -112,6 +112,15 @@ TEST(HostExecution, SharedMemoryStartsPoisonedInEveryBlock) {
   });
 }
 
+#if !defined(__SANITIZE_ADDRESS__)  // which ends the program at such an access
+TEST(HostExecution, AWritePastTheEndOfSharedMemoryIsReported) {
+  const std::string why = failure_of({{2, 1, 1}, {32, 1, 1}, 48}, [] {
+    if (blockIdx.x == 1 && threadIdx.x == 5) dynamic_shared_memory()[48] = 0;
+  });
+  EXPECT_NE(why.find("block (1,0,0) wrote past the end of its 48 bytes of shared memory"), std::string::npos) << why;
+}
+#endif
+
 TEST(HostExecution, ABarrierThatAThreadMissesIsReported) {
   const std::string why = failure_of({{1, 1, 1}, {64, 1, 1}, 0}, [] {
     if (threadIdx.x != 17) __syncthreads();

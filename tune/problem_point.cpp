@@ -92,9 +92,11 @@ choice::Point point_of(const validate::Problem& problem) {
     case validate::Operation::norm_quant_forward: return choice::point_of(lookalike.forward());
     case validate::Operation::norm_quant_backward: return choice::point_of(lookalike.backward());
     case validate::Operation::activation_quant: return choice::point_of(lookalike.activation());
-    case validate::Operation::weight_quant: break;
+    case validate::Operation::weight_quant: return choice::point_of(lookalike.weight());
+    case validate::Operation::bit_linear_forward:
+    case validate::Operation::bit_linear_backward: break;
   }
-  return choice::point_of(lookalike.weight());
+  return {};  // the layer has no table of its own
 }
 
 }  // namespace normquant::tune

@@ -65,13 +65,12 @@ void add_list_command(CLI::App& app, int& status) {
   command->callback([options, &status] {
     std::vector<Operation> operations(std::begin(all_operations), std::end(all_operations));
     if (!options->op.empty()) {
-      const auto op = operation_named(options->op);
-      if (!op) {
+      operations = operations_named(options->op);
+      if (operations.empty()) {
         fmt::print(stderr, "normquant: there is no operation '{}'; try normquant list\n", options->op);
         status = exit_usage;
         return;
       }
-      operations = {*op};
     }
     options->format == "json" ? print_json(operations) : print_table(operations);
   });

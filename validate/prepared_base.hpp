@@ -58,7 +58,10 @@ class PreparedBase : public PreparedProblem {
 
   const Problem& problem() const override { return problem_; }
   std::int64_t algorithmic_bytes() const override { return normquant::algorithmic_bytes(args_); }
-  choice::Point point() const override { return choice::point_of(args_); }
+  choice::Point point() const override {
+    if constexpr (requires(const Args& args) { choice::point_of(args); }) return choice::point_of(args_);
+    return {};  // an operation without a table
+  }
   std::string_view chosen_variant() const override { return choose_variant(args_, device_.info()).name; }
   std::string why_not(std::string_view name) const override {
     const Variant<Args>* variant = find(name);
@@ -125,6 +128,7 @@ class PreparedBase : public PreparedProblem {
   }
 
  protected:
+  const Workspace& workspace() const { return workspace_; }
   using CompareRow = std::function<void(Comparison&, std::int64_t row, const unsigned char* elements)>;
 
   struct Input {
@@ -137,6 +141,8 @@ class PreparedBase : public PreparedProblem {
     std::unique_ptr<DeviceTensor> tensor;
     std::size_t row_bytes = 0;
     CompareRow compare_row;
+    std::int64_t distinct = 0;  ///< later rows repeat those before
+    bool may_differ = false;    ///< in their last bits, and are then compared with the reference too
   };
 
   /// [rows, N] inputs whose rows repeat those of `source`.
@@ -151,14 +157,16 @@ class PreparedBase : public PreparedProblem {
     return {data, source->type};
   }
 
-  /// A [rows, columns] output of `element_bytes` a element; `compare` is called for the distinct rows.
+  /// A [rows, columns] output of `element_bytes` a element; `compare` is called for the distinct rows, as many as the
+  /// problem has unless said otherwise, and where `may_differ` for later ones whose bits differ from theirs.
   DeviceTensor* add_output(std::string name, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
-                           std::int64_t ld, unsigned char poison, CompareRow compare) {
+                           std::int64_t ld, unsigned char poison, CompareRow compare, std::int64_t distinct = 0,
+                           bool may_differ = false) {
     auto tensor = std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, problem_.offset, poison);
     DeviceTensor* raw = tensor.get();
     note(*raw);
-    outputs_.push_back(
-        {std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes, std::move(compare)});
+    outputs_.push_back({std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes,
+                        std::move(compare), distinct > 0 ? distinct : distinct_, may_differ});
     return raw;
   }
   /// A floating [rows, N] output; `compare(comparison, row, column, bits)` is called element by element.
@@ -240,22 +248,15 @@ class PreparedBase : public PreparedProblem {
     return why.empty();
   }
 
- private:
-  const Variant<Args>* find(std::string_view name) const {
-    if (name == "auto") return &choose_variant(args_, device_.info());
-    for (const Variant<Args>& variant : variants<Args>(device_.info().kind)) {
-      if (variant.name == name) return &variant;
-    }
-    return nullptr;
-  }
-  static Status no_such_variant(std::string_view name) {
-    return Status::invalid_argument("there is no variant called " + std::string(name));
-  }
-
+  /// Keeps the first reason why the problem cannot be prepared.
   void note(const DeviceTensor& tensor) {
     if (why_no_memory_.empty()) why_no_memory_ = tensor.why_not();
   }
+  void note(Status upload) {
+    if (upload_status_.ok()) upload_status_ = std::move(upload);
+  }
 
+  /// [rows, columns of source] on the device, rows repeated as needed.
   void* add_input(std::string name, std::shared_ptr<const HostTensor> source, std::int64_t rows, std::int64_t ld) {
     auto tensor = std::make_unique<DeviceTensor>(device_, rows, source->columns, size_of(source->type), ld,
                                                  problem_.offset, DeviceTensor::float_poison);
@@ -266,22 +267,39 @@ class PreparedBase : public PreparedProblem {
     return data;
   }
 
+  /// The variant of that name, or `auto`; null when there is none.
+  const Variant<Args>* find(std::string_view name) const {
+    if (name == "auto") return &choose_variant(args_, device_.info());
+    for (const Variant<Args>& variant : variants<Args>(device_.info().kind)) {
+      if (variant.name == name) return &variant;
+    }
+    return nullptr;
+  }
+
+ private:
+  static Status no_such_variant(std::string_view name) {
+    return Status::invalid_argument("there is no variant called " + std::string(name));
+  }
+
   void check_output(const Output& output, Comparison& comparison) const {
     std::vector<unsigned char> first;  // the distinct rows, as written
     std::string damage;
     const std::int64_t elements = problem_.columns;
     const Status status = output.tensor->visit(
         [&](std::int64_t row, const unsigned char* bytes) {
-          if (row < distinct_ || output.tensor->rows() == 1) {
+          if (row < output.distinct || output.tensor->rows() == 1) {
             output.compare_row(comparison, row, bytes);
-            if (output.tensor->rows() > distinct_) first.insert(first.end(), bytes, bytes + output.row_bytes);
+            if (output.tensor->rows() > output.distinct) first.insert(first.end(), bytes, bytes + output.row_bytes);
             return true;
           }
-          const unsigned char* twin = first.data() + static_cast<std::size_t>(row % distinct_) * output.row_bytes;
-          if (std::memcmp(bytes, twin, output.row_bytes) != 0) {
-            comparison.wrong(output.name, row, 0, "the bits of row " + std::to_string(row % distinct_), "other bits");
-          } else {
+          const std::int64_t twin_row = row % output.distinct;
+          const unsigned char* twin = first.data() + static_cast<std::size_t>(twin_row) * output.row_bytes;
+          if (std::memcmp(bytes, twin, output.row_bytes) == 0) {
             comparison.count_equal_row(elements);
+          } else if (output.may_differ) {
+            output.compare_row(comparison, row, bytes);
+          } else {
+            comparison.wrong(output.name, row, 0, "the bits of row " + std::to_string(twin_row), "other bits");
           }
           return true;
         },
@@ -331,5 +349,9 @@ std::unique_ptr<PreparedProblem> prepare_norm_quant_backward(const Problem&, Dev
 std::unique_ptr<PreparedProblem> prepare_activation_quant(const Problem&, Device&, std::int64_t distinct,
                                                           std::string& why);
 std::unique_ptr<PreparedProblem> prepare_weight_quant(const Problem&, Device&, std::int64_t distinct, std::string& why);
+std::unique_ptr<PreparedProblem> prepare_bit_linear_forward(const Problem&, Device&, std::int64_t distinct,
+                                                            std::string& why);
+std::unique_ptr<PreparedProblem> prepare_bit_linear_backward(const Problem&, Device&, std::int64_t distinct,
+                                                             std::string& why);
 
 }  // namespace normquant::validate

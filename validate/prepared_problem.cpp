@@ -4,6 +4,7 @@
 #include <new>
 
 #include <normquant/activation_quant.hpp>
+#include <normquant/bit_linear.hpp>
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
 #include <normquant/weight_quant.hpp>
@@ -30,9 +31,11 @@ std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind) {
     case Operation::norm_quant_forward: return entries<NormQuantForward>(op, kind);
     case Operation::norm_quant_backward: return entries<NormQuantBackward>(op, kind);
     case Operation::activation_quant: return entries<ActivationQuant>(op, kind);
-    case Operation::weight_quant: break;
+    case Operation::weight_quant: return entries<WeightQuant>(op, kind);
+    case Operation::bit_linear_forward: return entries<BitLinearForward>(op, kind);
+    case Operation::bit_linear_backward: break;
   }
-  return entries<WeightQuant>(op, kind);
+  return entries<BitLinearBackward>(op, kind);
 }
 
 std::unique_ptr<PreparedProblem> prepare(const Problem& problem, Device& device, std::int64_t distinct_rows,
@@ -43,9 +46,11 @@ std::unique_ptr<PreparedProblem> prepare(const Problem& problem, Device& device,
       case Operation::norm_quant_forward: return prepare_norm_quant_forward(problem, device, distinct, why);
       case Operation::norm_quant_backward: return prepare_norm_quant_backward(problem, device, distinct, why);
       case Operation::activation_quant: return prepare_activation_quant(problem, device, distinct, why);
-      case Operation::weight_quant: break;
+      case Operation::weight_quant: return prepare_weight_quant(problem, device, distinct, why);
+      case Operation::bit_linear_forward: return prepare_bit_linear_forward(problem, device, distinct, why);
+      case Operation::bit_linear_backward: break;
     }
-    return prepare_weight_quant(problem, device, distinct, why);
+    return prepare_bit_linear_backward(problem, device, distinct, why);
   } catch (const std::bad_alloc&) {
     why = "out of memory: the CPU side cannot hold the inputs and the reference of this problem";
     return nullptr;

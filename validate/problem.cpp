@@ -43,21 +43,27 @@ std::optional<bool> parse_flag(std::string_view text) {
 template <class P>
 auto type_members(P& p) {
   using Member = std::conditional_t<std::is_const_v<P>, const std::optional<DType>*, std::optional<DType>*>;
-  return std::array<std::pair<std::string_view, Member>, 9>{{{"residual", &p.residual},
-                                                             {"residual_out", &p.residual_out},
-                                                             {"weight", &p.weight},
-                                                             {"bias", &p.bias},
-                                                             {"out", &p.out},
-                                                             {"dy", &p.dy},
-                                                             {"dresidual", &p.dresidual},
-                                                             {"dx_residual", &p.dx_residual},
-                                                             {"dx", &p.dx}}};
+  return std::array<std::pair<std::string_view, Member>, 12>{{{"residual", &p.residual},
+                                                              {"residual_out", &p.residual_out},
+                                                              {"weight", &p.weight},
+                                                              {"bias", &p.bias},
+                                                              {"out", &p.out},
+                                                              {"dy", &p.dy},
+                                                              {"dresidual", &p.dresidual},
+                                                              {"dx_residual", &p.dx_residual},
+                                                              {"dx", &p.dx},
+                                                              {"operand", &p.operand},
+                                                              {"linear_weight", &p.linear_weight},
+                                                              {"linear_bias", &p.linear_bias}}};
 }
 template <class P>
 auto flag_members(P& p) {
   using Member = std::conditional_t<std::is_const_v<P>, const bool*, bool*>;
-  return std::array<std::pair<std::string_view, Member>, 3>{
-      {{"codes", &p.codes}, {"packed", &p.packed}, {"save_quant_scale", &p.save_quant_scale}}};
+  return std::array<std::pair<std::string_view, Member>, 5>{{{"codes", &p.codes},
+                                                             {"packed", &p.packed},
+                                                             {"save_quant_scale", &p.save_quant_scale},
+                                                             {"cached", &p.cached},
+                                                             {"training", &p.training}}};
 }
 
 /// Sets one member; false when key or value is unknown.
@@ -106,6 +112,7 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
   if (key == "row_padding")
     return parse_integer(value, p.row_padding) && p.row_padding >= 0 && p.row_padding <= most_padding;
   if (key == "offset") return parse_integer(value, p.offset) && p.offset >= 0 && p.offset <= 1024;
+  if (key == "k_out") return parse_integer(value, p.k_out) && p.k_out >= 1 && p.k_out <= most_padding;
   if (key == "seed") return parse_integer(value, p.seed);
   return false;
 }
@@ -117,9 +124,11 @@ std::string_view name_of(Operation op) {
     case Operation::norm_quant_forward: return "norm_quant_forward";
     case Operation::norm_quant_backward: return "norm_quant_backward";
     case Operation::activation_quant: return "activation_quant";
-    case Operation::weight_quant: break;
+    case Operation::weight_quant: return "weight_quant";
+    case Operation::bit_linear_forward: return "bit_linear_forward";
+    case Operation::bit_linear_backward: break;
   }
-  return "weight_quant";
+  return "bit_linear_backward";
 }
 
 std::optional<Operation> operation_named(std::string_view name) {
@@ -129,6 +138,12 @@ std::optional<Operation> operation_named(std::string_view name) {
   if (name == "forward") return Operation::norm_quant_forward;
   if (name == "backward") return Operation::norm_quant_backward;
   return std::nullopt;
+}
+
+std::vector<Operation> operations_named(std::string_view name) {
+  if (name == "bit_linear") return {Operation::bit_linear_forward, Operation::bit_linear_backward};
+  const auto op = operation_named(name);
+  return op ? std::vector<Operation>{*op} : std::vector<Operation>{};
 }
 
 std::string_view name_of(Values values) {
@@ -161,6 +176,7 @@ std::string to_text(const Problem& p) {
   if (p.values != usual.values) text += fmt::format(" values={}", name_of(p.values));
   if (p.row_padding != usual.row_padding) text += fmt::format(" row_padding={}", p.row_padding);
   if (p.offset != usual.offset) text += fmt::format(" offset={}", p.offset);
+  if (p.k_out != usual.k_out) text += fmt::format(" k_out={}", p.k_out);
   if (p.seed != usual.seed) text += fmt::format(" seed={}", p.seed);
   return text;
 }
@@ -195,7 +211,7 @@ std::optional<Problem> parse_problem(std::string_view text, std::string& why) {
 std::optional<Shape> parse_shape(std::string_view text, std::string& why) {
   constexpr std::int64_t most = std::int64_t{1} << 40;
   const std::size_t x = text.find('x');
-  Shape shape;
+  Shape shape{};
   if (x == std::string_view::npos || !parse_integer(text.substr(0, x), shape.rows) ||
       !parse_integer(text.substr(x + 1), shape.columns)) {
     why = fmt::format("'{}' is not a shape; write MxN with two whole numbers, as in 4096x4096", text);

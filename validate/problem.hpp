@@ -5,19 +5,37 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <normquant/types.hpp>
 
 namespace normquant::validate {
 
-enum class Operation { norm_quant_forward, norm_quant_backward, activation_quant, weight_quant };
+enum class Operation {
+  norm_quant_forward,
+  norm_quant_backward,
+  activation_quant,
+  weight_quant,
+  bit_linear_forward,
+  bit_linear_backward
+};
 
 inline constexpr Operation all_operations[] = {Operation::norm_quant_forward, Operation::norm_quant_backward,
-                                               Operation::activation_quant, Operation::weight_quant};
+                                               Operation::activation_quant,   Operation::weight_quant,
+                                               Operation::bit_linear_forward, Operation::bit_linear_backward};
+
+/// Whether it is the layer, whose problems have K_out and linear weights.
+constexpr bool is_layer(Operation op) {
+  return op == Operation::bit_linear_forward || op == Operation::bit_linear_backward;
+}
 
 std::string_view name_of(Operation op);
 /// Accepts the full name or the short form (`forward`, `backward`, `activation_quant`, `weight_quant`).
 std::optional<Operation> operation_named(std::string_view name);
+/// The same as a list; `bit_linear` stands for forward and backward of the layer. Empty when nothing is called so.
+std::vector<Operation> operations_named(std::string_view name);
+/// The names for sentences that refuse another one.
+inline constexpr std::string_view known_operations = "forward, backward, activation_quant, weight_quant, bit_linear";
 
 /// Kinds of input values; what each is for is said in inputs.cpp.
 enum class Values {
@@ -41,7 +59,10 @@ std::optional<Values> values_named(std::string_view name);
 /// One case. Types that are absent mean "tensor not given". Which members an operation uses:
 /// all: rows, columns, x, values, row_padding, offset, seed; forward/backward: norm, rounding, eps, weight, bias;
 /// forward: h_source, residual, residual_out, save_quant_scale; backward: dy, dresidual, dx_residual, recompute
-/// (out/codes say in which form), save_quant_scale (hand it in); weight_quant: packed.
+/// (out/codes say in which form), save_quant_scale (hand it in); weight_quant: packed. The layer (columns is K_in): what
+/// norm_quant_forward and norm_quant_backward use, and the last group of members; its forward: out (of the layer), codes
+/// (y_q's codes are handed out, so that the exact products are checked bit for bit), cached; its backward: out (type of
+/// dlinear_weight).
 struct Problem {
   Operation op = Operation::norm_quant_forward;
   std::int64_t rows = 1;
@@ -62,6 +83,15 @@ struct Problem {
   int offset = 0;                ///< elements by which every tensor starts past a 256-byte boundary
   std::uint64_t seed = 1;
 
+  std::int64_t k_out = 0;                       ///< 0: as many as columns
+  std::optional<DType> operand, linear_weight;  ///< default to x's type
+  std::optional<DType> linear_bias;
+  bool cached = false;    ///< the weights come quantised
+  bool training = false;  ///< the forward also writes the operands that the backward reads
+
+  std::int64_t outputs() const { return k_out > 0 ? k_out : columns; }
+  DType operand_type() const { return operand.value_or(x); }
+
   bool operator==(const Problem&) const = default;
 };
 
@@ -72,6 +102,7 @@ std::optional<Problem> parse_problem(std::string_view text, std::string& why);
 
 struct Shape {
   std::int64_t rows = 0, columns = 0;
+  std::int64_t k_out = 0;  ///< the layer's; 0: as many as columns
   bool operator==(const Shape&) const = default;
 };
 /// `MxN` with M in [0, 2^40], N in [1, 2^40] and M * N at most 2^40; nothing and a sentence in `why` otherwise.

@@ -281,6 +281,7 @@ std::optional<SuiteSize> suite_named(std::string_view name) {
 }
 
 std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<Shape>& shapes) {
+  if (is_layer(op)) return layer_suite_cases(op, size, seed, shapes);
   std::vector<Case> cases;
   if (!shapes.empty()) {
     for (Shape shape : shapes) {

@@ -26,4 +26,7 @@ struct Case {
 /// The same arguments give the same cases.
 std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<Shape>& shapes);
 
+/// The same for the layer (suite_bit_linear.cpp); shapes are square: K_out = K_in.
+std::vector<Case> layer_suite_cases(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<Shape>& shapes);
+
 }  // namespace normquant::validate

@@ -48,13 +48,11 @@ std::vector<Operation> chosen_operations(const ValidateOptions& options) {
   if (options.ops.empty()) return {std::begin(all_operations), std::end(all_operations)};
   std::vector<Operation> chosen;
   for (const std::string& name : options.ops) {
-    const auto op = operation_named(name);
-    if (!op) {
-      throw Refusal{exit_usage, fmt::format("there is no operation '{}'; there are forward, backward, "
-                                            "activation_quant and weight_quant",
-                                            name)};
+    const std::vector<Operation> named = operations_named(name);
+    if (named.empty()) {
+      throw Refusal{exit_usage, fmt::format("there is no operation '{}'; there are {}", name, known_operations)};
     }
-    chosen.push_back(*op);
+    chosen.insert(chosen.end(), named.begin(), named.end());
   }
   return chosen;
 }
@@ -245,7 +243,7 @@ void add_validate_command(CLI::App& app, int& status) {
   auto options = std::make_shared<ValidateOptions>();
   CLI::App* command = app.add_subcommand("validate", "Check every variant against the float64 reference");
   command->add_option("--device", options->device, "host, cuda, cuda:I or all")->capture_default_str();
-  command->add_option("--op", options->ops, "Only this operation: forward, backward, activation_quant, weight_quant");
+  command->add_option("--op", options->ops, fmt::format("Only this operation: {}", known_operations));
   command->add_option("--variant", options->variant, "Only variants whose name matches this expression; or auto");
   command->add_option("--shape", options->shapes, "These shapes MxN instead of the suite's (repeatable)");
   command->add_option("--dtype", options->dtypes, "Only these types of x: float32, float16, bfloat16 (repeatable)");

@@ -19,11 +19,25 @@ std::string place(const dim3& index) {
   return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," + std::to_string(index.z) + ")";
 }
 
+// Bytes behind the shared memory that nobody may write; none where AddressSanitizer sees every access past the end.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t guard_bytes = 0;
+#else
+constexpr std::size_t guard_bytes = 1024;
+#endif
+constexpr unsigned char guard_value = 0xA5;
+
 unsigned char* allocate_shared(std::size_t bytes) {
-  // Exactly the bytes asked for, so that AddressSanitizer sees an access past the end.
   void* memory = nullptr;
-  if (posix_memalign(&memory, 128, std::max<std::size_t>(bytes, 1)) != 0) throw std::bad_alloc();
-  return static_cast<unsigned char*>(memory);
+  if (posix_memalign(&memory, 128, std::max<std::size_t>(bytes + guard_bytes, 1)) != 0) throw std::bad_alloc();
+  auto* const shared = static_cast<unsigned char*>(memory);
+  std::memset(shared + bytes, guard_value, guard_bytes);
+  return shared;
+}
+
+bool guard_is_whole(const unsigned char* shared, std::size_t bytes) {
+  return std::all_of(shared + bytes, shared + bytes + guard_bytes,
+                     [](unsigned char value) { return value == guard_value; });
 }
 
 /// How many threads of the block wait in which operation, with one of them, and how many have ended.
@@ -105,6 +119,10 @@ void Cluster::start(CudaThread& thread) {
 }
 
 void Cluster::end(Block& block) {
+  if (!guard_is_whole(block.shared.get(), block.shared_bytes)) {
+    throw std::runtime_error("block " + place(block.index) + " wrote past the end of its " +
+                             std::to_string(block.shared_bytes) + " bytes of shared memory");
+  }
   // Another block may hold an address of this shared memory: it stays until the cluster's end, but whoever reads it
   // finds NaN, and whoever touches it AddressSanitizer.
   if (blocks_.size() == 1) return;

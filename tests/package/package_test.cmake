@@ -34,4 +34,6 @@ must("the consumer does not configure" "${CMAKE_COMMAND}" -S "${CONSUMER}" -B "$
 must("the consumer does not build" "${CMAKE_COMMAND}" --build "${WORK}/consumer")
 must("the consumer answers wrongly" "${WORK}/consumer/consumer")
 message(STATUS "package test: the consumer says: ${output}")
+must("the consumer of the layer answers wrongly" "${WORK}/consumer/layer_consumer")
+message(STATUS "package test: it says: ${output}")
 must("the installed program does not run" "${WORK}/moved/bin/normquant" --help)
