@@ -262,8 +262,16 @@ std::int64_t rows_alike(const Tuning& t, const NormQuantBackward& a) {
   return takes_any_alignment(t) ? elements_per_packet(a) / std::gcd<std::int64_t>(a.h.ld, elements_per_packet(a)) : 1;
 }
 
+/// The form of the kernel that serves the problem: of those for any alignment some forms have none of their own.
+constexpr Form kernel_form(Form form, bool any_alignment) {
+  return any_alignment && form == Form::rms_residual ? Form::any : form;
+}
+Form kernel_form(const Tuning& t, const NormQuantBackward& a) {
+  return kernel_form(form_of(a), takes_any_alignment(t));
+}
+
 int most_threads(const Tuning& t, const NormQuantBackward& a) {
-  return most_threads(t.elements, size_of(a.h.type), !takes_any_alignment(t), form_of(a));
+  return most_threads(t.elements, size_of(a.h.type), !takes_any_alignment(t), kernel_form(t, a));
 }
 
 std::size_t scratch_bytes(const Tuning& t) {
@@ -273,7 +281,7 @@ std::size_t scratch_bytes(const Tuning& t) {
 /// Shared memory of `rows` rows side by side: scratch of the reductions and rows under way, later the rows' column sums.
 std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, int rows, int stages) {
   const std::size_t threads = row_threads(t, a) * rows;
-  const int tensors = a.dresidual.given() ? 3 : 2, vectors = sums_dbias(form_of(a)) ? 2 : 0;
+  const int tensors = a.dresidual.given() ? 3 : 2, vectors = sums_dbias(kernel_form(t, a)) ? 2 : 0;
   const int packets = t.elements / elements_per_packet(a);
   const std::size_t walk = rows * scratch_bytes(t) + tensors * staged_bytes(threads, packets, stages) +
                            staged_bytes(threads, packets, vectors);
@@ -356,9 +364,9 @@ Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPart
     return launch_kernel(kernel, shape, stream, a, partials, per_column, plan.stages, early, asks_ahead(t, form));
   };
   if (takes_any_alignment(t)) {
-    constexpr Form asked = form == Form::rms_residual ? Form::any : form;
-    if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, false, asked>);
-    return run(backward_staged<H, V, 32 / V, 32, false, false, asked>);
+    constexpr Form shifted = kernel_form(form, true);
+    if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, false, shifted>);
+    return run(backward_staged<H, V, 32 / V, 32, false, false, shifted>);
   }
   if (t.cluster > 1) return run(backward_staged<H, V, 32 / V, 32, true, true, form>);
   if (t.lanes == 8) return run(backward_staged<H, V, 16 / V, 8, false, true, form>);

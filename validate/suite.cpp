@@ -52,13 +52,20 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
   with([](Problem& p) { p.norm = NormKind::layer, p.weight.reset(); });
   with([](Problem& p) { p.weight = f32, p.bias = f32; });
   with([](Problem& p) { p.save_quant_scale = true, p.eps = 1e-5F; });
+  // The forms that kernels know when they are compiled, where no row is aligned too.
+  const auto shifted = [](Problem& p) { p.row_padding = 5, p.offset = 1; };
+  with([&](Problem& p) { p.norm = NormKind::layer, p.bias = p.x, shifted(p); });
   if (op == Operation::norm_quant_forward) {
+    with([&](Problem& p) { p.codes = true, p.out.reset(), shifted(p); });
+    with([&](Problem& p) { p.residual = p.x, p.residual_out = p.x, shifted(p); });
     with([](Problem& p) { p.residual = p.x, p.residual_out = p.x; });
     with([](Problem& p) { p.residual = f32, p.residual_out = f32, p.norm = NormKind::layer; });
     with([](Problem& p) { p.residual = p.x, p.residual_out = p.x, p.h_source = HSource::stored; });
     with([](Problem& p) { p.residual_out = f32; });
   } else {
     with([](Problem& p) { p.out.reset(); });
+    with([](Problem& p) { p.dresidual = p.x; });
+    with([&](Problem& p) { p.dresidual = p.x, shifted(p); });
     with([](Problem& p) { p.dresidual = p.x, p.norm = NormKind::layer, p.bias = f32; });
     with([](Problem& p) { p.dresidual = f32, p.dx_residual = f32, p.dy = f32; });
   }

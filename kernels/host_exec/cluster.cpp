@@ -23,7 +23,7 @@ std::string place(const dim3& index) {
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t guard_bytes = 0;
 #else
-constexpr std::size_t guard_bytes = 1024;
+constexpr std::size_t guard_bytes = 16384;
 #endif
 constexpr unsigned char guard_value = 0xA5;
 
@@ -36,8 +36,8 @@ unsigned char* allocate_shared(std::size_t bytes) {
 }
 
 bool guard_is_whole(const unsigned char* shared, std::size_t bytes) {
-  return std::all_of(shared + bytes, shared + bytes + guard_bytes,
-                     [](unsigned char value) { return value == guard_value; });
+  static const std::vector<unsigned char> whole(guard_bytes, guard_value);
+  return std::equal(whole.begin(), whole.end(), shared + bytes);
 }
 
 /// How many threads of the block wait in which operation, with one of them, and how many have ended.
