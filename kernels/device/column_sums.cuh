@@ -89,7 +89,8 @@ __device__ __forceinline__ void store_column_packets(const Vector& result, float
       float some[partial_columns];
 #pragma unroll
       for (int j = 0; j < partial_columns; ++j) some[j] = sums[k][i + j];
-      store_column_sums<Aligned>(result, partial, partials, part, columns.first + columns.offset(k) + i, row_columns, some);
+      store_column_sums<Aligned>(result, partial, partials, part, columns.first + columns.offset(k) + i, row_columns,
+                                 some);
     }
   }
 }
