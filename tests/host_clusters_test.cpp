@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "device/cluster.cuh"
+#include "device/grid.cuh"
 
 namespace normquant::host {
 namespace {
@@ -177,6 +178,50 @@ TEST(HostClusters, WritesBeforeTheOtherBlockBeginsAreLostInSomeSchedule) {
   }
   EXPECT_GT(lost, 0);
   EXPECT_LT(lost, 19);
+}
+
+TEST(HostClusters, AnExchangeBringsEveryBlocksValueRoundAfterRound) {
+  for (std::uint64_t seed = 1; seed < 20; ++seed) {
+    set_schedule_seed(seed);
+    int wrong = 0;
+    run_grid({{8, 1, 1}, {32, 1, 1}, 64, 4}, [&] {
+      float* slots = shared_memory<float>();
+      ClusterExchange exchange(slots + 12);
+      exchange.open();
+      for (unsigned round = 0; round < 5; ++round) {
+        float* mine = slots + static_cast<std::size_t>(round % 2 * 4);  // two rounds in a row use different slots
+        if (threadIdx.x < cluster_blocks()) {
+          exchange.send(mine + cluster_rank(), threadIdx.x, static_cast<float>(10 * round + cluster_rank()));
+        }
+        exchange.sent(cluster_blocks() * sizeof(float));
+        exchange.receive();
+        for (unsigned rank = 0; rank < 4; ++rank) wrong += mine[rank] == static_cast<float>(10 * round + rank) ? 0 : 1;
+      }
+    });
+    EXPECT_EQ(wrong, 0) << "seed " << seed;
+  }
+}
+
+/// How often a thread finds that a block has not written yet what it wrote before the grid's barrier.
+__global__ void count_missing(unsigned* written, int* missing) {
+  if (threadIdx.x == 0) written[blockIdx.x] = 1;
+  grid_barrier();
+  for (unsigned block = 0; block < gridDim.x; ++block) *missing += written[block] == 1 ? 0 : 1;
+}
+
+TEST(HostClusters, ACooperativeGridWaitsForAllItsBlocks) {
+  LaunchShape shape;
+  shape.grid = dim3{20, 1, 1};  // more than a cluster has
+  shape.block = dim3{33, 1, 1};
+  shape.cooperative = true;
+  for (std::uint64_t seed = 1; seed < 5; ++seed) {
+    set_schedule_seed(seed);
+    std::vector<unsigned> written(20, 0);
+    int missing = 0;
+    const Status status = launch_kernel(count_missing, shape, nullptr, written.data(), &missing);
+    EXPECT_TRUE(status.ok()) << status.message;
+    EXPECT_EQ(missing, 0) << "seed " << seed;
+  }
 }
 
 std::vector<unsigned> order_of_threads(std::uint64_t seed) {
