@@ -22,8 +22,8 @@ namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
 constexpr int threads_a_block = 1024;
-constexpr int in_registers = 4;                   ///< packets of 16 bytes a thread: 16 of its 64 registers
-constexpr std::int64_t bytes_before = 64 * 1024;  ///< of a block's share, asked for while the launch before ends
+constexpr int in_registers = 4;               ///< packets of 16 bytes a thread: 16 of its 64 registers
+constexpr std::int64_t bytes_before = 65536;  ///< of a block's share, asked for while the launch before ends
 constexpr int in_shared = 14;  ///< packets a thread, at most: 224 of the 227 KB that a block has on Hopper
 
 /// The packets of the calling thread: number, number + threads_a_block, ... of its block's share.
@@ -32,7 +32,9 @@ struct Share {
   int left;            ///< packets from there to the end of the block's share
 
   __device__ __forceinline__ bool has(int i) const { return i * threads_a_block < left; }
-  __device__ __forceinline__ std::int64_t packet(int i) const { return first + i * threads_a_block; }
+  __device__ __forceinline__ std::int64_t packet(int i) const {
+    return first + static_cast<std::int64_t>(i) * threads_a_block;
+  }
 };
 
 /// f(0), f(1), ... f(I - 1) with constants.
@@ -63,7 +65,7 @@ __global__ void __launch_bounds__(threads_a_block, 1)
   const std::int64_t end = min(packets, (blockIdx.x + 1) * packets_per_block);
   const Share share = {begin, static_cast<int>(end - begin)};
   const W* w = static_cast<const W*>(a.w.data);
-  unsigned char* slots = shared_memory<unsigned char>() + sizeof(WeightShared) + threadIdx.x * 16;
+  unsigned char* slots = shared_memory<unsigned char>() + sizeof(WeightShared) + std::size_t{16} * threadIdx.x;
   const auto slot = [&](int i) { return slots + static_cast<std::size_t>(i * threads_a_block) * 16; };
 
   if (threadIdx.x == 0) prefetch_to_l2(w + begin * C, min(bytes_before, (end - begin) * 16));
@@ -140,7 +142,8 @@ std::string why_not(const Variant<WeightQuant>&, const WeightQuant& a, const Dev
     return "needs codes and packed to start at a multiple of what 16 bytes of w become";
   }
   const Plan plan = plan_for(flat, device);
-  if (plan.share > (in_registers + in_shared) * threads_a_block || plan.shared_bytes > device.shared_memory_per_block) {
+  constexpr std::int64_t most_packets = std::int64_t{in_registers + in_shared} * threads_a_block;
+  if (plan.share > most_packets || plan.shared_bytes > device.shared_memory_per_block) {
     return "the matrix does not fit the registers and the shared memory of " + std::to_string(device.sm_count) +
            " multiprocessors";
   }

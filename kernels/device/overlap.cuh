@@ -58,7 +58,10 @@ struct Overlap {
 /// Of all inputs, a multiprocessor: enough for the memory never to wait, and so little that the L2 drops nothing before it is
 /// read (128 KB, 17 MB in all, is too much). Long rows, of which a multiprocessor works on one or two, take more
 /// (docs/performance.md).
-constexpr std::int64_t bytes_ahead(std::int64_t row_bytes) { return row_bytes < 32 * 1024 ? 32 * 1024 : 64 * 1024; }
+constexpr std::int64_t bytes_ahead(std::int64_t row_bytes) {
+  constexpr std::int64_t kb = 1024;
+  return row_bytes < 32 * kb ? 32 * kb : 64 * kb;
+}
 
 /// Blocks of half the threads that the multiprocessors hold prefetch: the rows that are worked on first, and no more than
 /// the L2 takes beside what it has to do. A grid that leaves half the multiprocessors without a block lets the next

@@ -229,7 +229,8 @@ class TileThreads {
           for (int s = 0; s < S; ++s) exchange_.send(slot + value_slot(s), threadIdx.x, sums[s]);
           if (with_largest) exchange_.send(slot + value_slot(S), threadIdx.x, largest);
         }
-        exchange_.sent(cluster_blocks() * (S + (with_largest ? 1 : 0)) * sizeof(float));
+        constexpr unsigned bytes = sizeof(float) * (S + (with_largest ? 1U : 0U));  // from every block
+        exchange_.sent(cluster_blocks() * bytes);
       }
     }
   }
