@@ -10,7 +10,7 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 
-/// Waits until all threads of the grid are here. What they wrote before it, all of them see after it. On a GPU about 1.5 us.
+/// Waits until all threads of the grid are here. What they wrote before it, all of them see after it.
 __device__ __forceinline__ void grid_barrier() {
 #if defined(__CUDA_ARCH__)
   cooperative_groups::this_grid().sync();
