@@ -172,6 +172,17 @@ struct Slot {
             scales(first),
             {out.as<std::uint16_t>() + first * sizes.k_out, DType::bfloat16, sizes.k_out}};
   }
+  FusedProduct fused_product() const {
+    return {sizes.rows,
+            sizes.k_out,
+            sizes.k_in,
+            y_codes.as<std::int8_t>(),
+            sizes.k_in,
+            w_codes.as<std::int8_t>(),
+            sizes.k_in,
+            scales(0),
+            {out.as(), DType::bfloat16, sizes.k_out}};
+  }
   PackedProduct packed_product() const {
     return {sizes.rows,
             sizes.k_out,
@@ -244,6 +255,9 @@ class ProductTimes {
     };
     std::vector<Way> all = {product("bfloat16", &Slot::forward), integer("int8", sizes.rows, true, false),
                             integer("int8+scale", sizes.rows, true, true)};
+    all.push_back(
+        {"int8 fused", [device](Slot& slot) { return why_not_fused_product(slot.fused_product(), device); },
+         [device](Slot& slot, Stream stream) { return fused_product(slot.fused_product(), device, stream); }});
     if (sizes.rows >= 2048) {
       all.push_back(integer("scale", sizes.rows, false, true));
       for (std::int64_t chunk : {2048, 4096}) {

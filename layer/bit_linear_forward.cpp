@@ -2,7 +2,8 @@
 //
 //   (weight_quant) -> norm_quant_forward -> product -> bias
 //
-// Variants differ in the product: of fake-quantised operands, of codes in int32, or of codes with packed weights.
+// Variants differ in the product: of fake-quantised operands; of codes in int32, scaled by a second kernel or by the same;
+// or of codes with packed weights.
 #include <normquant/activation_quant.hpp>
 #include <normquant/bit_linear.hpp>
 #include <normquant/norm_quant_forward.hpp>
@@ -97,6 +98,11 @@ MatrixProduct fake_quantised_product(const BitLinearForward& a, const Quantised&
   return product;
 }
 
+template <class Void>
+bool rows_of_16_bytes(const BasicMatrix<Void>& matrix) {
+  return packets_aligned(matrix, 16 / static_cast<int>(size_of(matrix.type)));
+}
+
 std::string why_not_fake_quantised(const Variant<BitLinearForward>&, const BitLinearForward& a,
                                    const DeviceInfo& device) {
   if (a.products == nullptr) return "needs products (open_matrix_products)";
@@ -104,7 +110,14 @@ std::string why_not_fake_quantised(const Variant<BitLinearForward>&, const BitLi
   if (a.layer.adds_bias() && a.layer.linear_bias.type != a.out.type) return "needs linear_bias in out's type";
   if (a.rows == 0) return {};
   Scratch scratch;
-  return a.products->why_not(fake_quantised_product(a, Quantised(a, false, device, scratch)));
+  const MatrixProduct product = fake_quantised_product(a, Quantised(a, false, device, scratch));
+  if (device.kind == DeviceKind::cuda && product.bias.given() && product.d.type != DType::float32 &&
+      !(rows_of_16_bytes(product.a) && rows_of_16_bytes(product.b) && rows_of_16_bytes(product.d))) {
+    return "needs rows of the operands and of out that start at multiples of 16 bytes: for others cuBLASLt rounds "
+           "before it "
+           "adds linear_bias";
+  }
+  return a.products->why_not(product);
 }
 
 std::size_t fake_quantised_workspace(const Variant<BitLinearForward>&, const BitLinearForward& a,
@@ -193,18 +206,50 @@ Status launch_integer(const Variant<BitLinearForward>&, const BitLinearForward& 
   return {};
 }
 
+// ---- integer_fused: the same sums, scaled where they were computed.
+
+FusedProduct fused_product_of(const BitLinearForward& a, const Quantised& quantised) {
+  const QuantOutput& y_q = quantised.norm.args.output;
+  return {a.rows,
+          a.layer.k_out,
+          a.layer.k_in,
+          y_q.codes,
+          y_q.ld_codes,
+          a.layer.weights.codes,
+          a.layer.weights.ld_codes,
+          quantised.scales(a),
+          a.out};
+}
+
+std::string why_not_integer_fused(const Variant<BitLinearForward>&, const BitLinearForward& a,
+                                  const DeviceInfo& device) {
+  if (a.layer.weights.codes == nullptr) return "needs weights.codes";
+  if (a.layer.k_in > most_integer_depth) return "needs K_in to be at most " + std::to_string(most_integer_depth);
+  Scratch scratch;
+  return why_not_fused_product(fused_product_of(a, Quantised(a, true, device, scratch)), device);
+}
+
+/// Of the variants whose product needs no scratch of its own.
+std::size_t quantised_workspace(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo& device) {
+  Scratch scratch;
+  (void)Quantised(a, true, device, scratch);
+  return scratch.used();
+}
+
+Status launch_integer_fused(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo& device,
+                            void* workspace, Stream stream) {
+  Scratch scratch(workspace);
+  const Quantised quantised(a, true, device, scratch);
+  if (Status status = quantised.launch(device, stream); !status.ok() || a.rows == 0) return status;
+  return fused_product(fused_product_of(a, quantised), device, stream);
+}
+
 // ---- packed: the same sums from weights of two bits, for few rows; serves every problem.
 
 std::string why_not_packed(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo&) {
   if (a.layer.weights.packed == nullptr) return "needs weights.packed";
   if (a.layer.k_in > most_integer_depth) return "needs K_in to be at most " + std::to_string(most_integer_depth);
   return {};
-}
-
-std::size_t packed_workspace(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo& device) {
-  Scratch scratch;
-  (void)Quantised(a, true, device, scratch);
-  return scratch.used();
 }
 
 Status launch_packed(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo& device,
@@ -223,8 +268,8 @@ std::int64_t requested_bytes(const Variant<BitLinearForward>&, const BitLinearFo
   return algorithmic_bytes(a);
 }
 
-const std::vector<Variant<BitLinearForward>>& table() {
-  static const std::vector<Variant<BitLinearForward>> rows = {
+std::vector<Variant<BitLinearForward>> rows_for(DeviceKind kind) {
+  std::vector<Variant<BitLinearForward>> rows = {
       {"fake_quantised",
        "product of fake-quantised operands, as the Triton system's",
        {},
@@ -241,16 +286,31 @@ const std::vector<Variant<BitLinearForward>>& table() {
        integer_workspace,
        requested_bytes,
        launch_integer},
+      {"integer_fused",
+       "int8 codes by ternary codes, exact in int32, scaled in the same kernel (Hopper)",
+       {},
+       true,
+       why_not_integer_fused,
+       quantised_workspace,
+       requested_bytes,
+       launch_integer_fused},
       {"packed",
        "int8 codes by packed ternary codes, exact: few rows, any shape",
        {},
        true,
        why_not_packed,
-       packed_workspace,
+       quantised_workspace,
        requested_bytes,
        launch_packed},
   };
+  // The host device has no tensor copy engine.
+  if (kind == DeviceKind::host) std::erase_if(rows, [](const auto& row) { return row.name == "integer_fused"; });
   return rows;
+}
+
+const std::vector<Variant<BitLinearForward>>& table(DeviceKind kind) {
+  static const auto host = rows_for(DeviceKind::host), cuda = rows_for(DeviceKind::cuda);
+  return kind == DeviceKind::host ? host : cuda;
 }
 
 }  // namespace
@@ -293,20 +353,22 @@ std::int64_t algorithmic_bytes(const BitLinearForward& a) {
 }
 
 template <>
-const std::vector<Variant<BitLinearForward>>& variants<BitLinearForward>(DeviceKind) {
-  return table();
+const std::vector<Variant<BitLinearForward>>& variants<BitLinearForward>(DeviceKind kind) {
+  return table(kind);
 }
 
-/// Packed weights where few rows make their bytes decide; else the integer product, the faster at every shape measured
-/// (docs/performance.md), where it serves.
+/// Packed weights where few rows make their bytes decide; else an integer product, the faster at every shape measured
+/// (docs/performance.md), where it serves: the fused one from where its tiles keep three quarters of the GPU busy.
 template <>
 const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const DeviceInfo& device) {
-  const auto& all = table();
+  const auto& all = table(device.kind);
+  const auto serves = [&](const Variant<BitLinearForward>& row) { return row.why_not(row, a, device).empty(); };
   const Variant<BitLinearForward>& packed = all.back();
-  if (a.rows <= most_decode_rows && packed.why_not(packed, a, device).empty()) return packed;
-  for (std::string_view name : {"integer", "fake_quantised"}) {
-    const auto& variant = *std::find_if(all.begin(), all.end(), [=](const auto& row) { return row.name == name; });
-    if (variant.why_not(variant, a, device).empty()) return variant;
+  if (a.rows <= most_decode_rows && serves(packed)) return packed;
+  for (std::string_view name : {"integer_fused", "integer", "fake_quantised"}) {
+    if (name == "integer_fused" && fused_product_load(a.rows, a.layer.k_out, device) < 0.75) continue;
+    const auto variant = std::find_if(all.begin(), all.end(), [=](const auto& row) { return row.name == name; });
+    if (variant != all.end() && serves(*variant)) return *variant;
   }
   return packed;
 }

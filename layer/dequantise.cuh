@@ -11,6 +11,14 @@ __device__ __forceinline__ float scale_of_row(const CodeScales& scales, std::int
   return scales.dequant_scale[row] * *scales.dequant_factor;
 }
 
+/// One output, without and with a bias.
+__device__ __forceinline__ float dequantised(std::int32_t sum, float row_scale) {
+  return static_cast<float>(sum) * row_scale;
+}
+__device__ __forceinline__ float dequantised(std::int32_t sum, float row_scale, float bias) {
+  return fmaf(static_cast<float>(sum), row_scale, bias);
+}
+
 /// V neighbouring outputs of a row, from column `column` on.
 template <int V>
 __device__ __forceinline__ void dequantise(const CodeScales& scales, float row_scale, std::int64_t column,
@@ -19,8 +27,7 @@ __device__ __forceinline__ void dequantise(const CodeScales& scales, float row_s
   if (scales.bias.given()) load_typed(scales.bias.data, scales.bias.type, column, bias);
 #pragma unroll
   for (int v = 0; v < V; ++v) {
-    const float sum = static_cast<float>(sums[v]);
-    out[v] = scales.bias.given() ? fmaf(sum, row_scale, bias[v]) : sum * row_scale;
+    out[v] = scales.bias.given() ? dequantised(sums[v], row_scale, bias[v]) : dequantised(sums[v], row_scale);
   }
 }
 

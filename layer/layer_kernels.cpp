@@ -17,6 +17,20 @@ Status packed_product(const PackedProduct& product, const DeviceInfo& device, St
 Status sum_rows(const RowSums& sums, const DeviceInfo& device, Stream stream) {
   NORMQUANT_ON_BACKEND(sum_rows(sums, device, stream));
 }
+std::string why_not_fused_product([[maybe_unused]] const FusedProduct& product, const DeviceInfo& device) {
+#if defined(NORMQUANT_WITH_HOPPER)
+  if (device.kind == DeviceKind::cuda) return cuda::why_not_fused_product(product, device);
+#endif
+  return device.kind == DeviceKind::host ? "needs a GPU of compute capability 9.0 (Hopper)"
+                                         : "this build has no code for Hopper (needs nvcc 12.0 or later)";
+}
+Status fused_product([[maybe_unused]] const FusedProduct& product, const DeviceInfo& device,
+                     [[maybe_unused]] Stream stream) {
+#if defined(NORMQUANT_WITH_HOPPER)
+  if (device.kind == DeviceKind::cuda) return cuda::fused_product(product, device, stream);
+#endif
+  return Status::unsupported("fused_product: " + why_not_fused_product(product, device));
+}
 Status fill_zero(void* memory, std::size_t bytes, [[maybe_unused]] const DeviceInfo& device, Stream stream) {
   NORMQUANT_ON_BACKEND(fill_zero(memory, bytes, stream));
 }

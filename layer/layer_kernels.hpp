@@ -1,6 +1,7 @@
 // The layer's own kernels, for both backends. Each launcher enqueues on `stream`; nothing is allocated, nothing waits.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -39,6 +40,27 @@ struct PackedProduct {
   int warps = 0;  ///< that share the depth: 4, 8 or 16; 0: packed_product chooses
 };
 
+/// out [rows, columns] = the product of codes a [rows, depth] and ternary codes b [columns, depth], scaled; nothing else is
+/// written. For GPUs of compute capability 9.0.
+struct FusedProduct {
+  std::int64_t rows = 0, columns = 0, depth = 0;  ///< depth: at most most_integer_depth
+  const std::int8_t* a = nullptr;
+  std::int64_t lda = 0;
+  const std::int8_t* b = nullptr;
+  std::int64_t ldb = 0;
+  CodeScales scales;
+  Matrix out;
+};
+
+/// A cluster of fused_product has this many rows and features at a time.
+inline constexpr std::int64_t fused_product_rows = 256, fused_product_features = 256;
+/// Tiles of the product over the clusters that the device runs at a time: below 1 some have nothing to do.
+constexpr double fused_product_load(std::int64_t rows, std::int64_t columns, const DeviceInfo& device) {
+  const std::int64_t tiles = (rows + fused_product_rows - 1) / fused_product_rows *
+                             ((columns + fused_product_features - 1) / fused_product_features);
+  return static_cast<double>(tiles) / std::max(1, resident_clusters(device, 2));
+}
+
 /// sums [columns] = the sum of values [rows, columns] over its rows, in float32, in an order that depends on the sizes only.
 struct RowSums {
   std::int64_t rows = 0, columns = 0;
@@ -63,10 +85,18 @@ NORMQUANT_DECLARE_LAYER_KERNELS
 
 #undef NORMQUANT_DECLARE_LAYER_KERNELS
 
+namespace cuda {
+std::string why_not_fused_product(const FusedProduct& product, const DeviceInfo& device);
+Status fused_product(const FusedProduct& product, const DeviceInfo& device, Stream stream);
+}  // namespace cuda
+
 /// The same on the backend of the device's kind. fill_zero: device memory becomes zero bytes.
 Status scale_product(const ScaleProduct& product, const DeviceInfo& device, Stream stream);
 Status packed_product(const PackedProduct& product, const DeviceInfo& device, Stream stream);
 Status sum_rows(const RowSums& sums, const DeviceInfo& device, Stream stream);
+/// Why fused_product cannot compute it on this device, as a sentence; empty when it can.
+std::string why_not_fused_product(const FusedProduct& product, const DeviceInfo& device);
+Status fused_product(const FusedProduct& product, const DeviceInfo& device, Stream stream);
 Status fill_zero(void* memory, std::size_t bytes, const DeviceInfo& device, Stream stream);
 
 }  // namespace normquant

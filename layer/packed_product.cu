@@ -5,58 +5,19 @@
 // Bytes: a quarter byte a weight, read once a group of 16 rows: for few rows, where the weights are all that counts. At
 // 4096 x 4096 that is 4 MiB, where bfloat16 weights are 32.
 //
-// A block has 16 rows and 32 output features; its warps share the depth in steps of 256 and add their sums in shared
-// memory. Lane 4g + t reads 32 neighbouring codes of its features and rows at a time, twice a step: 8 bytes of weights. A
-// byte holds four ternary codes plus 1, so (word >> 2 j) & 0x03030303 is a register of four, of columns j, 4 + j, 8 + j,
-// 12 + j; the activations' bytes are transposed to match. The 1 is taken back by one more product, with ones: the sum of a
-// row's codes. Right for every size and alignment: what does not lie in whole aligned words is read byte by byte.
+// A block has 16 rows and 32 output features; its warps share the depth (packed_codes.cuh) and add their sums in shared
+// memory.
 #include "dequantise.cuh"
 #include "device/overlap.cuh"
 #include "device/support.hpp"
 #include "int8_mma.cuh"
+#include "packed_codes.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int rows_of_block = 16, features_of_tile = 8;
-constexpr int T = 4;  // tiles of a block: 1 and 2 read the activations more often, and were slower at every shape
-constexpr int features_of_block = features_of_tile * T;
-constexpr std::int64_t step = 256;       // columns that a warp takes at a time
-constexpr std::int64_t half_step = 128;  // four lanes with 32 each
-constexpr int lane_codes = 32;
-
-/// A row of sums in shared memory: 8 more keep the banks of the rows apart.
-constexpr int padded_features = features_of_block + 8;
-
-/// `Word` (8 or 16 bytes) from `from` on; bytes past `available` are zero.
-template <class Word>
-__device__ __forceinline__ Word load_bytes(const std::uint8_t* from, std::int64_t available, bool aligned) {
-  constexpr int count = static_cast<int>(sizeof(Word));
-  Word word = {};
-  if (available >= count && aligned) {
-    word = *reinterpret_cast<const Word*>(from);
-  } else if (available > 0) {
-    std::uint8_t bytes[count];
-#pragma unroll
-    for (int i = 0; i < count; ++i) bytes[i] = i < available ? from[i] : std::uint8_t{0};
-    memcpy(&word, bytes, sizeof(word));
-  }
-  return word;
-}
-
-/// The lane's 64 codes of one row in a step, from column `column` on and half a step later, as the products take them.
-__device__ __forceinline__ void load_codes(const PackedProduct& p, std::int64_t row, std::int64_t column, bool aligned,
-                                           uint4 (&words)[4]) {
-  const auto* from = reinterpret_cast<const std::uint8_t*>(p.codes) + row * p.ld_codes + column;
-  const std::int64_t available = row < p.rows ? p.depth - column : 0;
-#pragma unroll
-  for (int w = 0; w < 4; ++w) {
-    const std::int64_t at = w / 2 * half_step + std::int64_t{16} * (w % 2);
-    words[w] = load_bytes<uint4>(from + at, available - at, aligned);
-  }
-}
-
 /// sums += the products of 16 activation codes of each row with the block's features' codes.
+template <int T>
 __device__ __forceinline__ void multiply_word(const uint4& low_codes, const uint4& high_codes,
                                               const std::uint32_t (&weights)[T], std::int32_t (&sums)[T][4],
                                               std::int32_t (&row_sums)[4]) {
@@ -68,62 +29,46 @@ __device__ __forceinline__ void multiply_word(const uint4& low_codes, const uint
     const std::uint32_t a[4] = {low[j], high[j], low[j + 1], high[j + 1]};
 #pragma unroll
     for (int tile = 0; tile < T; ++tile) {
-      const std::uint32_t b[2] = {weights[tile] >> 2 * j & 0x03030303U, weights[tile] >> 2 * (j + 1) & 0x03030303U};
+      const std::uint32_t b[2] = {ternary_register(weights[tile], j), ternary_register(weights[tile], j + 1)};
       int8_mma(sums[tile], a, b);
     }
-    const std::uint32_t ones[2] = {0x01010101U, 0x01010101U};
+    const std::uint32_t ones[2] = {register_of_ones, register_of_ones};
     int8_mma(row_sums, a, ones);
   }
 }
 
 /// What the warps of a block tell each other.
-template <int W>
+template <int W, int T>
 struct Shared {
-  std::int32_t sums[W][rows_of_block][padded_features];
+  std::int32_t sums[W][rows_of_block][features_of_tile * T + 8];  // 8 more keep the banks of the rows apart
   float scales[rows_of_block];
 };
 
-template <int W>
+template <int W, int T>
 __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_constant__ PackedProduct p) {
-  constexpr int features = features_of_block;
+  constexpr int features = features_of_tile * T;
   const std::int64_t first_row = std::int64_t{blockIdx.y} * rows_of_block;
   const std::int64_t first_feature = std::int64_t{blockIdx.x} * features;
-  const std::int64_t row_bytes = (p.depth + 3) / 4;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int g = lane / 4, t = lane % 4;
   if (threadIdx.x < features && first_feature + threadIdx.x < p.columns) {
-    prefetch_to_l2(p.packed + (first_feature + threadIdx.x) * p.ld_packed, row_bytes);
+    prefetch_to_l2(p.packed + (first_feature + threadIdx.x) * p.ld_packed, row_bytes(p));
   }
   overlap_launches();
 
-  auto* shared = shared_memory<Shared<W>>();
+  auto* shared = shared_memory<Shared<W, T>>();
   if (threadIdx.x < rows_of_block && first_row + threadIdx.x < p.rows) {
     shared->scales[threadIdx.x] = scale_of_row(p.scales, first_row + threadIdx.x);
   }
-  const bool codes_aligned = reinterpret_cast<std::uintptr_t>(p.codes) % 16 == 0 && p.ld_codes % 16 == 0;
-  const bool packed_aligned = reinterpret_cast<std::uintptr_t>(p.packed) % 8 == 0 && p.ld_packed % 8 == 0;
   std::int32_t sums[T][4] = {}, row_sums[4] = {};
 #pragma unroll 1
   for (std::int64_t start = warp * step; start < p.depth; start += W * step) {
     const std::int64_t column = start + std::int64_t{t} * lane_codes;
     std::uint32_t weights[4][T];
-#pragma unroll
-    for (int tile = 0; tile < T; ++tile) {
-      const std::int64_t feature = first_feature + (tile * features_of_tile + g);
-      const std::uint8_t* from = p.packed + feature * p.ld_packed + column / 4;
-      const std::int64_t available = feature < p.columns ? row_bytes - column / 4 : 0;
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const std::int64_t at = half * (half_step / 4);
-        const uint2 words = load_bytes<uint2>(from + at, available - at, packed_aligned);
-        const int word = 2 * half;
-        weights[word][tile] = words.x;
-        weights[word + 1][tile] = words.y;
-      }
-    }
+    load_weights(p, first_feature, column, packed_aligned(p), weights);
     uint4 low[4], high[4];
-    load_codes(p, first_row + g, column, codes_aligned, low);
-    load_codes(p, first_row + g + 8, column, codes_aligned, high);
+    load_codes(p, first_row + g, column, codes_aligned(p), low);
+    load_codes(p, first_row + g + 8, column, codes_aligned(p), high);
 #pragma unroll
     for (int w = 0; w < 4; ++w) multiply_word(low[w], high[w], weights[w], sums, row_sums);
   }
@@ -153,9 +98,9 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
   }
 }
 
-template <int W>
+template <int W, int T>
 Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
-  constexpr std::int64_t features = features_of_block, most_groups = 65535;
+  constexpr std::int64_t features = features_of_tile * T, most_groups = 65535;
   for (std::int64_t first = 0; first < p.rows; first += most_groups * rows_of_block) {
     PackedProduct part = p;
     part.rows = p.rows - first < most_groups * rows_of_block ? p.rows - first : most_groups * rows_of_block;
@@ -165,17 +110,19 @@ Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream st
     LaunchShape shape{dim3{static_cast<unsigned>(divide_up(p.columns, features)),
                            static_cast<unsigned>(divide_up(part.rows, rows_of_block)), 1},
                       dim3{32 * W, 1, 1}};
-    shape.shared_bytes = sizeof(Shared<W>);
+    shape.shared_bytes = sizeof(Shared<W, T>);
     shape.overlap = device.compute_capability >= 90;
-    if (Status status = launch_kernel(multiply_packed<W>, shape, stream, part); !status.ok()) return status;
+    if (Status status = launch_kernel(multiply_packed<W, T>, shape, stream, part); !status.ok()) return status;
   }
   return {};
 }
 
+constexpr int T = 4;  // tiles of a block: 1 and 2 read the activations more often, and were slower at every shape
+
 /// A block of 16 warps has its multiprocessor to itself and all its loads under way at once; where there are several blocks
 /// for each, small ones hide each other's beginning and end.
 int warps_for(const PackedProduct& p, const DeviceInfo& device) {
-  const std::int64_t blocks = p.columns / features_of_block * divide_up(p.rows, rows_of_block);
+  const std::int64_t blocks = p.columns / (features_of_tile * T) * divide_up(p.rows, rows_of_block);
   if (2 * blocks >= std::int64_t{3} * device.sm_count || p.depth <= 4 * step) return 4;
   return p.depth <= 8 * step ? 8 : 16;
 }
@@ -183,10 +130,11 @@ int warps_for(const PackedProduct& p, const DeviceInfo& device) {
 }  // namespace
 
 Status packed_product(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
+  if (p.warps == 0 && streams(p, device)) return stream_packed(p, device, stream);
   const int warps = p.warps > 0 ? p.warps : warps_for(p, device);
-  if (warps == 16) return launch_packed<16>(p, device, stream);
-  if (warps == 8) return launch_packed<8>(p, device, stream);
-  return launch_packed<4>(p, device, stream);
+  if (warps == 16) return launch_packed<16, T>(p, device, stream);
+  if (warps == 8) return launch_packed<8, T>(p, device, stream);
+  return launch_packed<4, T>(p, device, stream);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -15,6 +15,8 @@ FORWARD_TARGETS = {"8192x4096x4096": 1.5, "2048x4096x4096": 2.5}
 BOTH_TARGETS = {"8192x4096x4096": 1.25, "2048x4096x4096": 2.0}
 DECODE_TARGET = 4.0
 OUTSIDE_TARGET = 15.0
+# The product of each variant of the forward; integer_fused's scales its sums itself.
+PRODUCT_OF = {"fake_quantised": "bfloat16", "integer": "int8", "integer_fused": "int8 fused"}
 FORWARD_FORMS = (("rms", "forward"), ("rms+training", "forward of training"),
                  ("rms+cached", "forward, cached weights"), ("rms+residual", "forward of training, residual"))
 
@@ -95,10 +97,10 @@ class Tables:
         _, backward = self.best("bit_linear_backward", shape, "rms")
         for form, name in FORWARD_FORMS:
             for variant, us in sorted(self.times.get(("bit_linear_forward", shape, form), {}).items()):
-                if variant == "packed":
+                if variant not in PRODUCT_OF:
                     continue
                 triton = self.triton.get((shape, "forward")) if form in ("rms", "rms+training") else None
-                share = self.outside(us, [self.product(shape, "bfloat16" if variant == "fake_quantised" else "int8")])
+                share = self.outside(us, [self.product(shape, PRODUCT_OF[variant])])
                 target = FORWARD_TARGETS.get(shape) if form == "rms" and variant == forward_variant else None
                 self.training_row(shape, name, variant, us, triton, target, share)
         for form in ("rms", "rms+dresidual"):
@@ -108,8 +110,7 @@ class Tables:
                 name = "backward" if form == "rms" else "backward, dresidual"
                 self.training_row(shape, name, "fake_quantised", us, None, None, share)
         if forward is not None and backward is not None:
-            if training_variant == "integer":
-                product["bfloat16"] = self.product(shape, "int8")
+            product["bfloat16"] = self.product(shape, PRODUCT_OF.get(training_variant))
             share = self.outside(forward + backward, product.values())
             self.training_row(shape, "forward + backward", training_variant, forward + backward,
                               self.triton.get((shape, "forward+backward")), BOTH_TARGETS.get(shape), share)
@@ -162,7 +163,8 @@ def main():
     options = parser.parse_args()
     tables = Tables(options.bench, options.products, options.triton)
     print("bfloat16, RMS norm with weight, no linear bias; medians, cold (buffers rotated past the L2), in CUDA graphs.")
-    print("Forward + backward is the sum of both times; the Triton system's is of one graph.\n")
+    print("Forward + backward is the sum of both times; the Triton system's is of one graph. The product of integer_fused")
+    print("(`int8 fused`) scales its sums itself.\n")
     tables.training()
     tables.of_products()
     tables.decoding()

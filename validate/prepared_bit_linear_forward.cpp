@@ -179,7 +179,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   using PreparedBase::complete;
 
  private:
-  bool multiplies_codes() const { return launched_ == "integer" || launched_ == "packed"; }
+  bool multiplies_codes() const { return launched_ != "fake_quantised"; }
   std::string_view resolved(std::string_view name) const { return name == "auto" ? chosen_variant() : name; }
 
   /// A variant is given the form of the weights that it reads, for training also the operands that the backward reads, and
@@ -189,7 +189,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
     a.layer.weights = forms_;
     if (problem_.codes) return a;
     if (name != "fake_quantised" && !problem_.training) a.layer.weights.operand = {};
-    if (name != "integer") a.layer.weights.codes = nullptr;
+    if (name != "integer" && name != "integer_fused") a.layer.weights.codes = nullptr;
     if (name != "packed") a.layer.weights.packed = nullptr;
     return a;
   }
