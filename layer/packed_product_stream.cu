@@ -64,7 +64,6 @@ template <int S, int T>
 __global__ void __launch_bounds__(32 * W, 1)
     stream_weights(const __grid_constant__ PackedProduct p, std::int64_t tiles) {
   constexpr int features = features_of_tile * T;
-  constexpr bool loads_early = S == 1;  // two steps leave no registers for it
   const std::int64_t first_row = std::int64_t{blockIdx.y} * rows_of_block;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int g = lane / 4, t = lane % 4;
@@ -82,20 +81,17 @@ __global__ void __launch_bounds__(32 * W, 1)
   const bool aligned = packed_aligned(p);
   const std::int64_t first_column = warp * step + std::int64_t{t} * lane_codes;
   std::uint32_t weights[S][4][T];
-  const auto load = [&](std::int64_t tile, std::uint32_t(&to)[S][4][T]) {
+  const auto load = [&](std::int64_t tile) {
 #pragma unroll
-    for (int s = 0; s < S; ++s) load_weights(p, tile * features, first_column + s * W * step, aligned, to[s]);
+    for (int s = 0; s < S; ++s) load_weights(p, tile * features, first_column + s * W * step, aligned, weights[s]);
   };
-  load(blockIdx.x, weights);
+  load(blockIdx.x);
   Activations<S> activations;
   activations.load(p, first_row, first_column);
 
   int buffer = 0;
   for (std::int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x, buffer ^= 1) {
     ask_for(tile + rows_in_l2 * gridDim.x);
-    const bool more = tile + gridDim.x < tiles;
-    std::uint32_t next[S][4][T] = {};
-    if (loads_early && more) load(tile + gridDim.x, next);
     std::int32_t sums[T][4] = {};
 #pragma unroll
     for (int s = 0; s < S; ++s) {
@@ -109,11 +105,7 @@ __global__ void __launch_bounds__(32 * W, 1)
         }
       }
     }
-    if (loads_early) {
-      memcpy(weights, next, sizeof(weights));
-    } else if (more) {
-      load(tile + gridDim.x, weights);
-    }
+    if (tile + gridDim.x < tiles) load(tile + gridDim.x);
 #pragma unroll
     for (int i = 0; i < T; ++i) {
 #pragma unroll

@@ -82,4 +82,4 @@ done
 
 standing --triton triton.jsonl standing.jsonl backward_more.jsonl activation_quant.jsonl | diff - standing.md
 cd "$root/reports/h100"
-standing --triton triton.jsonl standing.jsonl standing_forms.jsonl standing_before.jsonl | diff - standing.md
+standing --triton triton.jsonl standing.jsonl | diff - standing.md
