@@ -7,9 +7,8 @@
 #   --no-setup    do not look for missing packages
 #   --help        this text
 #
-# Steps: shell scripts, clang-format, presets debug and host-only, clang-tidy, presets sanitize and release. Tests labelled
-# `slow` or `browser` run in host-only and release only. Without the CUDA Toolkit release is the same as host-only, and is
-# skipped.
+# Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the preset release. Tests labelled `slow`
+# or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -51,6 +50,7 @@ check_format() {
 
 # The kernels are checked as the host device compiles them.
 check_with_clang_tidy() {
+  cmake --preset host-only >/dev/null
   cmake --build build/host-only --target normquant_commit >/dev/null # writes a header that others include
   local files status=0
   files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build/host-only/compile_commands.json | sort -u)
@@ -92,20 +92,17 @@ else
   skip_step "clang-format" "clang-format-14 is not installed, and other versions format differently"
 fi
 
-preset debug
-preset host-only
-if ! command -v clang-tidy-14 >/dev/null; then
-  skip_step "clang-tidy" "clang-tidy-14 is not installed"
-elif [ ! -e build/host-only/compile_commands.json ]; then
-  skip_step "clang-tidy" "preset host-only could not be configured"
-else
+if command -v clang-tidy-14 >/dev/null; then
   run_step_as $exit_wrong_results "clang-tidy" check_with_clang_tidy
+else
+  skip_step "clang-tidy" "clang-tidy-14 is not installed"
 fi
 preset sanitize
 if find_nvcc >/dev/null; then
   preset release
 else
   skip_step "release: build, tests" "no CUDA Toolkit (nvcc) here: the CUDA code was not compiled"
+  preset host-only
 fi
 no_browser=$(python3 scripts/browser.py 2>&1) || skip_step "tests in a browser" "$no_browser: no page was opened"
 gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"
