@@ -5,7 +5,9 @@
 #include <CLI/CLI.hpp>
 
 #include "bench/commands.hpp"
+#include "check/commands.hpp"
 #include "exit_status.hpp"
+#include "oracle/commands.hpp"
 #include "reports/commands.hpp"
 #include "tune/commands.hpp"
 #include "validate/commands.hpp"
@@ -18,6 +20,8 @@ int main(int argc, char** argv) {
   int status = exit_pass;  // every subcommand leaves its exit status here
   validate::add_list_command(app, status);
   validate::add_validate_command(app, status);
+  check::add_check_command(app, status);
+  oracle::add_oracle_command(app, status);
   bench::add_bench_command(app, status);
   bench::add_products_command(app, status);
   bench::add_env_command(app, status);

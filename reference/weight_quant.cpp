@@ -23,9 +23,11 @@ double code_of(double scaled) {
 
 }  // namespace
 
-WeightQuantResult weight_quant(const Array& w) {
+WeightQuantResult weight_quant(const Array& w) { return weight_quant(w, finite_absmean(w)); }
+
+WeightQuantResult weight_quant(const Array& w, double absmean) {
   WeightQuantResult result;
-  result.absmean = finite_absmean(w);
+  result.absmean = std::isfinite(absmean) ? absmean : nan;
   result.dequant_factor = std::isnan(result.absmean) ? nan : std::max(result.absmean, scale_floor);
   result.weight_scale = 1.0 / result.dequant_factor;
   result.code = (w * result.weight_scale).unaryExpr(&code_of);

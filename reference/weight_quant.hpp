@@ -23,6 +23,9 @@ struct WeightQuantResult {
 /// elements, whose mean does not exist.
 WeightQuantResult weight_quant(const Array& w);
 
+/// The same for some rows of a matrix whose mean of |w| over all rows is `absmean`.
+WeightQuantResult weight_quant(const Array& w, double absmean);
+
 /// Codes four to a byte, [K_out, ceil(K_in / 4)].
 using PackedCodes = Eigen::Array<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 

@@ -17,9 +17,10 @@ struct CaseResult {
   std::string variant;
   Problem problem;
   Verdict verdict;
+  std::string command = {};  ///< that gives this result again, where it is not `normquant validate --case`
 };
 
-/// `normquant validate ... --case` with everything that this one result depends on.
+/// The command that gives this one result again, with everything that it depends on.
 std::string reproducing_command(const CaseResult& result);
 
 /// A case and the variants to run it on.

@@ -21,6 +21,13 @@ struct Mismatch {
   std::string expected, actual;
 };
 
+/// What was found in one output tensor.
+struct TensorScore {
+  std::string tensor;
+  std::int64_t checked = 0, wrong = 0;
+  double worst_error_over_bound = 0;  ///< of values; codes have none
+};
+
 /// Result of checking one problem on one variant.
 struct Verdict {
   Outcome outcome = Outcome::pass;
@@ -32,6 +39,7 @@ struct Verdict {
   double worst_error_over_bound = 0;  ///< over all values that are not codes; > 1 is wrong
   std::string worst_tensor;           ///< where that was
   std::vector<Mismatch> mismatches;   ///< the first few
+  std::vector<TensorScore> tensors;   ///< in the order in which they were checked
 };
 
 }  // namespace normquant::validate
