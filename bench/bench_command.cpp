@@ -17,6 +17,7 @@
 #include "bench/summary_table.hpp"
 #include "bench/sweeps.hpp"
 #include "exit_status.hpp"
+#include "plugin/plugins.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -29,6 +30,7 @@ struct BenchOptions {
   bool quick = false;
   bool require_gpu = false;
   bool list = false;
+  std::vector<std::string> plugins;
   std::vector<std::string> benchmark_flags;
 };
 
@@ -74,6 +76,7 @@ int run_plan(const BenchOptions& options, Session& session, const std::vector<Pl
 
 int run_bench(const BenchOptions& options) {
   const validate::DeviceChoice choice = choose_device(options.device, options.require_gpu);
+  if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
   const std::vector<PlannedCase> plan = make_plan_or_refuse(options, choice.kind);
   if (options.list) {
     for (const PlannedCase& planned : plan) fmt::print("{}\n", planned.name());
@@ -114,6 +117,7 @@ void add_options(CLI::App& command, BenchOptions& options) {
   for (const Sweep& sweep : named_sweeps()) names += fmt::format("\n  {}: {}", sweep.name, sweep.about);
   single("--sweep", request.sweep, "file, or name of a sweep (default: quick; host on the host):" + names);
   single("--out", options.out, "write one JSON object a line to this file");
+  repeatable("--plugin", options.plugins, "shared library with variants of your own (docs/plugins.md); repeatable");
   single("--table", options.table, "tuned table that `auto` follows in place of the compiled-in one");
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--require-gpu", options.require_gpu, "exit with status 77 when there is no GPU");

@@ -1,11 +1,14 @@
 // `normquant list`: operations, variants and what each serves.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
+#include <vector>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "exit_status.hpp"
+#include "plugin/plugins.hpp"
 #include "validate/commands.hpp"
 #include "validate/prepared_problem.hpp"
 
@@ -14,17 +17,38 @@ namespace {
 
 struct ListOptions {
   std::string op, format = "table";
+  std::vector<std::string> plugins;
 };
+
+struct ListedVariant {
+  VariantEntry entry;
+  std::vector<std::string> devices;
+};
+
+/// The library's own variants run on every device that this build has; a plugin's where it says.
+std::vector<ListedVariant> listed(Operation op) {
+  std::vector<ListedVariant> all;
+  for (DeviceKind kind : {DeviceKind::host, DeviceKind::cuda}) {
+    for (const VariantEntry& entry : catalogue(op, kind)) {
+      auto found = std::find_if(all.begin(), all.end(), [&](const auto& v) { return v.entry.name == entry.name; });
+      if (found == all.end()) found = all.insert(all.end(), ListedVariant{entry, {}});
+      found->devices.emplace_back(kind == DeviceKind::host ? "host" : "cuda");
+    }
+  }
+  return all;
+}
+
+/// The widest access as text; a plugin does not say.
+std::string access_text(int bytes) { return bytes == 0 ? "-" : bytes == 1 ? "elem" : fmt::format("{} B", bytes); }
 
 void print_table(const std::vector<Operation>& operations) {
   for (Operation op : operations) {
-    const auto variants = catalogue(op, DeviceKind::host);
+    const auto variants = listed(op);
     fmt::print("{} ({} variants)\n", name_of(op), variants.size());
     fmt::print("  {:<36} {:>7} {:>5} {:>6}  {:<13} {}\n", "variant", "threads", "rows", "access", "bits", "what it is");
-    for (const VariantEntry& v : variants) {
+    for (const auto& [v, devices] : variants) {
       fmt::print("  {:<36} {:>7} {:>5} {:>6}  {:<13} {}\n", v.name, v.threads_per_row, v.rows_per_block,
-                 v.access_bytes == 1 ? "elem" : fmt::format("{} B", v.access_bytes),
-                 v.deterministic ? "reproducible" : "vary", v.summary);
+                 access_text(v.access_bytes), v.deterministic ? "reproducible" : "vary", v.summary);
     }
     fmt::print("\n");
   }
@@ -40,15 +64,15 @@ void print_json(const std::vector<Operation>& operations) {
   nlohmann::json document = {{"schema", "normquant.list/1"}, {"operations", nlohmann::json::array()}};
   for (Operation op : operations) {
     nlohmann::json entry = {{"name", name_of(op)}, {"variants", nlohmann::json::array()}};
-    for (const VariantEntry& v : catalogue(op, DeviceKind::host)) {
-      entry["variants"].push_back(
-          {{"name", v.name},
-           {"summary", v.summary},
-           {"deterministic", v.deterministic},
-           {"threads_per_row", v.threads_per_row},
-           {"rows_per_block", v.rows_per_block},
-           {"access_bytes", v.access_bytes},
-           {"devices", built_with_cuda() ? nlohmann::json{"host", "cuda"} : nlohmann::json::array({"host"})}});
+    for (const auto& [v, devices] : listed(op)) {
+      entry["variants"].push_back({{"name", v.name},
+                                   {"summary", v.summary},
+                                   {"deterministic", v.deterministic},
+                                   {"threads_per_row", v.threads_per_row},
+                                   {"rows_per_block", v.rows_per_block},
+                                   {"access_bytes", v.access_bytes},
+                                   {"plugin", plugins::file_of(v.name)},
+                                   {"devices", devices}});
     }
     document["operations"].push_back(entry);
   }
@@ -61,8 +85,15 @@ void add_list_command(CLI::App& app, int& status) {
   auto options = std::make_shared<ListOptions>();
   CLI::App* command = app.add_subcommand("list", "List operations, variants and what each supports");
   command->add_option("--op", options->op, "Only this operation (name or short form)");
+  command->add_option("--plugin", options->plugins, "Shared library with variants of your own (repeatable)")
+      ->allow_extra_args(false);
   command->add_option("--format", options->format, "table or json")->check(CLI::IsMember({"table", "json"}));
   command->callback([options, &status] {
+    if (std::string why; !plugins::load(options->plugins, why)) {
+      fmt::print(stderr, "normquant: {}\n", why);
+      status = exit_usage;
+      return;
+    }
     std::vector<Operation> operations(std::begin(all_operations), std::end(all_operations));
     if (!options->op.empty()) {
       operations = operations_named(options->op);

@@ -17,9 +17,11 @@ namespace {
 template <class Args>
 std::vector<VariantEntry> entries(Operation op, DeviceKind kind) {
   std::vector<VariantEntry> all;
-  for (const Variant<Args>& v : variants<Args>(kind)) {
-    all.push_back({op, v.name, v.summary, v.deterministic, v.tuning.threads_per_row, v.tuning.rows_per_block,
-                   v.tuning.access_bytes});
+  for (const auto* table : {&variants<Args>(kind), &plugins::variants<Args>(kind)}) {
+    for (const Variant<Args>& v : *table) {
+      all.push_back({op, v.name, v.summary, v.deterministic, v.tuning.threads_per_row, v.tuning.rows_per_block,
+                     v.tuning.access_bytes});
+    }
   }
   return all;
 }

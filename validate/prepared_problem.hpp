@@ -25,7 +25,7 @@ struct VariantEntry {
   int threads_per_row, rows_per_block, access_bytes;
 };
 
-/// The variants of an operation on devices of that kind, in table order.
+/// The variants of an operation on devices of that kind, in table order; then those of plugins.
 std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind);
 
 /// See prepare(). Not thread-safe; several may live side by side.
