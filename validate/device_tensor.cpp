@@ -74,11 +74,12 @@ Status DeviceTensor::upload(const std::vector<unsigned char>& dense, std::int64_
   return write_guards();
 }
 
-Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const {
+bool DeviceTensor::is_damaged(const unsigned char* bytes, std::size_t count) const {
+  return std::any_of(bytes, bytes + count, [&](unsigned char byte) { return byte != poison_; });
+}
+
+Status DeviceTensor::check_guards(std::string& damage) const {
   std::vector<unsigned char> staged;
-  const auto damaged = [&](const unsigned char* bytes, std::size_t count) {
-    return std::any_of(bytes, bytes + count, [&](unsigned char byte) { return byte != poison_; });
-  };
   auto* start = static_cast<unsigned char*>(memory_);
   unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
   for (const auto& [address, bytes, where] :
@@ -86,10 +87,16 @@ Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const
         std::tuple{end, guard_bytes, "after the last row"}}) {
     staged.resize(bytes);
     if (Status status = device_.copy_to_host(staged.data(), address, bytes); !status.ok()) return status;
-    if (damage.empty() && damaged(staged.data(), bytes))
+    if (damage.empty() && is_damaged(staged.data(), bytes))
       damage = fmt::format("the guard band {} was written to", where);
   }
+  return {};
+}
+
+Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const {
+  if (Status status = check_guards(damage); !status.ok()) return status;
   if (row_bytes() == 0) return {};
+  std::vector<unsigned char> staged;
   for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
     const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;
     const std::size_t tail = first + count < rows_ ? padding_bytes() : 0;
@@ -100,7 +107,7 @@ Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const
     for (std::int64_t row = 0; row < count; ++row) {
       const unsigned char* elements = staged.data() + static_cast<std::size_t>(row) * stride_bytes();
       const std::size_t padding = row + 1 < count ? padding_bytes() : tail;
-      if (damage.empty() && damaged(elements + row_bytes(), padding)) {
+      if (damage.empty() && is_damaged(elements + row_bytes(), padding)) {
         damage = fmt::format("the padding after row {} was written to", first + row);
       }
       if (!visitor(first + row, elements)) return {};

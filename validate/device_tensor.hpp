@@ -44,8 +44,11 @@ class DeviceTensor {
   using RowVisitor = std::function<bool(std::int64_t row, const unsigned char* elements)>;
   /// Downloads the tensor and visits its rows. `damage` names the first guard or padding byte that was overwritten.
   Status visit(const RowVisitor& visitor, std::string& damage) const;
+  /// Looks at the guards alone.
+  Status check_guards(std::string& damage) const;
 
  private:
+  bool is_damaged(const unsigned char* bytes, std::size_t count) const;
   std::size_t row_bytes() const { return static_cast<std::size_t>(columns_) * element_bytes_; }
   std::size_t stride_bytes() const { return static_cast<std::size_t>(ld_) * element_bytes_; }
   /// Bytes of padding that are poisoned and checked after every row but the last.

@@ -45,6 +45,9 @@ Array tie_values(std::int64_t rows, std::int64_t columns, bool one_scale) {
   return values;
 }
 
+/// Whether what is quantised is y of a norm, not x itself.
+bool follows_a_norm(Operation op) { return op != Operation::activation_quant && op != Operation::weight_quant; }
+
 /// Magnitudes whose squares still sum up in float32 over a million columns; for float16 near its largest number.
 double large_scale(DType type) { return type == DType::float16 ? 1e4 : 1e15; }
 
@@ -55,6 +58,27 @@ double huge_weight_scale(DType x, DType weight) {
   return weight == DType::float16 ? 4e4 : 1e40 / huge_weight_x_scale(x);
 }
 
+/// The largest finite number; of weights a thread's float32 sum of 144 must still be finite.
+double largest_value(Operation op, DType type) {
+  if (type == DType::float16) return 65504;
+  if (op == Operation::weight_quant) return 1e35;
+  return type == DType::float32 ? 0x1.fffffep127 : 0x1.fep127;
+}
+
+double smallest_normal(DType type) { return type == DType::float16 ? 0x1p-14 : 0x1p-126; }
+
+/// Rows whose largest magnitude is 1e-5 times 1 - 2^-7, 1 and 1 + 2^-7 in turn.
+Array floor_values(std::int64_t rows, std::int64_t columns) {
+  Array values(rows, columns);
+  for (Eigen::Index i = 0; i < rows; ++i) {
+    const double absmax = 1e-5 * (1 + static_cast<double>(i % 3 - 1) * 0x1p-7);
+    for (Eigen::Index j = 0; j < columns; ++j) {
+      values(i, j) = (j % 2 == 0 ? absmax : -absmax) * (j == columns / 2 ? 1.0 : static_cast<double>(j % 64) / 64);
+    }
+  }
+  return values;
+}
+
 Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
   const auto normal = [&] { return normal_values(problem, Tensor::x, rows, columns); };
   const auto only_column = [&](auto column_of_row) {
@@ -62,11 +86,12 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     for (Eigen::Index i = 0; i < rows; ++i) values(i, column_of_row(i)) = 3.0;
     return values;
   };
-  const auto with_one = [&](double value) {
+  const auto with_one = [&](double value, Eigen::Index row, Eigen::Index column) {
     Array values = normal();
-    if (rows > 0) values(rows / 2, columns / 3) = value;
+    if (rows > 0) values(row, column) = value;
     return values;
   };
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
   switch (problem.values) {
     case Values::normal: break;
     case Values::outlier_columns: {
@@ -82,11 +107,23 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::large: return normal() * large_scale(problem.x);
     case Values::tiny: return normal() * 1e-9;
     case Values::ties: return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
-    case Values::one_nan: return with_one(std::numeric_limits<double>::quiet_NaN());
-    case Values::one_inf: return with_one(std::numeric_limits<double>::infinity());
+    case Values::one_nan: return with_one(nan, rows / 2, columns / 3);
+    case Values::one_inf: return with_one(infinity, rows / 2, columns / 3);
+    case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
+    case Values::minus_inf: return with_one(-infinity, 0, columns / 2);
     case Values::huge_weight: {
       Array values = normal();
       for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
+      return values;
+    }
+    case Values::negative_zeros: return Array::Constant(rows, columns, -0.0);
+    case Values::largest: return normal().sign() * largest_value(problem.op, problem.x);
+    case Values::subnormals: return normal().min(3.0).max(-3.0) / 4 * smallest_normal(problem.x);
+    case Values::tiny_variance: return 0.01 * normal() + 100.0;
+    case Values::at_floor: return follows_a_norm(problem.op) ? normal() : floor_values(rows, columns);
+    case Values::last_row: {
+      Array values = normal();
+      if (rows > 1) values.topRows(rows - 1).setZero();
       return values;
     }
   }
@@ -96,15 +133,18 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
 }  // namespace
 
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns) {
+  // y is the bias where its values are what the problem is about.
+  const bool floor = problem.values == Values::at_floor;
   const bool ties = problem.values == Values::ties, huge_weight = problem.values == Values::huge_weight;
   const double weight_scale = huge_weight ? huge_weight_scale(problem.x, problem.weight.value_or(problem.x)) : 1.0;
   switch (tensor) {
     case Tensor::x: return x_values(problem, rows, columns);
     case Tensor::weight:
-      if (ties) return Array::Zero(rows, columns);
+      if (ties || floor) return Array::Zero(rows, columns);
       return weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns));
     case Tensor::bias:
       if (ties) return tie_values(rows, columns, true);
+      if (floor) return floor_values(rows, columns);
       return 0.1 * normal_values(problem, tensor, rows, columns);
     default: return normal_values(problem, tensor, rows, columns);
   }

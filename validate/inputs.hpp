@@ -12,8 +12,8 @@ namespace normquant::validate {
 /// Tensors that a problem can have; each draws from a stream of its own. dy is also the layer's dout.
 enum class Tensor : std::uint64_t { x = 1, residual, weight, bias, dy, dresidual, linear_weight, linear_bias };
 
-/// Values of a tensor before rounding. `x` follows the problem's `values`; so do, for ties, weight (zeros) and bias
-/// (the ties), and for huge_weight the weight. The others are standard normal, weight around 1.
+/// Values of a tensor before rounding. `x` follows the problem's `values`; so do, for ties and at_floor, weight (zeros) and bias
+/// (the values), and for huge_weight the weight. The others are standard normal, weight around 1.
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns);
 
 /// The same, rounded to the storage type.

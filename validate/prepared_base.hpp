@@ -10,6 +10,7 @@
 
 #include <normquant/variant.hpp>
 
+#include "plugin/plugins.hpp"
 #include "validate/comparison.hpp"
 #include "validate/device_tensor.hpp"
 #include "validate/host_tensor.hpp"
@@ -52,10 +53,6 @@ class PreparedBase : public PreparedProblem {
   PreparedBase(const Problem& problem, Device& device, std::int64_t distinct)
       : problem_(problem), device_(device), distinct_(distinct) {}
 
-  ~PreparedBase() override {
-    if (workspace_.data != nullptr) device_.release(workspace_.data);
-  }
-
   const Problem& problem() const override { return problem_; }
   std::int64_t algorithmic_bytes() const override { return normquant::algorithmic_bytes(args_); }
   choice::Point point() const override {
@@ -77,14 +74,14 @@ class PreparedBase : public PreparedProblem {
     const Variant<Args>* variant = find(name);
     if (variant == nullptr) return no_such_variant(name);
     const std::size_t needed = variant->workspace_bytes(*variant, args_, device_.info());
-    if (needed <= workspace_.bytes) return {};
-    if (workspace_.data != nullptr) device_.release(workspace_.data);
+    if (needed == workspace_.bytes) return {};
     workspace_ = {};
-    std::string why;
-    void* memory = device_.allocate(needed, why);
-    if (memory == nullptr) return Status::infrastructure(why);
-    workspace_ = {memory, needed};
-    return {};
+    scratch_.reset();  // its memory may be needed for the next
+    const auto bytes = static_cast<std::int64_t>(needed);
+    scratch_ = std::make_unique<DeviceTensor>(device_, 1, bytes, 1, bytes, 0, DeviceTensor::float_poison);
+    if (!scratch_->why_not().empty()) return Status::infrastructure(scratch_->why_not());
+    workspace_ = {scratch_->data(), needed};
+    return scratch_->poison_all();
   }
 
   Status launch(std::string_view name, Stream stream) override {
@@ -97,8 +94,7 @@ class PreparedBase : public PreparedProblem {
     for (const Output& output : outputs_) {
       if (Status status = output.tensor->poison_all(); !status.ok()) return status;
     }
-    if (workspace_.data == nullptr) return {};
-    return device_.fill_bytes(workspace_.data, DeviceTensor::float_poison, workspace_.bytes);
+    return scratch_ == nullptr ? Status{} : scratch_->poison_all();
   }
 
   Verdict check() override {
@@ -109,6 +105,10 @@ class PreparedBase : public PreparedProblem {
     }
     for (const Output& output : outputs_) check_output(output, comparison);
     for (const Input& input : inputs_) check_unchanged(input, comparison);
+    if (scratch_ == nullptr) return comparison.verdict();
+    std::string damage;
+    if (Status status = scratch_->check_guards(damage); !status.ok()) comparison.failed(status);
+    if (!damage.empty()) comparison.damaged("scratch memory", damage);
     return comparison.verdict();
   }
 
@@ -273,6 +273,9 @@ class PreparedBase : public PreparedProblem {
     for (const Variant<Args>& variant : variants<Args>(device_.info().kind)) {
       if (variant.name == name) return &variant;
     }
+    for (const Variant<Args>& variant : plugins::variants<Args>(device_.info().kind)) {
+      if (variant.name == name) return &variant;
+    }
     return nullptr;
   }
 
@@ -327,6 +330,7 @@ class PreparedBase : public PreparedProblem {
 
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
+  std::unique_ptr<DeviceTensor> scratch_;  ///< as large as the last reserve() asked for, between guards
   Workspace workspace_;
   std::string why_no_memory_;
   Status upload_status_;

@@ -11,7 +11,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, 13> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, 21> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -25,6 +25,14 @@ constexpr std::array<std::pair<Values, std::string_view>, 13> value_names = {{
     {Values::one_nan, "one_nan"},
     {Values::one_inf, "one_inf"},
     {Values::huge_weight, "huge_weight"},
+    {Values::negative_zeros, "negative_zeros"},
+    {Values::largest, "largest"},
+    {Values::subnormals, "subnormals"},
+    {Values::tiny_variance, "tiny_variance"},
+    {Values::at_floor, "at_floor"},
+    {Values::last_row, "last_row"},
+    {Values::last_nan, "last_nan"},
+    {Values::minus_inf, "minus_inf"},
 }};
 
 template <class Integer>

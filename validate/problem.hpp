@@ -51,7 +51,15 @@ enum class Values {
   ties,         ///< y lands exactly on rounding ties
   one_nan,      ///< normal, with one NaN in one row
   one_inf,      ///< normal, with one +Inf in one row
-  huge_weight   ///< a weight whose product with x overflows float32 in every second row, though y does not
+  huge_weight,  ///< a weight whose product with x overflows float32 in every second row, though y does not
+  negative_zeros,
+  largest,        ///< the type's largest finite number, of both signs
+  subnormals,     ///< magnitudes below the type's smallest normal number
+  tiny_variance,  ///< mean 100, standard deviation 0.01
+  at_floor,       ///< the row's absmax (or y's) just below, at and just above 1e-5
+  last_row,       ///< only the last row is non-zero
+  last_nan,       ///< normal, with NaN as the very last element
+  minus_inf       ///< normal, with one -Inf in the first row
 };
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);

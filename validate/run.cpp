@@ -8,7 +8,9 @@
 #include <mutex>
 #include <thread>
 
+#include "plugin/plugins.hpp"
 #include "validate/prepared_problem.hpp"
+#include "validate/side_stream.hpp"
 
 namespace normquant::validate {
 namespace {
@@ -23,6 +25,9 @@ Verdict outcome(Outcome kind, std::string reason) {
   return verdict;
 }
 
+/// How many launches a case goes through that is also run after others.
+constexpr int launches_before = 1000;
+
 /// Poisons, launches, waits.
 Status run_once(PreparedProblem& prepared, Device& device, const std::string& variant) {
   if (Status status = prepared.poison_outputs(); !status.ok()) return status;
@@ -30,22 +35,77 @@ Status run_once(PreparedProblem& prepared, Device& device, const std::string& va
   return device.synchronize();
 }
 
-Verdict check_variant(PreparedProblem& prepared, Device& device, const std::string& variant, bool same_bits) {
+/// A problem on a device, with what its checks need beside it.
+struct Subject {
+  PreparedProblem& prepared;
+  Device& device;
+  bool after_others;
+  std::unique_ptr<PreparedProblem> twin = {};    ///< the same problem in other memory
+  std::unique_ptr<PreparedProblem> others = {};  ///< another problem of the operation
+  std::unique_ptr<SideStream> side = {};
+};
+
+/// Runs it again in other memory; the layer in the same, since cuBLASLt chooses by what it finds there.
+Verdict run_again(Subject& subject, const std::string& variant, Verdict verdict) {
+  std::string why;
+  const std::uint64_t before = subject.prepared.digest(why);
+  PreparedProblem* again = &subject.prepared;
+  if (!is_layer(subject.prepared.problem().op)) {
+    if (subject.twin == nullptr) subject.twin = subject.prepared.copy(why);
+    if (subject.twin == nullptr) return outcome(Outcome::error, why);
+    again = subject.twin.get();
+    if (Status status = again->reserve(variant); !status.ok()) return outcome(Outcome::error, status.message);
+  }
+  if (Status status = run_once(*again, subject.device, variant); !status.ok()) {
+    return outcome(Outcome::error, status.message);
+  }
+  if (again->digest(why) != before) {
+    verdict.outcome = Outcome::fail;
+    verdict.reason = "a second run, in other memory, gave other bits, and the variant promises the same";
+  }
+  return why.empty() ? verdict : outcome(Outcome::error, why);
+}
+
+/// Launches a small problem many times on another stream, and this one meanwhile; its outputs must be right again.
+Verdict run_after_others(Subject& subject, const std::string& variant, Verdict verdict) {
+  std::string why;
+  if (subject.others == nullptr) {
+    Problem small = subject.prepared.problem();
+    small.rows = 3, small.columns = 40;
+    subject.others = prepare(small, subject.device, 0, why);
+    if (subject.others == nullptr) return outcome(Outcome::error, why);
+    subject.side = SideStream::open(subject.device.info().kind, why);
+    if (subject.side == nullptr) return outcome(Outcome::error, why);
+  }
+  const std::string other = subject.others->why_not(variant).empty() ? variant : "auto";
+  Status status = subject.others->reserve(other);
+  if (status.ok()) status = subject.prepared.poison_outputs();
+  if (status.ok()) status = subject.device.synchronize();
+  for (int i = 0; i < launches_before && status.ok(); ++i) status = subject.others->launch(other, subject.side->get());
+  if (status.ok()) status = subject.prepared.launch(variant, nullptr);
+  if (status.ok()) status = subject.device.synchronize();
+  if (!status.ok()) return outcome(Outcome::error, status.message);
+  const Verdict after = subject.prepared.check();
+  if (after.outcome == Outcome::pass) return verdict;
+  verdict = after;
+  verdict.reason = fmt::format("after {} other launches on another stream: {}", launches_before, after.reason);
+  return verdict;
+}
+
+Verdict check_variant(Subject& subject, const std::string& variant, bool same_bits) {
+  PreparedProblem& prepared = subject.prepared;
+  Device& device = subject.device;
   if (std::string reason = prepared.why_not(variant); !reason.empty()) return outcome(Outcome::skipped, reason);
   if (Status status = prepared.reserve(variant); !status.ok()) return outcome(Outcome::error, status.message);
   if (Status status = run_once(prepared, device, variant); !status.ok()) return outcome(Outcome::error, status.message);
   Verdict verdict = prepared.check();
-  if (verdict.outcome != Outcome::pass || !same_bits || prepared.algorithmic_bytes() > repeat_below_bytes) {
-    return verdict;
+  if (verdict.outcome == Outcome::pass && same_bits && prepared.algorithmic_bytes() <= repeat_below_bytes) {
+    verdict = run_again(subject, variant, std::move(verdict));
   }
-  std::string why;
-  const std::uint64_t before = prepared.digest(why);
-  if (Status status = run_once(prepared, device, variant); !status.ok()) return outcome(Outcome::error, status.message);
-  if (prepared.digest(why) != before) {
-    verdict.outcome = Outcome::fail;
-    verdict.reason = "a second run gave other bits, and the variant promises the same";
+  if (verdict.outcome == Outcome::pass && subject.after_others) {
+    verdict = run_after_others(subject, variant, std::move(verdict));
   }
-  return why.empty() ? verdict : outcome(Outcome::error, why);
+  return verdict;
 }
 
 std::vector<CaseResult> run_job(const Job& job, Device& device) {
@@ -62,14 +122,14 @@ std::vector<CaseResult> run_job(const Job& job, Device& device) {
   std::string why;
   auto prepared = prepare(job.subject.problem, device, job.subject.distinct_rows, why);
   if (prepared == nullptr) return all(outcome(Outcome::error, why));
+  Subject subject{*prepared, device, job.subject.after_others};
   std::map<std::string, bool, std::less<>> deterministic;
   for (const VariantEntry& entry : catalogue(job.subject.problem.op, job.device.kind)) {
     deterministic[std::string(entry.name)] = entry.deterministic;
   }
   for (const std::string& variant : job.variants) {
     const bool same_bits = variant == "auto" || deterministic[variant];
-    results.push_back(
-        {job.device.name(), variant, job.subject.problem, check_variant(*prepared, device, variant, same_bits)});
+    results.push_back({job.device.name(), variant, job.subject.problem, check_variant(subject, variant, same_bits)});
   }
   return results;
 }
@@ -90,7 +150,10 @@ class OpenDevices {
 }  // namespace
 
 std::string reproducing_command(const CaseResult& result) {
-  return fmt::format("normquant validate --device {} --variant '^{}$' --case '{}'", result.device, result.variant,
+  if (!result.command.empty()) return result.command;
+  const std::string plugin = plugins::file_of(result.variant);
+  return fmt::format("normquant validate{} --device {} --variant '^{}$' --case '{}'",
+                     plugin.empty() ? "" : fmt::format(" --plugin '{}'", plugin), result.device, result.variant,
                      to_text(result.problem));
 }
 

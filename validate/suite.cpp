@@ -75,9 +75,11 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
 /// The plain problem with each kind of value; ties need a weight and a bias, a huge weight a weight.
 std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
   std::vector<Problem> all;
-  for (Values values : {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::last_column,
-                        Values::huge_mean, Values::large, Values::tiny, Values::one_nan, Values::one_inf, Values::ties,
-                        Values::huge_weight}) {
+  for (Values values : {Values::outlier_columns, Values::constant,  Values::zeros,      Values::one_hot,
+                        Values::last_column,     Values::huge_mean, Values::large,      Values::tiny,
+                        Values::one_nan,         Values::one_inf,   Values::ties,       Values::huge_weight,
+                        Values::negative_zeros,  Values::largest,   Values::subnormals, Values::tiny_variance,
+                        Values::at_floor,        Values::last_row,  Values::last_nan,   Values::minus_inf}) {
     if (values == Values::huge_weight && !is_row_norm(op)) continue;
     for (NormKind norm : {NormKind::rms, NormKind::layer}) {
       if (norm == NormKind::layer && !is_row_norm(op)) continue;
@@ -85,7 +87,9 @@ std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
       p.norm = norm;
       p.values = values;
       p.codes = true;
-      if (is_row_norm(op) && values == Values::ties) p.bias = x;
+      if (is_row_norm(op) && (values == Values::ties || values == Values::at_floor)) p.bias = x;
+      // h itself is looked at: its zeros keep their sign.
+      if (op == Operation::norm_quant_forward && values == Values::negative_zeros) p.residual_out = x;
       all.push_back(p);
       if (values != Values::ties || op == Operation::weight_quant) continue;
       p.rounding = p.rounding == Rounding::half_even ? Rounding::half_away : Rounding::half_even;
@@ -249,6 +253,8 @@ void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   with({131, 256}, DType::bfloat16, false);
   with({133, 257}, DType::float16, false);
   with({1057, 64}, DType::bfloat16, false);
+  // One row less and more than an H100, an A100 and the host device (4) have multiprocessors.
+  for (std::int64_t rows : {3, 4, 5, 107, 109, 131, 132, 133}) with({rows, 72}, DType::bfloat16, false);
   with({70001, 40}, DType::bfloat16, true);
   with({4099, 2560}, DType::bfloat16, true);
   // Row offsets beyond 2^31 elements with three short rows, and beyond it with as many elements.
@@ -312,6 +318,12 @@ std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, 
   if (op == Operation::norm_quant_forward) add_forward_mixtures(cases, seed);
   add_long_rows(cases, op, seed);
   if (smoke) return cases;
+  for (DType x : {bf16, f32}) {
+    Case after{plain(op, {5, 1032}, x), 0, false, true};
+    after.problem.seed += seed + 1;
+    if (op == Operation::norm_quant_backward) after.problem.bias = x;
+    cases.push_back(after);
+  }
   add_large(cases, op, seed);
   if (size == SuiteSize::exhaustive) {
     if (is_row_norm(op)) add_all_types(cases, op, seed);

@@ -18,6 +18,7 @@ struct Case {
   Problem problem;
   std::int64_t distinct_rows = 0;  ///< see prepare()
   bool gpu_only = false;           ///< too large for the host device
+  bool after_others = false;       ///< also run after many other launches on another stream
 };
 
 /// The cases of one operation. Smoke: chosen cases that touch every variant. Standard: chosen cases for every feature,

@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 
 #include "exit_status.hpp"
+#include "plugin/plugins.hpp"
 #include "validate/commands.hpp"
 #include "validate/devices.hpp"
 #include "validate/prepared_problem.hpp"
@@ -25,10 +26,10 @@ namespace {
 
 struct ValidateOptions {
   std::string device = "host", variant, suite = "smoke", json, junit;
-  std::vector<std::string> ops, shapes, dtypes, cases;
+  std::vector<std::string> ops, shapes, dtypes, cases, plugins;
   std::uint64_t seed = 1;
   int jobs = 0;
-  bool list = false, dry_run = false, require_gpu = false;
+  bool list = false, dry_run = false, require_gpu = false, after_others = false;
 };
 
 /// A wish that cannot be met: the sentence and the exit status.
@@ -104,6 +105,7 @@ Plan plan_of(const ValidateOptions& options) {
   plan.cases = chosen_cases(options);
   // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
   for (Case& c : plan.cases) {
+    c.after_others = c.after_others || options.after_others;
     if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
   }
   DeviceSelection selection = select_devices(options.device, options.require_gpu);
@@ -167,7 +169,8 @@ std::vector<std::string> variants_never_checked(const std::vector<VariantSummary
   return names;
 }
 
-int report(const std::vector<CaseResult>& results, const ValidateOptions& options, double seconds) {
+int report(const std::vector<CaseResult>& results, const ValidateOptions& options, double seconds,
+           std::vector<std::string>& never) {
   constexpr int most_shown = 10;
   int shown = 0;
   for (const CaseResult& result : results) {
@@ -187,7 +190,7 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
   }
   // A full suite owes every variant a check; a narrower question does not.
   const bool full = options.shapes.empty() && options.dtypes.empty() && options.cases.empty();
-  const auto never = full ? variants_never_checked(variants) : std::vector<std::string>{};
+  if (full) never = variants_never_checked(variants);
   for (const std::string& name : never) fmt::print("NEVER CHECKED: every case was skipped for {}\n", name);
   if (all.passed + all.failed + all.errors == 0) {
     fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n",
@@ -209,6 +212,7 @@ void write_results(ResultFile& file, const std::string& path, const std::string&
 }
 
 int validate(const ValidateOptions& options) {
+  if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
   const Plan plan = plan_of(options);
   const std::vector<Job> jobs = jobs_of(plan, options.variant);
   if (options.list || options.dry_run) {
@@ -231,9 +235,10 @@ int validate(const ValidateOptions& options) {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const auto results = run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const int status = report(results, options, seconds);
-  write_results(json, options.json, as_json(results));
-  write_results(junit, options.junit, as_junit(results));
+  LeftUndone undone{plan.left_out, {}};
+  const int status = report(results, options, seconds, undone.never_checked);
+  write_results(json, options.json, as_json(results, undone));
+  write_results(junit, options.junit, as_junit(results, undone));
   return status;
 }
 
@@ -249,7 +254,11 @@ void add_validate_command(CLI::App& app, int& status) {
   command->add_option("--dtype", options->dtypes, "Only these types of x: float32, float16, bfloat16 (repeatable)");
   command->add_option("--suite", options->suite, "smoke, standard or exhaustive")->capture_default_str();
   command->add_option("--case", options->cases, "This problem alone, as a failure prints it (repeatable)");
+  command->add_option("--plugin", options->plugins, "Shared library with variants of your own (repeatable)")
+      ->allow_extra_args(false);
   command->add_option("--seed", options->seed, "Seed of inputs and drawn problems")->capture_default_str();
+  command->add_flag("--after-others", options->after_others,
+                    "Run each case also after 1,000 other launches on another stream (the suites do it for some)");
   command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");

@@ -1,0 +1,89 @@
+// Every kind of input values is what its name says, in every storage type.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "run_variants.hpp"
+#include "validate/inputs.hpp"
+
+namespace normquant::validate {
+namespace {
+
+constexpr DType all_types[] = {DType::float32, DType::float16, DType::bfloat16};
+
+Array x_of(Values values, DType type, Operation op = Operation::activation_quant) {
+  Problem p;
+  p.op = op;
+  p.x = type;
+  p.values = values;
+  return input_tensor(p, Tensor::x, type, 6, 200).values();
+}
+
+TEST(Inputs, NegativeZerosKeepTheirSign) {
+  for (DType type : all_types) {
+    const Array x = x_of(Values::negative_zeros, type);
+    EXPECT_TRUE((x == 0).all());
+    EXPECT_TRUE(x.unaryExpr([](double v) { return std::signbit(v) ? 1.0 : 0.0; }).all());
+  }
+}
+
+TEST(Inputs, TheLargestAreFiniteAndNothingIsLarger) {
+  for (DType type : all_types) {
+    const Array x = x_of(Values::largest, type);
+    EXPECT_TRUE(x.isFinite().all());
+    EXPECT_TRUE((x.abs() == x(0, 0) * (x(0, 0) < 0 ? -1 : 1)).all());
+    EXPECT_TRUE((x > 0).any() && (x < 0).any());
+    EXPECT_GE(x.abs().maxCoeff() * (1 + 2 * unit_roundoff(type)), overflow_from(type));
+  }
+}
+
+TEST(Inputs, SubnormalsAreSubnormalAndNotAllZero) {
+  for (DType type : all_types) {
+    const Array x = x_of(Values::subnormals, type);
+    EXPECT_LT(x.abs().maxCoeff(), type == DType::float16 ? 0x1p-14 : 0x1p-126);
+    EXPECT_GT((x != 0).count(), x.size() / 2);
+  }
+}
+
+TEST(Inputs, AbsmaxLiesOnBothSidesOfTheFloor) {
+  for (DType type : all_types) {
+    const Array x = x_of(Values::at_floor, type);
+    const Eigen::ArrayXd absmax = x.abs().rowwise().maxCoeff();
+    EXPECT_LT(absmax(0), 1e-5);
+    EXPECT_NEAR(absmax(1), 1e-5, 5e-8);
+    EXPECT_GT(absmax(2), 1e-5);
+    EXPECT_LT(absmax(2), 1.02e-5);
+  }
+}
+
+TEST(Inputs, OneRowOrOneElementDiffers) {
+  const Array last_row = x_of(Values::last_row, DType::float32);
+  EXPECT_TRUE((last_row.topRows(5) == 0).all() && (last_row.row(5) != 0).any());
+  const Array last_nan = x_of(Values::last_nan, DType::bfloat16);
+  EXPECT_TRUE(std::isnan(last_nan(5, 199)));
+  EXPECT_EQ(last_nan.isNaN().count(), 1);
+  const Array minus_inf = x_of(Values::minus_inf, DType::float16);
+  EXPECT_EQ(minus_inf.minCoeff(), -std::numeric_limits<double>::infinity());
+  EXPECT_EQ(minus_inf.row(0).isInf().count(), 1);
+}
+
+TEST(Inputs, MeanAndDeviationAreAsNamed) {
+  const Array x = x_of(Values::tiny_variance, DType::float32);
+  EXPECT_NEAR(x.mean(), 100, 0.01);
+  EXPECT_NEAR(std::sqrt((x - x.mean()).square().mean()), 0.01, 0.002);
+}
+
+// -0 + nothing is -0: a kernel that adds a zero residual where there is none loses the sign.
+TEST(Inputs, ResidualOutKeepsTheSignOfZero) {
+  for (DType type : all_types) {
+    Problem p;
+    p.rows = 3, p.columns = 72;
+    p.x = type;
+    p.out = p.residual_out = type;
+    p.values = Values::negative_zeros;
+    testing::expect_all_variants_pass(p);
+  }
+}
+
+}  // namespace
+}  // namespace normquant::validate
