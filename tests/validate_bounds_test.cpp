@@ -187,6 +187,14 @@ TEST(Bounds, FewCodesOfRandomFloat32InputAreAmbiguous) {
   }
 }
 
+TEST(Bounds, AMeanWhoseSumLeavesFloat32IsFree) {
+  Subject s = subject(layer, Values::normal, 64, false, 1);
+  s.h.row(1) = s.h.row(1).sign() * 3e38;
+  const ForwardBounds bounds = forward_bounds(s.h, s.forward, reference::norm_quant_forward(s.h, s.forward));
+  EXPECT_TRUE(std::isinf(bounds.mean_error(1)));
+  EXPECT_LT(bounds.mean_error(0), 1e-4);
+}
+
 TEST(Bounds, ExactTiesHaveOneAdmissibleCode) {
   Problem p;
   p.op = Operation::activation_quant;

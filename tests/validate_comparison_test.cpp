@@ -43,6 +43,26 @@ TEST(Comparison, InfinityPassesOnlyWhereTheTypeOverflows) {
   EXPECT_FALSE(value_passes(DType::float32, 1e38, inf, 0));
 }
 
+TEST(Comparison, AnythingWrittenPassesWhereTheBoundIsInfinite) {
+  EXPECT_TRUE(value_passes(DType::float32, nan, 1.0, inf));
+  EXPECT_TRUE(value_passes(DType::float32, -7.0, 1.0, inf));
+  EXPECT_FALSE(value_passes(DType::float32, 1.0, nan, inf)) << "the truth's class comes first";
+  Comparison comparison;
+  comparison.value("t", 0, 0, DType::float32, 0xFFFFFFFFU, 1.0, inf);
+  EXPECT_EQ(comparison.verdict().outcome, Outcome::fail) << "never written";
+}
+
+TEST(Comparison, TheSignOfAnExactZeroCounts) {
+  for (const double truth : {0.0, -0.0}) {
+    for (const double actual : {0.0, -0.0}) {
+      Comparison comparison;
+      comparison.exact("t", 0, 0, DType::bfloat16, encode(DType::bfloat16, actual), truth);
+      EXPECT_EQ(comparison.verdict().outcome == Outcome::pass, std::signbit(truth) == std::signbit(actual));
+      EXPECT_TRUE(value_passes(DType::bfloat16, actual, truth, 0)) << "elsewhere both zeros are one value";
+    }
+  }
+}
+
 TEST(Comparison, PoisonIsNeverTakenForNan) {
   Comparison comparison;
   comparison.value("t", 0, 0, DType::float32, 0xFFFFFFFFU, nan, 0);

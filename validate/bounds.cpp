@@ -33,10 +33,11 @@ void quantise_row(Eigen::Index row, const Array& y, const RowError& error, Quant
   const double least = (values.abs() - error.own).maxCoeff();
   const double own_max = (values.abs() + error.own >= least).select(error.own, 0.0).maxCoeff();
   bounds.dequant_scale(row) = scale / 127;
-  bounds.scale_error(row) = second_order * (own_max / scale + error.shared) + 3 * u;
+  // Either scale may be the inverse of the other: two divisions. One u more for the floor's own rounding.
+  bounds.scale_error(row) = second_order * (own_max / scale + error.shared) + (2 * division + 1) * u;
   const auto t = bounds.t.row(row).transpose();
-  // 127 / scale and the product round once each; neither does when absmax is exact and the quotient a power of two. One u
-  // more for the floor's own rounding.
+  // 127 / scale, the product, the floor's own rounding; none of them errs when absmax is exact and the quotient a power of
+  // two.
   const bool exact_scale = own_max == 0 && is_power_of_two(127 / scale);
   const double left = scale - own_max;
   if (!(left > 0)) {
@@ -44,7 +45,8 @@ void quantise_row(Eigen::Index row, const Array& y, const RowError& error, Quant
     return;
   }
   bounds.t_error.row(row) =
-      (second_order * (127 * error.own + t.abs() * own_max) / left + (exact_scale ? 0.0 : 3 * u) * t.abs()).transpose();
+      (second_order * (127 * error.own + t.abs() * own_max) / left + (exact_scale ? 0.0 : (division + 2) * u) * t.abs())
+          .transpose();
 }
 
 QuantBounds empty_bounds(const Array& y, const Vector& quant_scale) {
@@ -90,6 +92,8 @@ double row_sum_depth(std::int64_t columns) {
   return std::min(n, 96 + n / 1024);
 }
 
+double matrix_sum_depth(std::int64_t elements) { return std::min(static_cast<double>(elements), 144.0 + 32.0); }
+
 double column_sum_depth(std::int64_t rows) {
   const auto m = static_cast<double>(rows);
   return std::min(m, 256 + m / 64);
@@ -103,13 +107,18 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
   ForwardBounds bounds{Vector::Zero(rows), Vector::Zero(rows), empty_bounds(truth.y, truth.quant_scale)};
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
   for (Eigen::Index i = 0; i < rows; ++i) {
+    // A sum that leaves float32 on the way may end anywhere.
+    if (layer && h.row(i).abs().sum() > std::numeric_limits<float>::max()) {
+      bounds.mean_error(i) = std::numeric_limits<double>::infinity();
+    }
     if (!std::isfinite(truth.rstd(i))) continue;  // a row of NaN has no bounds
     const double power = truth.var(i) + forward.eps;
-    if (layer) bounds.mean_error(i) = gamma(depth + 1) * h.row(i).abs().sum() / static_cast<double>(columns);
+    if (layer) bounds.mean_error(i) = gamma(depth + division) * h.row(i).abs().sum() / static_cast<double>(columns);
     // var: h - mean (twice, squared), the product, the sum, / N, + eps; and the square of the mean's own error.
-    const double var_error = gamma(depth + 5) + (bounds.mean_error(i) * bounds.mean_error(i) + underflow) / power;
-    // 1 / sqrt: half of that, and 4 u for the root and the division, also when approximate.
-    bounds.rstd_error(i) = second_order * var_error / 2 + 4 * u;
+    const double var_error =
+        gamma(depth + 4 + division) + (bounds.mean_error(i) * bounds.mean_error(i) + underflow) / power;
+    // 1 / sqrt: half of that.
+    bounds.rstd_error(i) = second_order * var_error / 2 + reciprocal_root * u;
     if (!std::isfinite(truth.absmax(i))) continue;
     quantise_row(i, truth.y,
                  affine_error(truth.xhat.row(i).transpose(), truth.y.row(i).transpose(), weight, bias, truth.rstd(i),
@@ -132,7 +141,7 @@ QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const r
     if (saved_scale.size() == 0) continue;
     const double scale = saved_scale(i);  // exact: it was given
     bounds.dequant_scale(i) = 1 / scale;
-    bounds.scale_error(i) = 2 * u;
+    bounds.scale_error(i) = division * u;
     bounds.t_error.row(i) =
         (scale * error.own + (is_power_of_two(scale) ? 0.0 : u) * bounds.t.row(i).transpose().abs()).transpose();
   }
@@ -154,8 +163,8 @@ BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array*
   const double row_depth = row_sum_depth(dy.cols()), column_depth = column_sum_depth(total_rows);
   BackwardBounds bounds;
   // c1: xhat (2), wdy (1), product, sum, / N. c2: wdy, sum, / N.
-  const Vector c1_error = gamma(row_depth + 5) * (truth.xhat * truth.wdy).abs().rowwise().sum() / columns;
-  const Vector c2_error = gamma(row_depth + 2) * truth.wdy.abs().rowwise().sum() / columns;
+  const Vector c1_error = gamma(row_depth + 4 + division) * (truth.xhat * truth.wdy).abs().rowwise().sum() / columns;
+  const Vector c2_error = gamma(row_depth + 1 + division) * truth.wdy.abs().rowwise().sum() / columns;
   const Array terms =
       truth.wdy.abs() + truth.xhat.abs().colwise() * truth.c1.abs() + truth.c2.abs().replicate(1, dy.cols());
   // xhat (2), wdy (1), the product, two additions, * rstd: 7 roundings of terms no larger than their sum of magnitudes.
@@ -170,12 +179,14 @@ BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array*
   return bounds;
 }
 
-WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& truth) {
+WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& truth, std::int64_t elements) {
   WeightBounds bounds;
   bounds.t = w * truth.weight_scale;
-  // absmean: the sum, / count; the scale: one division; t: one product; one u for the floor's own rounding.
-  bounds.scale_error = second_order * gamma(matrix_sum_depth + 1) + 3 * u;
-  bounds.t_error = bounds.t.abs() * (bounds.scale_error + u) + underflow;
+  // absmean: the sum, / count. The scale: one division, its inverse another; one u for the floor's own rounding. t: one
+  // product.
+  const double absmean_error = second_order * gamma(matrix_sum_depth(elements) + division);
+  bounds.scale_error = absmean_error + (2 * division + 1) * u;
+  bounds.t_error = bounds.t.abs() * (absmean_error + (division + 2) * u) + underflow;
   return bounds;
 }
 

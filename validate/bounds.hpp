@@ -19,13 +19,19 @@ using Vector = reference::Vector;
 
 double gamma(double roundings);
 
+/// A division may err by two units in the last place, as CUDA's approximate ones do, but not where the quotient is a power of
+/// two: that many u, relatively.
+inline constexpr double division = 4;
+/// 1 / sqrt: a square root one unit off, then such a division.
+inline constexpr double reciprocal_root = 2 + division;
+
 /// Most additions that a term may go through in an honest sum over N columns: a thread's own terms, then a tree. Rows
 /// up to 96 may be summed in any order; longer rows are shared by threads, 1024 at most.
 double row_sum_depth(std::int64_t columns);
 /// The same over M rows: a block's own rows, then the partial sums of the blocks.
 double column_sum_depth(std::int64_t rows);
-/// The same over all elements of a weight matrix: threads of many blocks, then a tree.
-inline constexpr double matrix_sum_depth = 256;
+/// The same over all elements of a weight matrix: up to 144 of a thread, then trees over at most 2^32 threads.
+double matrix_sum_depth(std::int64_t elements);
 
 /// y and its codes: t = y * quant_scale before rounding, and what may be off.
 struct QuantBounds {
@@ -66,6 +72,7 @@ struct WeightBounds {
   Array t, t_error;
   double scale_error = 0;  ///< relative error of weight_scale and its inverse
 };
-WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& truth);
+/// `elements`: of the whole matrix, of which w may be some rows.
+WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& truth, std::int64_t elements);
 
 }  // namespace normquant::validate

@@ -10,9 +10,6 @@ namespace {
 
 constexpr std::size_t most_mismatches = 5;
 
-/// Poison is four, or two, bytes of 0xFF.
-bool is_poison(DType type, std::uint32_t bits) { return bits == (type == DType::float32 ? 0xFFFFFFFFU : 0xFFFFU); }
-
 /// The integers that some value within `error` of t rounds to.
 struct CodeRange {
   double first, last;
@@ -26,9 +23,36 @@ CodeRange admissible_codes(double t, double error, reference::Rounding rounding,
 
 }  // namespace
 
+/// Poison is four, or two, bytes of 0xFF.
+bool Comparison::is_poison(DType type, std::uint32_t bits) const {
+  return poisoned_ && bits == (type == DType::float32 ? 0xFFFFFFFFU : 0xFFFFU);
+}
+
+TensorScore& Comparison::score(std::string_view tensor) {
+  std::vector<TensorScore>& all = verdict_.tensors;
+  if (last_ < all.size() && all[last_].tensor == tensor) return all[last_];
+  const auto found = std::find_if(all.begin(), all.end(), [&](const TensorScore& s) { return s.tensor == tensor; });
+  last_ = static_cast<std::size_t>(found - all.begin());
+  return found != all.end() ? *found : all.emplace_back(TensorScore{std::string(tensor)});
+}
+
+void Comparison::count(std::string_view tensor) {
+  ++verdict_.elements_checked;
+  ++score(tensor).checked;
+}
+
+void Comparison::note_ratio(std::string_view tensor, double error_over_bound) {
+  TensorScore& own = score(tensor);
+  own.worst_error_over_bound = std::max(own.worst_error_over_bound, error_over_bound);
+  if (!(error_over_bound > verdict_.worst_error_over_bound)) return;
+  verdict_.worst_error_over_bound = error_over_bound;
+  verdict_.worst_tensor = tensor;
+}
+
 void Comparison::wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected,
                        std::string actual) {
   ++verdict_.elements_wrong;
+  ++score(tensor).wrong;
   if (verdict_.outcome == Outcome::pass) {
     verdict_.outcome = Outcome::fail;
     verdict_.reason = fmt::format("{}[{},{}] is {}, expected {}", tensor, row, column, actual, expected);
@@ -50,7 +74,7 @@ void Comparison::failed(const Status& status) {
 
 void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
                        double truth, double bound) {
-  ++verdict_.elements_checked;
+  count(tensor);
   const double actual = decode(type, bits);
   if (is_poison(type, bits)) return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
   if (std::isnan(truth)) {
@@ -61,6 +85,7 @@ void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t c
     if (!(actual == truth)) wrong(tensor, row, column, fmt::format("{}", truth), fmt::format("{:.9g}", actual));
     return;
   }
+  if (std::isinf(bound)) return;  // any value is right, once it was written
   const double reach = std::abs(truth) + bound;
   const double full = bound + unit_roundoff(type) * reach + half_smallest(type);
   if (std::isinf(actual) && reach >= overflow_from(type) * (1 - unit_roundoff(type))) {
@@ -68,10 +93,7 @@ void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t c
     return;
   }
   const double error = std::abs(actual - truth);
-  if (const double ratio = error / full; ratio > verdict_.worst_error_over_bound) {
-    verdict_.worst_error_over_bound = ratio;
-    verdict_.worst_tensor = tensor;
-  }
+  note_ratio(tensor, error / full);
   if (!(error <= full)) {
     wrong(tensor, row, column, fmt::format("{:.9g} within {:.3g}", truth, full), fmt::format("{:.9g}", actual));
   }
@@ -79,16 +101,17 @@ void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t c
 
 void Comparison::exact(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
                        double truth) {
-  ++verdict_.elements_checked;
+  count(tensor);
   const double actual = decode(type, bits);
-  const bool right = std::isnan(truth) ? std::isnan(actual) : actual == truth;
+  const bool same = actual == truth && std::signbit(actual) == std::signbit(truth);
+  const bool right = std::isnan(truth) ? std::isnan(actual) : same;
   if (is_poison(type, bits)) return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
   if (!right) wrong(tensor, row, column, fmt::format("exactly {:.9g}", truth), fmt::format("{:.9g}", actual));
 }
 
 void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t,
                       double t_error, reference::Rounding rounding, double least, double most) {
-  ++verdict_.elements_checked;
+  count(tensor);
   ++verdict_.codes_checked;
   if (std::isnan(t)) {
     if (actual != 0) wrong(tensor, row, column, "code 0 (a row of NaN)", fmt::format("{}", actual));
@@ -112,9 +135,9 @@ void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::
   verdict_.codes_ambiguous += range.first != range.last ? 1 : 0;
   const double actual = decode(type, bits);
   const double nearest = std::clamp(std::round(actual / dequant_scale), range.first, range.last);
-  // One product: code * dequant_scale (or the quotient, one rounding too).
+  // code * dequant_scale, or the quotient, which may be approximate.
   const double truth = (std::isnan(nearest) ? range.first : nearest) * dequant_scale;
-  value(tensor, row, column, type, bits, truth, std::abs(truth) * (scale_error + 0x1p-24));
+  value(tensor, row, column, type, bits, truth, std::abs(truth) * (scale_error + division * 0x1p-24));
 }
 
 }  // namespace normquant::validate

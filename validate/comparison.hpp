@@ -17,10 +17,13 @@ namespace normquant::validate {
 /// unless the truth is NaN.
 class Comparison {
  public:
+  /// `poisoned`: the outputs held poison before the kernel ran, so that what still does was never written.
+  explicit Comparison(bool poisoned = true) : poisoned_(poisoned) {}
+
   /// One value in `type`; `bits` are the stored ones. `bound` is for the float32 value: rounding to `type` is added.
   void value(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
              double truth, double bound);
-  /// A value that must have exactly these bits' value (zero's sign apart).
+  /// A value that must be exactly this one, zero's sign included.
   void exact(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
              double truth);
   /// An int8 code; t is y * quant_scale, NaN in a row of NaN (whose codes are 0).
@@ -40,7 +43,14 @@ class Comparison {
   Verdict verdict() const { return verdict_; }
 
  private:
+  bool is_poison(DType type, std::uint32_t bits) const;
+  TensorScore& score(std::string_view tensor);
+  void count(std::string_view tensor);
+  void note_ratio(std::string_view tensor, double error_over_bound);
+
+  bool poisoned_;
   Verdict verdict_;
+  std::size_t last_ = 0;  ///< place of the latest tensor in verdict_.tensors
 };
 
 }  // namespace normquant::validate

@@ -29,7 +29,7 @@ LinearWeights linear_weights_of(const Problem& p) {
       input_tensor(p, Tensor::linear_weight, p.linear_weight.value_or(p.x), distinct_features(p), p.columns));
   const Array w = weights.linear_weight->values();
   weights.result = reference::weight_quant(w);
-  weights.bounds = weight_bounds(w, weights.result);
+  weights.bounds = weight_bounds(w, weights.result, p.outputs() * p.columns);
   const reference::Storage type = reference_storage(p.operand_type());
   weights.operand = weight_operand(weights.bounds, weights.result.dequant_factor, type);
   weights.from_codes = weight_operand(weights.bounds, weights.result.dequant_factor, reference::Storage::float64);

@@ -21,7 +21,7 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   truth->w = std::make_shared<const HostTensor>(input_tensor(p, Tensor::x, p.x, distinct, p.columns));
   const Array w = truth->w->values();
   truth->result = reference::weight_quant(w);
-  truth->bounds = weight_bounds(w, truth->result);
+  truth->bounds = weight_bounds(w, truth->result, p.rows * p.columns);
   return truth;
 }
 

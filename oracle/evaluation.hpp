@@ -1,0 +1,68 @@
+// The operations in float32 as honest people might write them: any order of the sums that docs/numerics.md allows, fused or
+// not, division and square root as exact or as approximate as compilers make them. Every such evaluation must stay inside the
+// bounds.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "reference/norm_quant_backward.hpp"
+#include "reference/norm_quant_forward.hpp"
+#include "reference/types.hpp"
+
+namespace normquant::oracle {
+
+using FloatArray = Eigen::Array<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using FloatVector = Eigen::ArrayXf;
+
+/// How a sum is ordered. The first two take at most `longest_chain` terms.
+enum class Order { sequential, reversed, pairwise, threads, blocks };
+/// Terms that may be added one after the other (row_sum_depth of validate/bounds.hpp).
+inline constexpr Eigen::Index longest_chain = 96;
+
+/// a / b: correctly rounded; a * (1 / b); or two units in the last place too large or too small, the most that CUDA's
+/// approximate divisions err by (CUDA C++ Programming Guide, section "Intrinsic functions": __fdividef; PTX: div.full.f32).
+enum class Division { exact, reciprocal, above, below };
+/// 1 / sqrt: both correctly rounded, or both approximate with errors of one sign (PTX: sqrt.approx.f32, div.full.f32).
+enum class Root { exact, above, below };
+
+struct Style {
+  Order order = Order::pairwise;
+  bool fused = false;  ///< products and sums by fmaf; y as (h - mean) weight, with all scalars in one factor
+  Division division = Division::exact;
+  Root root = Root::exact;
+};
+std::string text_of(const Style& style);
+
+/// Every style whose sums are allowed over `terms` terms.
+std::vector<Style> styles_for(Eigen::Index terms);
+
+struct ForwardEvaluation {
+  FloatVector mean, rstd, quant_scale, dequant_scale;
+  FloatArray t;  ///< [M, N] y * quant_scale, before rounding
+};
+/// h [M, N] is exact in float32, as are weight and bias.
+ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQuantForward& forward, const Style& style);
+
+struct BackwardEvaluation {
+  FloatArray dx;
+  FloatVector dweight, dbias;
+};
+/// mean (empty for RMS) and rstd are given.
+BackwardEvaluation evaluate_backward(const FloatArray& dy, const FloatArray& h, const FloatVector& mean,
+                                     const FloatVector& rstd, const reference::NormQuantBackward& backward,
+                                     const Style& style);
+
+struct ActivationEvaluation {
+  FloatVector dequant_scale;
+  FloatArray t;
+};
+ActivationEvaluation evaluate_activation(const FloatArray& x, const Style& style);
+
+struct WeightEvaluation {
+  float dequant_factor = 0;
+  FloatArray t;
+};
+WeightEvaluation evaluate_weight(const FloatArray& w, const Style& style);
+
+}  // namespace normquant::oracle
