@@ -7,8 +7,9 @@
 #   --no-setup    do not look for missing packages
 #   --help        this text
 #
-# Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the preset release. Tests labelled `slow`
-# or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of release.
+# Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
+# release. Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of
+# release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -98,6 +99,11 @@ else
   skip_step "clang-tidy" "clang-tidy-14 is not installed"
 fi
 preset sanitize
+if command -v clang++-14 >/dev/null; then
+  run_step_as $exit_wrong_results "fuzzers" scripts/fuzz.sh --seconds 20 --jobs "$jobs"
+else
+  skip_step "fuzzers" "clang++-14 is not installed"
+fi
 if find_nvcc >/dev/null; then
   preset release
 else
