@@ -101,9 +101,38 @@ TEST(CommandLine, ValidateWritesJsonAndJunit) {
   EXPECT_EQ(document["summary"]["passed"], 0);
   EXPECT_GT(document["summary"]["skipped"], 0);
   EXPECT_NE(document["results"][0]["reason"].get<std::string>().find("multiple of 8"), std::string::npos);
+  std::int64_t skipped = 0;
+  for (const auto& group : document["skipped"]) {
+    EXPECT_FALSE(group["reason"].get<std::string>().empty());
+    skipped += group["cases"].get<std::int64_t>();
+  }
+  EXPECT_EQ(skipped, document["summary"]["skipped"]);
+  EXPECT_TRUE(document["cases"].empty());
   std::stringstream junit;
   junit << std::ifstream(junit_file).rdbuf();
   EXPECT_NE(junit.str().find("<skipped message="), std::string::npos);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(CommandLine, ResultFilesNameTheGpuThatIsNotThereAndTheAmbiguityOfEveryCase) {
+  if (gpu_here()) GTEST_SKIP() << "there is a GPU here";
+  const auto folder = scratch_folder("left_out");
+  const auto json_file = folder / "v.json", junit_file = folder / "v.xml";
+  const Answer r =
+      run("validate --device all --op activation_quant --variant auto --shape 3x20 --dtype bfloat16 --json " +
+          json_file.string() + " --junit " + junit_file.string());
+  EXPECT_EQ(r.status, 0) << r.output;
+  const auto document = nlohmann::json::parse(std::ifstream(json_file));
+  EXPECT_NE(document["summary"]["left_out"].get<std::string>().find("no GPU"), std::string::npos);
+  EXPECT_EQ(document["cases"].size(), document["summary"]["passed"].get<std::size_t>());
+  for (const auto& one : document["cases"]) {
+    EXPECT_GT(one["codes_checked"], 0) << one;
+    EXPECT_TRUE(one["codes_ambiguous"].is_number()) << one;
+  }
+  std::stringstream junit;
+  junit << std::ifstream(junit_file).rdbuf();
+  EXPECT_NE(junit.str().find("classname=\"cuda\" name=\"every case\"><skipped message=\"no GPU"), std::string::npos);
+  EXPECT_NE(junit.str().find("<property name=\"two_admissible\""), std::string::npos);
   std::filesystem::remove_all(folder);
 }
 
