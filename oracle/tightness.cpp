@@ -137,6 +137,7 @@ void weight_cases(const Problem& p, Collector& collector) {
 }  // namespace
 
 std::vector<Nearest> nearest_of(const Problem& problem) {
+  if (problem.rows == 0) return {};
   Collector collector(problem);
   switch (problem.op) {
     case Operation::norm_quant_forward: forward_cases(problem, collector); break;

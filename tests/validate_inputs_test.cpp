@@ -56,6 +56,16 @@ TEST(Inputs, AbsmaxLiesOnBothSidesOfTheFloor) {
   }
 }
 
+TEST(Inputs, NoRowsHaveNoValuesOfAnyKind) {
+  std::string why;
+  for (const char* values : {"normal", "outlier_columns", "one_nan", "huge_weight", "last_row", "last_nan", "minus_inf",
+                             "ties", "at_floor", "one_hot"}) {
+    const auto p = parse_problem(std::string("op=weight_quant shape=0x200 x=float16 values=") + values, why);
+    ASSERT_TRUE(p.has_value()) << why;
+    EXPECT_EQ(input_tensor(*p, Tensor::x, p->x, 0, 200).bytes.size(), 0U) << values;
+  }
+}
+
 TEST(Inputs, OneRowOrOneElementDiffers) {
   const Array last_row = x_of(Values::last_row, DType::float32);
   EXPECT_TRUE((last_row.topRows(5) == 0).all() && (last_row.row(5) != 0).any());

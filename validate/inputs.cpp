@@ -80,6 +80,7 @@ Array floor_values(std::int64_t rows, std::int64_t columns) {
 }
 
 Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
+  if (rows == 0) return Array(0, columns);  // a column of it would start nowhere
   const auto normal = [&] { return normal_values(problem, Tensor::x, rows, columns); };
   const auto only_column = [&](auto column_of_row) {
     Array values = Array::Zero(rows, columns);
