@@ -5,7 +5,7 @@ namespace normquant {
 
 enum ExitStatus : int {
   exit_pass = 0,
-  exit_wrong_results = 1,   ///< a variant's output was wrong
+  exit_wrong_results = 1,   ///< a variant's or a given file's output was wrong, or the checks are not to be trusted
   exit_usage = 2,           ///< bad arguments, unreadable or malformed files, nothing matched
   exit_regression = 3,      ///< the gate found something slower
   exit_inconclusive = 4,    ///< the gate could not decide

@@ -41,7 +41,7 @@ check_shell_scripts() {
 # The project's own sources, each ended by a NUL.
 sources() {
   find . \( -path './build*' -o -path ./out -o -path ./carried -o -path './.*' \) -prune -o \
-    -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.cu' -o -name '*.cuh' \) -print0
+    -type f \( -name '*.cpp' -o -name '*.hpp' -o -name '*.c' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh' \) -print0
 }
 
 check_format() {

@@ -46,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   const validate::Verdict verdict = check::check(*given);
-  const bool fits = verdict.elements_wrong <= verdict.elements_checked && verdict.codes_ambiguous <= verdict.codes_checked;
+  const bool fits =
+      verdict.elements_wrong <= verdict.elements_checked && verdict.codes_ambiguous <= verdict.codes_checked;
   if (!fits || (verdict.outcome == validate::Outcome::fail) != (verdict.elements_wrong > 0)) std::abort();
   return 0;
 }

@@ -76,7 +76,7 @@ static int why_not(const normquant_variant* self, const void* args, const normqu
 #define VARIANT(mistake)                                                                                     \
   {                                                                                                          \
     .operation = NORMQUANT_ACTIVATION_QUANT, .devices = NORMQUANT_HOST, .reproducible = 1, .name = #mistake, \
-    .context = (void*)(intptr_t)mistake, .why_not = why_not, .workspace_bytes = scratch, .launch = launch    \
+    .context = (void*)(intptr_t)(mistake), .why_not = why_not, .workspace_bytes = scratch, .launch = launch  \
   }
 
 static const normquant_variant variants[] = {VARIANT(none),
