@@ -114,7 +114,8 @@ std::optional<Loaded> load(validate::Operation op, const Sources& sources, std::
     if (!add_file(path, roles, loaded, why)) return std::nullopt;
   }
   for (const auto& [role, text] : sources.roles) {
-    if (std::none_of(roles.begin(), roles.end(), [&](const Role& r) { return r.name == role; })) {
+    const std::string_view wanted = role;
+    if (std::none_of(roles.begin(), roles.end(), [&](const Role& r) { return r.name == wanted; })) {
       why = fmt::format("{} has no tensor {}", name_of(op), role);
       return std::nullopt;
     }

@@ -100,16 +100,14 @@ class Sum {
   const float *a_, *b_;
 };
 
-/// FloatVector and rows of FloatArray lie contiguously.
-template <class A>
-float sum_of(const A& a, const Style& style, Eigen::Index block = block_of_row) {
-  const FloatVector copy = a;
-  return Sum(style, copy.size(), copy.data(), nullptr, block).value();
+/// Copied only where the terms do not lie side by side.
+using Terms = Eigen::Ref<const FloatVector>;
+
+float sum_of(const Terms& a, const Style& style, Eigen::Index block = block_of_row) {
+  return Sum(style, a.size(), a.data(), nullptr, block).value();
 }
-template <class A, class B>
-float sum_of_products(const A& a, const B& b, const Style& style) {
-  const FloatVector left = a, right = b;
-  return Sum(style, left.size(), left.data(), right.data(), block_of_row).value();
+float sum_of_products(const Terms& a, const Terms& b, const Style& style) {
+  return Sum(style, a.size(), a.data(), b.data(), block_of_row).value();
 }
 
 float mean_of(float sum, Eigen::Index terms, const Style& style) {
@@ -157,7 +155,7 @@ ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQua
   ForwardEvaluation e{FloatVector::Zero(rows), FloatVector(rows), FloatVector(rows), FloatVector(rows),
                       FloatArray(rows, columns)};
   for (Eigen::Index i = 0; i < rows; ++i) {
-    if (layer) e.mean(i) = mean_of(sum_of(h.row(i), style), columns, style);
+    if (layer) e.mean(i) = mean_of(sum_of(h.row(i).transpose(), style), columns, style);
     const FloatVector centred = h.row(i).transpose() - e.mean(i);
     const float var = mean_of(sum_of_products(centred, centred, style), columns, style);
     e.rstd(i) = reciprocal_root(var + static_cast<float>(forward.eps), style.root);

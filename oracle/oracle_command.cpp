@@ -19,8 +19,6 @@
 namespace normquant::oracle {
 namespace {
 
-using validate::Operation;
-
 struct OracleOptions {
   std::string device = "host", suite = "smoke", json;
   std::vector<std::string> ops;

@@ -25,12 +25,12 @@ class Collector {
  public:
   explicit Collector(const Problem& problem) : problem_(problem) {}
 
-  /// `computed`, `truth` and `bound` have the same shape; what is compared is float32's value, so that no rounding to a storage
+  /// `computed`, `exact` and `most` have the same shape; what is compared is float32's value, so that no rounding to a storage
   /// type is added.
-  template <class Computed, class Truth, class Bound>
-  void add(const char* tensor, const Style& style, const Computed& computed, const Truth& truth, const Bound& bound) {
+  template <class Computed>
+  void add(const char* tensor, const Style& style, const Computed& computed, const Array& exact, const Array& most) {
     Nearest& nearest = of(tensor);
-    const Array values = computed.template cast<double>(), exact = truth, most = bound;
+    const Array values = computed.template cast<double>();
     for (Eigen::Index i = 0; i < values.rows(); ++i) {
       for (Eigen::Index j = 0; j < values.cols(); ++j) {
         if (!std::isfinite(exact(i, j))) continue;
