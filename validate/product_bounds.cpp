@@ -50,13 +50,13 @@ Array product(const Array& a, const Array& b) { return (a.matrix() * b.matrix().
 Operand activation_operand(const QuantBounds& bounds, reference::Rounding rounding, reference::Storage type) {
   return operand_of(
       bounds.t, bounds.t_error, [&](Eigen::Index i) { return bounds.dequant_scale(i); },
-      [&](Eigen::Index i) { return bounds.scale_error(i) + division * u; }, -128, 127, rounding, type);
+      [&](Eigen::Index i) { return bounds.scale_error(i) + u; }, -128, 127, rounding, type);
 }
 
 Operand weight_operand(const WeightBounds& bounds, double dequant_factor, reference::Storage type) {
   return operand_of(
       bounds.t, bounds.t_error, [&](Eigen::Index) { return dequant_factor; },
-      [&](Eigen::Index) { return bounds.scale_error + division * u; }, -1, 1, reference::Rounding::half_even, type);
+      [&](Eigen::Index) { return bounds.scale_error + u; }, -1, 1, reference::Rounding::half_even, type);
 }
 
 Operand exact_operand(const Array& values) { return {values, Array::Zero(values.rows(), values.cols())}; }
