@@ -95,5 +95,16 @@ TEST(Inputs, ResidualOutKeepsTheSignOfZero) {
   }
 }
 
+// A product of codes that is 0 is +0, whatever the signs of its factors.
+TEST(Inputs, AnIntegerSumOfZeroIsPositive) {
+  std::string why;
+  const auto p = parse_problem(
+      "op=bit_linear_forward shape=1x1 x=float16 weight=float16 out=float32 codes=1 norm=layer k_out=8 "
+      "seed=7373514568681542804",
+      why);
+  ASSERT_TRUE(p.has_value()) << why;
+  testing::expect_all_variants_pass(*p);
+}
+
 }  // namespace
 }  // namespace normquant::validate

@@ -86,7 +86,7 @@ class ExactOut {
     for (Eigen::Index i = 0; i < rows; ++i) {
       const float scale = dequant_scale(i) * factor;
       for (Eigen::Index j = 0; j < features; ++j) {
-        const auto sum = static_cast<float>(sums(i, j));
+        const auto sum = static_cast<float>(sums(i, j) + 0.0);  // an integer's zero has no sign
         value_(i, j) =
             static_cast<double>(bias.size() > 0 ? std::fma(sum, scale, static_cast<float>(bias(j))) : sum * scale);
       }
