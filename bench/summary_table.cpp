@@ -84,6 +84,13 @@ std::string summary_table(const std::vector<TimingRecord>& records) {
   return table;
 }
 
+void add(Tally& counts, const Tally& more) {
+  counts.pass += more.pass;
+  counts.skipped += more.skipped;
+  counts.wrong += more.wrong;
+  counts.error += more.error;
+}
+
 Tally tally(const std::vector<TimingRecord>& records) {
   Tally counts;
   for (const TimingRecord& record : records) {
