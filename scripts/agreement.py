@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Do two processes agree with each other, and with the hardware's own counter? Markdown tables.
+
+    scripts/agreement.py --measured A.jsonl --again B.jsonl [--ncu NCU.csv] > agreement.md
+
+A and B are of `normquant bench --out`, two processes, one after the other; NCU is of scripts/qualify.sh: lines "case,NAME",
+each followed by ncu's CSV of gpu__time_duration of that case. Needs Python 3 and nothing else. Ends with status 2, and a
+sentence, when a file cannot be read or is no such file.
+"""
+import argparse
+import csv
+import json
+import statistics
+import sys
+
+PROCESS_TARGET = 0.01
+NCU_TARGET = 0.03
+NCU_LEAST_US = 10.0
+US = {"nsecond": 1e-3, "ns": 1e-3, "usecond": 1.0, "us": 1.0, "msecond": 1e3, "ms": 1e3}
+
+
+def fail(sentence):
+    print(f"agreement.py: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def case_name(record):
+    return "/".join(record[key] for key in ("op", "variant", "shape", "dtype", "form"))
+
+
+def read_records(path):
+    """(environment, timings by case) of a record file."""
+    environment, timings = None, {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                record = json.loads(line)
+                if record["kind"] == "environment":
+                    environment = record
+                elif record["verdict"] == "pass":
+                    timings[case_name(record)] = record
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fail(f"{path} is not a record file: {error}")
+    if environment is None or not timings:
+        fail(f"{path} holds no timings")
+    return environment, timings
+
+
+def read_ncu(path):
+    """Microseconds by case: the sum over its kernels, each the median of its launches."""
+    sums, case, kernels, header = {}, None, {}, None
+
+    def close():
+        if case is not None and kernels:
+            # A kernel that runs as often as the most frequent one is part of every call; a rarer one prepares.
+            most = max(len(times) for times in kernels.values())
+            parts = [statistics.median(times) for times in kernels.values() if len(times) == most]
+            sums[case] = (sum(parts), len(parts))
+
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.reader(file):
+                if len(row) == 2 and row[0] == "case":
+                    close()
+                    case, kernels, header = row[1], {}, None
+                elif "Kernel Name" in row:
+                    header = {title: i for i, title in enumerate(row)}
+                elif header and row[header["Metric Name"]].startswith("gpu__time_duration"):
+                    time = float(row[header["Metric Value"]].replace(",", "")) * US[row[header["Metric Unit"]]]
+                    kernels.setdefault(row[header["Kernel Name"]], []).append(time)
+        close()
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        fail(f"{path} is not such a file: {error!r}")
+    if not sums:
+        fail(f"{path} holds no times")
+    return sums
+
+
+def two_processes(first, second):
+    print("## Two processes\n")
+    print("Medians of two processes, one after the other; target: within 1%.\n")
+    print("| case | steady us | again | ratio | cold us | again | ratio |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    ratios = {"steady": [], "cold": []}
+    for name, a in first.items():
+        if name not in second:
+            continue
+        b = second[name]
+        cells = []
+        for kind, x, y in (("steady", a, b), ("cold", a.get("cold"), b.get("cold"))):
+            if not x or not y:
+                cells.append("- | - | -")
+                continue
+            ratio = y["median_us"] / x["median_us"]
+            ratios[kind].append(ratio)
+            cells.append(f"{x['median_us']:.3f} | {y['median_us']:.3f} | {ratio:.4f}")
+        print(f"| {name} | {' | '.join(cells)} |")
+    print()
+    for kind, values in ratios.items():
+        if values:
+            within = sum(abs(ratio - 1) <= PROCESS_TARGET for ratio in values)
+            print(f"{kind}: {within} of {len(values)} within 1%; largest difference {max(abs(r - 1) for r in values):.2%}\n")
+
+
+def against_ncu(timings, ncu, overhead):
+    print("## Against ncu\n")
+    print("ncu's gpu__time_duration of single launches with flushed caches, clocks not touched; ours is the cold median, from "
+          f"which {overhead:.2f} us between two events were taken. Target above 10 us: within 3%. Cases of several kernels are "
+          "not compared: ncu flushes the caches between them, too.\n")
+    print("| case | kernels | ncu us | cold us | cold / ncu | steady us | steady / ncu |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    compared = []
+    for name, (time, kernels) in ncu.items():
+        record = timings.get(name)
+        if not record or "cold" not in record:
+            continue
+        cold, steady = record["cold"]["median_us"], record["median_us"]
+        if kernels == 1 and time > NCU_LEAST_US:
+            compared.append(cold / time)
+        print(f"| {name} | {kernels} | {time:.3f} | {cold:.3f} | {cold / time:.4f} | {steady:.3f} | {steady / time:.4f} |")
+    within = sum(abs(ratio - 1) <= NCU_TARGET for ratio in compared)
+    if compared:
+        worst = max(compared, key=lambda ratio: abs(ratio - 1))
+        print(f"\nOf {len(compared)} cases of one kernel above 10 us, {within} are within 3%; farthest: {worst:.4f}")
+    else:
+        print("\nNo case could be compared.")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="agreement of two processes, and with ncu")
+    parser.add_argument("--measured", required=True)
+    parser.add_argument("--again", required=True)
+    parser.add_argument("--ncu")
+    arguments = parser.parse_args()
+    environment, first = read_records(arguments.measured)
+    _, second = read_records(arguments.again)
+    gpu = environment.get("gpu") or {}
+    print(f"# Agreement: {gpu.get('name', 'host')}, driver {gpu.get('driver')}, commit {environment.get('commit')}\n")
+    two_processes(first, second)
+    if arguments.ncu:
+        against_ncu(first, read_ncu(arguments.ncu), environment.get("event_overhead_us") or 0)
+
+
+if __name__ == "__main__":
+    main()
