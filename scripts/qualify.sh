@@ -65,15 +65,21 @@ measure() {
 
 # One ncu a case: its log names kernels, not cases.
 profile() {
-  local name
+  local name names failed=0
   rm -f "$out/ncu.csv"
-  "$normquant" bench --device cuda --sweep "$sweep" --variant auto --list | while read -r name; do
+  mapfile -t names < <("$normquant" bench --device cuda --sweep "$sweep" --variant auto --list)
+  for name in "${names[@]}"; do
+    timeout 60 ncu --clock-control none --cache-control all --metrics gpu__time_duration.sum --csv \
+      --log-file "$out/ncu_case.csv" "$normquant" bench --device cuda --sweep "$sweep" --variant auto --profiled \
+      "--benchmark_filter=^${name//+/[+]}/" >"$out/ncu_case.txt" 2>&1 </dev/null || failed=$?
     echo "case,$name" >>"$out/ncu.csv"
-    timeout 60 ncu --clock-control none --cache-control all --metrics gpu__time_duration.sum --csv --log-file "$out/ncu_case.csv" \
-      "$normquant" bench --device cuda --sweep "$sweep" --variant auto --profiled "--benchmark_filter=^$name/" >"$out/ncu_case.txt"
-    grep '^"' "$out/ncu_case.csv" >>"$out/ncu.csv"
+    if ! grep '^"' "$out/ncu_case.csv" >>"$out/ncu.csv"; then
+      echo "ncu said nothing of $name: $(tail -n 3 "$out/ncu_case.txt")"
+      failed=1
+    fi
   done
   rm -f "$out/ncu_case.csv" "$out/ncu_case.txt"
+  return $failed
 }
 
 self_test() { timeout 60 "$normquant" bench --device cuda --self-test | tee "$out/self_test.txt"; }
