@@ -9,19 +9,31 @@
 
 namespace normquant::bench {
 
+/// An empty kernel's gpu__time_duration as ncu sees it on an NVIDIA H100 80GB HBM3, microseconds (scripts/qualify.sh
+/// measures it, reports/h100/agreement.md has it): what of the time between two events around an empty kernel is the kernel.
+inline constexpr double empty_kernel_us = 1.0;
+
+/// What two events and a launch between them cost beside the kernel itself: medians of cold samples, microseconds.
+struct EventCosts {
+  double nothing_us = 0;  ///< between two events with nothing between them
+  double empty_us = 0;    ///< between two events around an empty kernel
+  /// What is taken off every sample: empty_us less the empty kernel's own time. Less than nothing_us on the GPUs seen so
+  /// far, because a launch overlaps what an event costs.
+  double overhead_us = 0;
+};
+
 /// "cold": before every launch the L2 is flushed (l2_flush.hpp) and the buffers change; one sample is the time between
-/// the CUDA events right around one launch, less the time between two events with nothing between them. A kernel that
-/// waits for the host stands before each batch, so that the GPU never waits for the host inside a sample. After each
-/// batch the timed stream, the whole device and the wall clock are compared (clock_check.hpp).
+/// the CUDA events right around one launch, less EventCosts::overhead_us. A kernel that waits for the host stands before
+/// each batch, so that the GPU never waits for the host inside a sample. After each batch the timed stream, the whole
+/// device and the wall clock are compared (clock_check.hpp).
 class ColdTimer : public Timer {
  public:
-  /// What is taken off every sample: median time between two events with nothing between them, microseconds.
-  virtual double overhead_us() const = 0;
+  virtual const EventCosts& costs() const = 0;
   /// For the self-test: the holding kernel alone, with that timeout and a host that never says go.
   virtual Status hold_without_go(double seconds, bool& timed_out) = 0;
 };
 
-/// Null with `why` when memory is short or the build has no CUDA.
-std::unique_ptr<ColdTimer> open_cold_timer(Device& device, std::string& why);
+/// `empty_us` is the empty kernel's own time. Null with `why` when memory is short or the build has no CUDA.
+std::unique_ptr<ColdTimer> open_cold_timer(Device& device, double empty_us, std::string& why);
 
 }  // namespace normquant::bench

@@ -54,8 +54,11 @@ std::string self_test_text(const SelfTest& test) {
                       timer.hidden_work_found ? timer.hidden_work_sentence : "3 ms on another stream went unnoticed");
   text += fmt::format("hold gives up       {}  a stream held for a host that never says go ends after 10 ms\n",
                       verdict(timer.hold_timed_out));
-  text += fmt::format("between two events  {:.2f} us with nothing between them; taken off every cold sample\n",
-                      timer.event_overhead_us);
+  text += fmt::format(
+      "what events cost     {:.2f} us between two events, {:.2f} us around an empty kernel; {:.2f} us are taken off "
+      "every cold "
+      "sample\n",
+      timer.costs.nothing_us, timer.costs.empty_us, timer.costs.overhead_us);
   return text;
 }
 

@@ -7,6 +7,8 @@
 #include <normquant/device.hpp>
 #include <normquant/status.hpp>
 
+#include "bench/cold_timer.hpp"
+
 namespace normquant::bench {
 
 /// Latencies of single loads through the L2, clock cycles, one list for each state of the cache.
@@ -38,7 +40,7 @@ struct TimerProof {
   bool hidden_work_found = false;
   std::string hidden_work_sentence;
   bool hold_timed_out = false;
-  double event_overhead_us = 0;  ///< ColdTimer::overhead_us
+  EventCosts costs;
 };
 Status prove_cold_timer(Device& device, TimerProof& proof);
 

@@ -52,6 +52,15 @@ std::optional<double> memory_peak(const GpuFacts& facts, const Nvml& nvml) {
   return 2e6 * *readings->memory_clock_max_mhz * facts.memory_bus_bits / 8 / 1e9;
 }
 
+/// For a profiler to see what it takes an empty kernel for (EventCosts).
+void launch_empty_kernels(Session& session) {
+  const std::unique_ptr<Copier> copier = open_cuda_copier(session.device->info());
+  Status status;
+  for (int i = 0; i < 10 && status.ok(); ++i) status = copier->enqueue_nothing(nullptr);
+  if (status.ok()) status = session.device->synchronize();
+  if (!status.ok()) throw Refusal{exit_infrastructure, status.message};
+}
+
 void open_gpu_session(Session& session) {
   std::string why;
   session.timer =
@@ -62,9 +71,10 @@ void open_gpu_session(Session& session) {
                                                 open_cuda_copier(session.device->info()), gpu_free_bytes);
   }
   if (session.figures.cold) {
-    session.cold = open_cold_timer(*session.device, why);
+    session.cold = open_cold_timer(*session.device, session.figures.empty_us, why);
     if (session.cold == nullptr) throw Refusal{exit_infrastructure, "cold figures cannot be taken: " + why};
   }
+  if (session.figures.profiled) launch_empty_kernels(session);
   const auto facts = gpu_facts(session.choice.index, why);
   if (facts) session.pci_bus_id = facts->pci_bus_id;
   session.nvml = Nvml::open(why);
@@ -95,7 +105,11 @@ nlohmann::ordered_json first_record(const Session& session) {
   record["launch_floor_us"] = nullptr;
   double floor_us = 0;
   if (session.limit != nullptr && session.limit->launch_floor(floor_us).ok()) record["launch_floor_us"] = floor_us;
-  if (session.cold != nullptr) record["event_overhead_us"] = session.cold->overhead_us();
+  if (session.cold != nullptr) {
+    const EventCosts& costs = session.cold->costs();
+    record["events"] = {
+        {"nothing_us", costs.nothing_us}, {"empty_us", costs.empty_us}, {"overhead_us", costs.overhead_us}};
+  }
   if (session.peak_gb_per_s) record["memory_peak_gb_per_s"] = *session.peak_gb_per_s;
   return record;
 }

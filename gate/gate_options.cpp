@@ -39,6 +39,7 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
   const char* itself = "The gate itself";
   command.add_flag("--qualify", options.qualify, "measure false alarms and detection rates of this gate on this GPU")
       ->group(itself);
+  command.add_flag("--resume", options.resume, "go on with what an earlier --qualify stored")->group(itself);
   command.add_option("--same-runs", options.same_runs, "runs of the program against itself")
       ->check(CLI::Range(0, 100000))
       ->capture_default_str()
@@ -75,6 +76,7 @@ std::string contradiction(const GateOptions& options) {
   }
   if (!options.device.starts_with("cuda") && !files)
     return "--device " + options.device + ": the gate is about GPU times";
+  if (options.resume && !options.qualify) return "--resume is about --qualify";
   if (options.adopt && !files) return "--adopt is about --baseline";
   return {};
 }

@@ -24,6 +24,7 @@ struct GateOptions {
   double process_seconds = 120;
   // This gate itself.
   bool qualify = false;
+  bool resume = false;
   int same_runs = 60, slowed_runs = 30;
   double seconds = 0;
   std::string qualification;  ///< file; empty: that of this GPU and driver in state_folder()

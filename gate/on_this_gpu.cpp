@@ -23,6 +23,8 @@ namespace {
 
 using bench::Refusal;
 
+const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};  // NOLINT(cert-err58-cpp): four numbers
+
 /// A folder of its own for the files of one call.
 class ScratchFolder {
  public:
@@ -91,6 +93,20 @@ reports::Environment checked_machine(Processes& processes, Side side) {
   return *checked.machine;
 }
 
+/// What --resume goes on with; nothing without it. Runs of another rule or sweep cannot be added up.
+std::optional<Qualification> earlier_runs(const GateOptions& options, const reports::Environment& machine,
+                                          const InterleavedRule& rule) {
+  if (!options.resume) return std::nullopt;
+  std::optional<Qualification> before = known_qualification(options, machine);
+  if (!before) throw Refusal{exit_usage, "--resume: this machine has no qualification to go on with"};
+  const bool same = before->rule.blocks == rule.blocks && before->rule.stages == rule.stages &&
+                    before->rule.min_effect == rule.min_effect && before->sweep == options.sweep &&
+                    before->variant == options.variant && before->detections.size() == slowdowns.size();
+  if (!same)
+    throw Refusal{exit_usage, "--resume: the stored qualification has other blocks, stages, effect, sweep or variant"};
+  return before;
+}
+
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -156,7 +172,8 @@ int qualify_this_gpu(const GateOptions& options) {
   rule.min_effect = options.min_effect;
   rule.stages = options.stages;
   rule.blocks = options.blocks.value_or(2);
-  const QualifyPlan plan{options.same_runs, options.slowed_runs, {0.02, 0.03, 0.05, 0.10}, options.seconds};
+  const std::optional<Qualification> before = earlier_runs(options, machine, rule);
+  const QualifyPlan plan{options.same_runs, options.slowed_runs, slowdowns, options.seconds};
   bench::Progress progress(plan.same_runs + plan.slowed_runs);
   bool begun = false;
   const auto named = [&](Qualification qualification) {
@@ -175,7 +192,7 @@ int qualify_this_gpu(const GateOptions& options) {
     begun = true;
   };
   std::string failure;
-  const Qualification found = named(qualify(world, plan, rule, failure));
+  const Qualification found = named(qualify(world, plan, rule, before, failure));
   if (begun) progress.end();
   fmt::print("{}", qualification_text(found));
   if (!failure.empty()) throw Refusal{exit_infrastructure, failure};

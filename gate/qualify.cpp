@@ -15,19 +15,28 @@ class Qualifying {
     for (double slowdown : plan.slowdowns) q_.detections.push_back({slowdown, 0, 0, 0});
   }
 
+  void go_on_with(const Qualification& before) {
+    q_ = before;
+    seconds_before_ = before.seconds;
+    int trials = 0;
+    for (const Detection& detection : q_.detections) trials += detection.trials;
+    for (const auto& [name, ratios] : q_.pairs) names_.push_back(name);
+    if (!names_.empty()) slowed_done_ = trials / static_cast<int>(names_.size());
+  }
+
   Qualification result(std::string& failure) {
     const int total = plan_.same_runs + plan_.slowed_runs;
-    if (!learn()) {
+    if (names_.empty() && !learn()) {
       failure = failure_;
       return std::move(q_);
     }
-    for (int run = 0; run < total && !over() && failure_.empty(); ++run) {
+    for (int run = q_.false_alarms.runs + slowed_done_; run < total && !over() && failure_.empty(); ++run) {
       world_.progress(run, total);
       // Evenly spread among the others.
       const bool slowed = (run + 1L) * plan_.slowed_runs / total > static_cast<long>(run) * plan_.slowed_runs / total;
       const bool go_on = slowed ? slowed_run() : same_run();
       if (!go_on) break;
-      q_.seconds = world_.now() - start_;
+      q_.seconds = seconds_before_ + world_.now() - start_;
       world_.keep(q_);
     }
     failure = failure_;
@@ -105,7 +114,7 @@ class Qualifying {
 
   const QualifyWorld& world_;
   const QualifyPlan& plan_;
-  double start_;
+  double start_, seconds_before_ = 0;
   Qualification q_;
   std::vector<std::string> names_;
   std::string failure_;
@@ -115,8 +124,10 @@ class Qualifying {
 }  // namespace
 
 Qualification qualify(const QualifyWorld& world, const QualifyPlan& plan, const InterleavedRule& rule,
-                      std::string& failure) {
-  return Qualifying(world, plan, rule).result(failure);
+                      const std::optional<Qualification>& before, std::string& failure) {
+  Qualifying qualifying(world, plan, rule);
+  if (before) qualifying.go_on_with(*before);
+  return qualifying.result(failure);
 }
 
 }  // namespace normquant::gate

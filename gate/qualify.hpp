@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,9 @@ struct QualifyWorld {
 
 /// First some A/A blocks to learn the scatter of pairs, which do not count as runs; then the runs, slowed ones spread among
 /// the A/A runs. `failure` is filled when a
-/// process failed or machines differed.
+/// process failed or machines differed. With a qualification `before` of the same rule nothing is learnt, and its runs count
+/// as the first of the plan's.
 Qualification qualify(const QualifyWorld& world, const QualifyPlan& plan, const InterleavedRule& rule,
-                      std::string& failure);
+                      const std::optional<Qualification>& before, std::string& failure);
 
 }  // namespace normquant::gate

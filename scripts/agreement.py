@@ -3,6 +3,8 @@
 
     scripts/agreement.py --measured A.jsonl --again B.jsonl [--ncu NCU.csv] > agreement.md
 
+    scripts/agreement.py --empty-kernel NCU.csv     # microseconds of an empty kernel, as ncu sees it
+
 A and B are of `normquant bench --out`, two processes, one after the other; NCU is of scripts/qualify.sh: lines "case,NAME",
 each followed by ncu's CSV of gpu__time_duration of that case. Needs Python 3 and nothing else. Ends with status 2, and a
 sentence, when a file cannot be read or is no such file.
@@ -47,8 +49,8 @@ def read_records(path):
 
 
 def read_ncu(path):
-    """Microseconds by case: the sum over its kernels, each the median of its launches."""
-    sums, case, kernels, header = {}, None, {}, None
+    """(microseconds and number of kernels by case: the sum of its kernels' medians; times of the empty kernel)."""
+    sums, case, kernels, header, empty = {}, None, {}, None, []
 
     def close():
         if case is not None and kernels:
@@ -67,13 +69,16 @@ def read_ncu(path):
                     header = {title: i for i, title in enumerate(row)}
                 elif header and row[header["Metric Name"]].startswith("gpu__time_duration"):
                     time = float(row[header["Metric Value"]].replace(",", "")) * US[row[header["Metric Unit"]]]
-                    kernels.setdefault(row[header["Kernel Name"]], []).append(time)
+                    if "empty_kernel" in row[header["Kernel Name"]]:
+                        empty.append(time)
+                    else:
+                        kernels.setdefault(row[header["Kernel Name"]], []).append(time)
         close()
     except (OSError, ValueError, KeyError, IndexError) as error:
         fail(f"{path} is not such a file: {error!r}")
     if not sums:
         fail(f"{path} holds no times")
-    return sums
+    return sums, empty
 
 
 def two_processes(first, second):
@@ -102,11 +107,19 @@ def two_processes(first, second):
             print(f"{kind}: {within} of {len(values)} within 1%; largest difference {max(abs(r - 1) for r in values):.2%}\n")
 
 
-def against_ncu(timings, ncu, overhead):
+def against_ncu(environment, timings, ncu, empty):
+    events = environment.get("events") or {}
     print("## Against ncu\n")
-    print("ncu's gpu__time_duration of single launches with flushed caches, clocks not touched; ours is the cold median, from "
-          f"which {overhead:.2f} us between two events were taken. Target above 10 us: within 3%. Cases of several kernels are "
-          "not compared: ncu flushes the caches between them, too.\n")
+    print("ncu's gpu__time_duration of single launches with flushed caches, clocks not touched, against the cold median: the "
+          "time between two events around the launch, less what events and launch cost. That was measured with an empty "
+          "kernel, not with these cases:\n")
+    print(f"    around an empty kernel          {events.get('empty_us', 0):.3f} us")
+    if empty:
+        print(f"    the empty kernel itself (ncu)   {statistics.median(empty):.3f} us, {len(empty)} launches from "
+              f"{min(empty):.3f} to {max(empty):.3f}")
+    print(f"    taken off                       {events.get('overhead_us', 0):.3f} us")
+    print(f"    (between two events alone       {events.get('nothing_us', 0):.3f} us)\n")
+    print("Target above 10 us: within 3%. Cases of several kernels are not compared: ncu flushes the caches between them, too.\n")
     print("| case | kernels | ncu us | cold us | cold / ncu | steady us | steady / ncu |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     compared = []
@@ -128,17 +141,26 @@ def against_ncu(timings, ncu, overhead):
 
 def main():
     parser = argparse.ArgumentParser(description="agreement of two processes, and with ncu")
-    parser.add_argument("--measured", required=True)
-    parser.add_argument("--again", required=True)
+    parser.add_argument("--measured")
+    parser.add_argument("--again")
     parser.add_argument("--ncu")
+    parser.add_argument("--empty-kernel", metavar="NCU")
     arguments = parser.parse_args()
+    if arguments.empty_kernel:
+        empty = read_ncu(arguments.empty_kernel)[1]
+        if not empty:
+            fail(f"{arguments.empty_kernel} holds no empty kernel")
+        print(f"{statistics.median(empty):.3f}")
+        return
+    if not arguments.measured or not arguments.again:
+        parser.error("--measured and --again are required")
     environment, first = read_records(arguments.measured)
     _, second = read_records(arguments.again)
     gpu = environment.get("gpu") or {}
     print(f"# Agreement: {gpu.get('name', 'host')}, driver {gpu.get('driver')}, commit {environment.get('commit')}\n")
     two_processes(first, second)
     if arguments.ncu:
-        against_ncu(first, read_ncu(arguments.ncu), environment.get("event_overhead_us") or 0)
+        against_ncu(environment, first, *read_ncu(arguments.ncu))
 
 
 if __name__ == "__main__":

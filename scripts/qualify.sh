@@ -56,10 +56,13 @@ cat >"$sweep" <<'END'
   {"op": "backward", "shapes": ["4096x4096"], "forms": ["rms"]}]}
 END
 
+# Behind ncu, which says how long an empty kernel takes: what the cold figure needs.
 measure() {
-  local file
+  local file empty=()
+  if [ -s "$out/ncu.csv" ]; then empty=(--empty-kernel-us "$(python3 scripts/agreement.py --empty-kernel "$out/ncu.csv")"); fi
   for file in measured measured_again; do
-    timeout 60 "$normquant" bench --device cuda --sweep "$sweep" --variant auto --out "$out/$file.jsonl" >"$out/$file.txt"
+    timeout 60 "$normquant" bench --device cuda --sweep "$sweep" --variant auto "${empty[@]}" \
+      --out "$out/$file.jsonl" >"$out/$file.txt"
   done
 }
 
@@ -96,7 +99,6 @@ compare_with_itself() {
 }
 
 if chosen self_test; then run_step "self-test" self_test; fi
-if chosen measure; then run_step "two processes" measure; fi
 if chosen ncu; then
   if command -v ncu >/dev/null; then
     run_step_as $exit_infrastructure "ncu" profile
@@ -104,6 +106,7 @@ if chosen ncu; then
     skip_step "ncu" "there is no ncu on PATH or in /usr/local/cuda/bin"
   fi
 fi
+if chosen measure; then run_step "two processes" measure; fi
 if [ -s "$out/measured_again.jsonl" ]; then run_step "agreement" agreement; fi
 if chosen qualify; then
   run_step "gate --qualify" "$normquant" gate --qualify --blocks "$blocks" --seconds "$seconds" --qualification "$out/qualification.json"

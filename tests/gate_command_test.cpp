@@ -125,9 +125,14 @@ TEST_F(GateCommand, QualifyStoresWhatLaterVerdictsShow) {
 
 TEST_F(GateCommand, AQualificationThatTimeCutShortSaysSo) {
   const std::string same = program("same", "");
+  EXPECT_EQ(gate("--qualify --resume --program " + same + " --qualification " + path("q.json")), exit_usage);
   EXPECT_EQ(gate("--qualify --seconds 0.001 --program " + same + " --qualification " + path("q.json")),
             exit_inconclusive);
   EXPECT_TRUE(says("of 60 A/A runs")) << printed();
+  const std::string resume = "--qualify --resume --program " + same + " --qualification " + path("q.json");
+  EXPECT_EQ(gate(resume + " --blocks 3"), exit_usage) << "runs of another rule";
+  EXPECT_EQ(gate(resume + " --same-runs 4 --slowed-runs 0"), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms: 0 of 4")) << printed();
 }
 
 TEST_F(GateCommand, BaselinesAreKeptByGpuAndDriver) {
@@ -167,9 +172,10 @@ TEST_F(GateCommand, ACommitThatDoesNotBuildIsInfrastructure) {
 
 GateReport invented_report() {
   GateReport report;
-  report.result.comparisons = {{"case <a> & \"b\"", 10, 11, 1.1, Interval{1.09, 1.11}, reports::Change::slower},
-                               {"open", 10, 10.2, 1.02, std::nullopt, reports::Change::inconclusive},
-                               {"calm", 10, 10, 1, Interval{0.99, 1.01}, reports::Change::same}};
+  report.result.comparisons = {
+      {"case <a> & \"b\"", 10, 11, 1.1, reports::Interval{1.09, 1.11}, reports::Change::slower},
+      {"open", 10, 10.2, 1.02, std::nullopt, reports::Change::inconclusive},
+      {"calm", 10, 10, 1, reports::Interval{0.99, 1.01}, reports::Change::same}};
   report.result.missing = {"gone (wrong: 100%\nof codes)"};
   report.notes = {"qualified & well"};
   return report;

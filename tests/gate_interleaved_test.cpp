@@ -158,7 +158,8 @@ TEST(Interleaved, WrongResultsAreNeitherPassedNorForgotten) {
 }
 
 /// Qualifies on an invented GPU; `kept` counts how often it was stored.
-Qualification qualified(InventedGpu& gpu, const QualifyPlan& plan, int& kept, std::string& failure, double step = 0) {
+Qualification qualified(InventedGpu& gpu, const QualifyPlan& plan, int& kept, std::string& failure, double step = 0,
+                        const std::optional<Qualification>& before = {}) {
   const auto equal = gpu.factor;
   double seconds = 0;
   QualifyWorld world;
@@ -170,7 +171,7 @@ Qualification qualified(InventedGpu& gpu, const QualifyPlan& plan, int& kept, st
   world.now = [&] { return seconds += step; };
   world.keep = [&](const Qualification&) { ++kept; };
   world.progress = [](int, int) {};
-  return qualify(world, plan, rule(2), failure);
+  return qualify(world, plan, rule(2), before, failure);
 }
 
 TEST(Qualify, CountsFalseAlarmsAndCatches) {
@@ -204,6 +205,20 @@ TEST(Qualify, EndsWhenTimeIsOverAndSaysHowFarItCame) {
   EXPECT_GT(q.false_alarms.runs, 2);
   EXPECT_LT(q.false_alarms.runs, 11);
   EXPECT_EQ(kept, q.false_alarms.runs);
+}
+
+TEST(Qualify, GoesOnWithEarlierRuns) {
+  InventedGpu gpu;
+  int kept = 0;
+  std::string failure;
+  const QualifyPlan plan{12, 6, {0.03, 0.05}, 0};
+  const Qualification first = qualified(gpu, {6, 3, {0.03, 0.05}, 0}, kept, failure);
+  gpu.order.clear();
+  const Qualification both = qualified(gpu, plan, kept, failure, 0, first);
+  EXPECT_EQ(both.false_alarms.runs, 12);
+  EXPECT_EQ(both.detections[0].trials + both.detections[1].trials, 6 * 3);
+  EXPECT_EQ(both.pairs.at("a").size(), 2U * (4 + 12 * 2));
+  EXPECT_EQ(both.processes, first.processes + static_cast<int>(gpu.order.size()));
 }
 
 TEST(Qualify, AScatteringMachineHasAHigherFloor) {
