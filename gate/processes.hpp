@@ -26,7 +26,7 @@ struct ProcessSettings {
 class Processes {
  public:
   explicit Processes(ProcessSettings settings);
-  ProcessResult run(Side side, const std::vector<std::string>& cases);
+  ProcessResult run(Side side, const std::vector<std::string>& names);
   /// One process on all cases that checks their outputs, which lean ones do not.
   ProcessResult check(Side side);
   /// Slows the candidate down on purpose, by case (bench --extra-work); the baseline then gets a share of 0, which makes
@@ -35,7 +35,7 @@ class Processes {
 
  private:
   std::vector<std::string> arguments(Side side, const std::vector<const bench::Case*>& cases, bool lean) const;
-  ProcessResult run(Side side, const std::vector<std::string>& cases, bool lean);
+  ProcessResult run(Side side, const std::vector<std::string>& names, bool lean);
 
   ProcessSettings settings_;
   std::map<std::string, double> shares_;

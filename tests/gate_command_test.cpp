@@ -36,7 +36,7 @@ class GateCommand : public testing::Test {
   /// A program that invents records, with these environment variables.
   std::string program(const std::string& name, const std::string& variables) const {
     const std::string file = path(name);
-    std::ofstream(file) << "#!/bin/sh\nexec env FAKE_SEED=" << path("count") << " " << variables << " python3 '"
+    std::ofstream(file) << "#!/bin/sh\nexec env FAKE_SEED=" << path("count") << " " << variables << " python3 -I -S '"
                         << NORMQUANT_SOURCE_DIR << "/tests/fake_normquant.py' \"$@\"\n";
     std::filesystem::permissions(file, std::filesystem::perms::owner_all);
     return file;
@@ -58,14 +58,14 @@ class GateCommand : public testing::Test {
 
 TEST_F(GateCommand, AgainstAnEqualProgramNothingIsSlower) {
   const std::string same = program("same", "");
-  EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass) << printed();
+  EXPECT_EQ(gate("--blocks 2 --against " + same + " --program " + same), exit_pass) << printed();
   EXPECT_TRUE(says("0 slower, 0 inconclusive, 0 missing, 0 faster, 5 same")) << printed();
   EXPECT_TRUE(says("not qualified")) << printed();
 }
 
 TEST_F(GateCommand, ASlowerProgramIsARegressionEverywhereItIsTold) {
   const std::string command = "--against " + program("base", "") + " --program " + program("slow", "FAKE_FACTOR=1.05") +
-                              " --junit " + path("j.xml") + " --markdown " + path("s.md") + " --annotate";
+                              " --blocks 2 --junit " + path("j.xml") + " --markdown " + path("s.md") + " --annotate";
   EXPECT_EQ(gate(command), exit_regression) << printed();
   EXPECT_TRUE(says("5 slower")) << printed();
   EXPECT_TRUE(says("::error title=SLOWER::")) << printed();
@@ -107,12 +107,12 @@ TEST_F(GateCommand, BadArgumentsGetASentence) {
 
 TEST_F(GateCommand, QualifyStoresWhatLaterVerdictsShow) {
   const std::string same = program("same", "");
-  EXPECT_EQ(gate("--qualify --same-runs 12 --slowed-runs 4 --program " + same), exit_pass) << printed();
-  EXPECT_TRUE(says("false alarms: 0 of 12")) << printed();
+  EXPECT_EQ(gate("--qualify --same-runs 3 --slowed-runs 1 --program " + same), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms: 0 of 3")) << printed();
   const std::string stored = path("state/normquant/nvidia_invented_580.1.json");
   ASSERT_TRUE(std::filesystem::exists(stored)) << printed();
   EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass) << printed();
-  EXPECT_TRUE(says("false alarms in 0 of 12")) << printed();
+  EXPECT_TRUE(says("false alarms in 0 of 3")) << printed();
   EXPECT_TRUE(says("2 A B B A blocks a stage")) << "as qualified: " << printed();
   EXPECT_EQ(gate("--against " + same + " --program " + program("slow", "FAKE_FACTOR=1.05")), exit_regression)
       << printed();
@@ -131,8 +131,8 @@ TEST_F(GateCommand, AQualificationThatTimeCutShortSaysSo) {
   EXPECT_TRUE(says("of 60 A/A runs")) << printed();
   const std::string resume = "--qualify --resume --program " + same + " --qualification " + path("q.json");
   EXPECT_EQ(gate(resume + " --blocks 3"), exit_usage) << "runs of another rule";
-  EXPECT_EQ(gate(resume + " --same-runs 4 --slowed-runs 0"), exit_pass) << printed();
-  EXPECT_TRUE(says("false alarms: 0 of 4")) << printed();
+  EXPECT_EQ(gate(resume + " --same-runs 2 --slowed-runs 0"), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms: 0 of 2")) << printed();
 }
 
 TEST_F(GateCommand, BaselinesAreKeptByGpuAndDriver) {
