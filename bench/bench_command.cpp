@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,7 +48,8 @@ std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, Device
 nlohmann::ordered_json first_record_of(const Session& session, const BenchOptions& options,
                                        const std::vector<PlannedCase>& plan) {
   auto record = first_record(session);
-  record["plan"] = {{"sweep", options.request.sweep}, {"shard", options.shard}, {"cases", plan.size()}};
+  const std::string sweep = std::filesystem::path(options.request.sweep).filename().string();  // no path in a record
+  record["plan"] = {{"sweep", sweep}, {"shard", options.shard}, {"cases", plan.size()}};
   return record;
 }
 

@@ -55,7 +55,7 @@ std::map<std::string, PairScatter> Qualification::scatter() const {
 
 std::optional<double> Qualification::floor() const {
   std::vector<double> estimates;
-  const auto together = static_cast<std::size_t>(2 * rule.blocks);  // pairs of one stage
+  const std::size_t together = 2 * static_cast<std::size_t>(rule.blocks);  // pairs of one stage
   for (const auto& [name, ratios] : pairs) {
     for (std::size_t i = 0; i + together <= ratios.size(); i += together) {
       const auto begin = ratios.begin() + static_cast<std::ptrdiff_t>(i);

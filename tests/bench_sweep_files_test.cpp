@@ -131,6 +131,14 @@ TEST_F(SweepFiles, ResumeRefusesWhatIsNotThisSweepAndLeavesItAlone) {
   EXPECT_EQ(normquant(sweep + "--resume"), exit_usage) << "without --out";
 }
 
+TEST_F(SweepFiles, RecordsHoldNoPath) {
+  const std::string file = path("mine.json"), out = path("mine.jsonl");
+  std::ofstream(file) << R"({"cases": [{"op": "forward", "shapes": ["2x64"], "forms": ["rms"]}]})";
+  ASSERT_EQ(normquant("bench --device host --variant auto --sweep " + file + " --out " + out), exit_pass) << printed();
+  EXPECT_EQ(ordered_json::parse(lines(out)[0])["plan"]["sweep"], "mine.json");
+  EXPECT_EQ(content(out).find(folder_), std::string::npos);
+}
+
 TEST_F(SweepFiles, AFinishedSweepIsNotRunAgain) {
   const std::string file = path("done.jsonl");
   ASSERT_EQ(normquant(sweep + "--out " + file), exit_pass);
