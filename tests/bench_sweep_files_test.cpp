@@ -1,10 +1,10 @@
 // Sweeps that are killed, gone on with, divided and joined, as programs on the host device: nothing finished is lost.
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>

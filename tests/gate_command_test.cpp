@@ -35,7 +35,7 @@ class GateCommand : public testing::Test {
 
   /// A program that invents records, with these environment variables.
   std::string program(const std::string& name, const std::string& variables) const {
-    const std::string file = path(name);
+    std::string file = path(name);
     std::ofstream(file) << "#!/bin/sh\nexec env FAKE_SEED=" << path("count") << " " << variables << " python3 -I -S '"
                         << NORMQUANT_SOURCE_DIR << "/tests/fake_normquant.py' \"$@\"\n";
     std::filesystem::permissions(file, std::filesystem::perms::owner_all);
