@@ -9,16 +9,17 @@
 
 namespace normquant::bench {
 
-/// An empty kernel's gpu__time_duration as ncu sees it on an NVIDIA H100 80GB HBM3, microseconds (scripts/qualify.sh
-/// measures it, reports/h100/agreement.md has it): what of the time between two events around an empty kernel is the kernel.
+/// An empty kernel's own time (gpu__time_duration), microseconds: what of the time between two events around an empty
+/// kernel is the kernel. Assumed, not measured: scripts/qualify.sh measures it by ncu on the GPU at hand and hands it to
+/// `bench --empty-kernel-us`. An error of it moves every cold figure by as much.
 inline constexpr double empty_kernel_us = 1.0;
 
 /// What two events and a launch between them cost beside the kernel itself: medians of cold samples, microseconds.
 struct EventCosts {
   double nothing_us = 0;  ///< between two events with nothing between them
   double empty_us = 0;    ///< between two events around an empty kernel
-  /// What is taken off every sample: empty_us less the empty kernel's own time. Less than nothing_us on the GPUs seen so
-  /// far, because a launch overlaps what an event costs.
+  /// What is taken off every sample: empty_us less the empty kernel's own time. nothing_us would be too much: on an H100 it left
+  /// the cold figure 0.5 to 1 us below ncu's (reports/h100/measurement/agreement.md).
   double overhead_us = 0;
 };
 
