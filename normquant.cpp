@@ -7,6 +7,7 @@
 #include "bench/commands.hpp"
 #include "check/commands.hpp"
 #include "exit_status.hpp"
+#include "gate/commands.hpp"
 #include "oracle/commands.hpp"
 #include "reports/commands.hpp"
 #include "tune/commands.hpp"
@@ -23,11 +24,12 @@ int main(int argc, char** argv) {
   check::add_check_command(app, status);
   oracle::add_oracle_command(app, status);
   bench::add_bench_command(app, status);
+  bench::add_merge_command(app, status);
   bench::add_products_command(app, status);
   bench::add_env_command(app, status);
   tune::add_tune_command(app, status);
   reports::add_report_command(app, status);
-  reports::add_gate_command(app, status);
+  gate::add_gate_command(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,30 +11,19 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "bench/bench_options.hpp"
 #include "bench/commands.hpp"
+#include "bench/finished.hpp"
 #include "bench/google_benchmark.hpp"
-#include "bench/plan.hpp"
 #include "bench/runner.hpp"
-#include "bench/session.hpp"
+#include "bench/self_test.hpp"
 #include "bench/summary_table.hpp"
-#include "bench/sweeps.hpp"
+#include "bench/watchdog.hpp"
 #include "exit_status.hpp"
 #include "plugin/plugins.hpp"
 
 namespace normquant::bench {
 namespace {
-
-struct BenchOptions {
-  PlanRequest request;
-  std::string device;  ///< empty: cuda when usable, else host
-  std::string out;
-  std::string table;  ///< file of a tuned table for `auto`
-  bool quick = false;
-  bool require_gpu = false;
-  bool list = false;
-  std::vector<std::string> plugins;
-  std::vector<std::string> benchmark_flags;
-};
 
 std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, DeviceKind kind) {
   PlanRequest request = options.request;
@@ -45,84 +36,136 @@ std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, Device
   std::string why;
   auto plan = make_plan(request, names, why);
   if (!plan) throw Refusal{exit_usage, why};
-  return std::move(*plan);
+  if (options.shard.empty()) return std::move(*plan);
+  const std::optional<Shard> shard = parse_shard(options.shard, why);
+  if (!shard) throw Refusal{exit_usage, why};
+  std::vector<PlannedCase> part = part_of(*plan, *shard);
+  if (part.empty()) throw Refusal{exit_usage, fmt::format("the shard {} holds no case", options.shard)};
+  return part;
 }
 
-int run_plan(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& plan, RecordFile& file) {
-  Runner runner(session.parts(rule_for(session.choice.kind, options.quick)));
+/// The first record of this sweep's file: the session's, and what was planned.
+nlohmann::ordered_json first_record_of(const Session& session, const BenchOptions& options,
+                                       const std::vector<PlannedCase>& plan) {
+  auto record = first_record(session);
+  const std::string sweep = std::filesystem::path(options.request.sweep).filename().string();  // no path in a record
+  record["plan"] = {{"sweep", sweep}, {"shard", options.shard}, {"cases", plan.size()}};
+  return record;
+}
+
+/// Opens the file of --out, and says what of the plan it holds already.
+Finished open_file(const BenchOptions& options, const nlohmann::ordered_json& first,
+                   const std::vector<PlannedCase>& plan, RecordFile& file) {
+  std::string why;
+  Finished finished;
+  if (options.out.empty()) return finished;
+  if (options.resume) {
+    auto found = read_finished(options.out, first, plan, why);
+    if (!found) throw Refusal{exit_usage, why};
+    finished = std::move(*found);
+  }
+  const bool opened =
+      finished.bytes > 0 ? file.open_behind(options.out, finished.bytes, why) : file.open(options.out, why);
+  if (!opened) throw Refusal{exit_infrastructure, why};
+  return finished;
+}
+
+/// Times what is left; the counts include what was finished before.
+Tally time_the_rest(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& left, Tally counts,
+                    RecordFile& file) {
+  Runner runner(session.parts(rule_for(session.choice.kind, options.quick || options.lean, options.profiled)));
   std::vector<TimingRecord> records;
-  bool written = file.write(first_record(session));
+  bool written = true;
+  const CaseInFlight in_flight(options.out);
   const auto finished = [&](TimingRecord record) {
     written = file.write(to_json(record)) && written;
     record.samples = {};  // in the file; the table needs the summary only
     records.push_back(std::move(record));
   };
   const RunCase run = [&](const PlannedCase& planned, long long least_launches) {
-    return runner.run(planned.timed, planned.variant, least_launches);
+    in_flight.begin(planned);
+    const auto& shares = options.extra_work;
+    if (!shares.empty()) runner.set_extra_work(shares[static_cast<std::size_t>(planned.index) % shares.size()]);
+    TimingRecord record = runner.run(planned.timed, planned.variant, least_launches);
+    record.index = planned.index;
+    return record;
   };
-  const std::size_t matched = run_through_google_benchmark(plan, options.benchmark_flags, run, finished);
+  const std::size_t matched = run_through_google_benchmark(left, options.benchmark_flags, run, finished);
   if (matched == 0) throw Refusal{exit_usage, "--benchmark_filter matches no case; --list shows the names"};
-  if (records.empty()) return exit_pass;  // --benchmark_list_tests
-  std::FILE* out = prints_for_people(options.benchmark_flags) ? stdout : stderr;
-  fmt::print(out, "\n{}{}\n", summary_table(records), tally_text(tally(records)));
+  add(counts, tally(records));
+  if (!records.empty()) {
+    std::FILE* out = prints_for_people(options.benchmark_flags) ? stdout : stderr;
+    fmt::print(out, "\n{}{}\n", summary_table(records), tally_text(counts));
+  }
   if (!written) throw Refusal{exit_infrastructure, fmt::format("writing {} failed; it is incomplete", options.out)};
-  const Tally counts = tally(records);
-  if (counts.skipped == static_cast<int>(records.size())) {
+  return counts;
+}
+
+int status_of(const Tally& counts) {
+  if (counts.pass + counts.skipped + counts.wrong + counts.error == 0) return exit_pass;  // --benchmark_list_tests
+  if (counts.pass + counts.wrong + counts.error == 0) {
     throw Refusal{exit_usage,
                   "nothing was timed: no variant asked for serves any of these cases (see --out for reasons)"};
   }
   return exit_status_of(counts);
 }
 
+int run_plan(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& plan) {
+  const auto first = first_record_of(session, options, plan);
+  RecordFile file;
+  const Finished before = open_file(options, first, plan, file);
+  if (before.bytes == 0 && !file.write(first)) {
+    throw Refusal{exit_infrastructure, fmt::format("writing {} failed; it is incomplete", options.out)};
+  }
+  if (session.choice.kind == DeviceKind::host && prints_for_people(options.benchmark_flags)) {
+    fmt::print("host: CPU execution, not a GPU time\n");
+    std::fflush(stdout);
+  }
+  const std::vector<PlannedCase> left = without(plan, before);
+  if (!before.indices.empty())
+    fmt::print(stderr, "{} of {} were finished before\n", before.indices.size(), plan.size());
+  if (left.empty()) return status_of(before.counts);
+  return status_of(time_the_rest(options, session, left, before.counts, file));
+}
+
+int run_self_test(const validate::DeviceChoice& choice) {
+  if (choice.kind != DeviceKind::cuda)
+    throw Refusal{exit_gpu_absent, "--self-test is about GPU times: there is no GPU"};
+  std::string why;
+  const std::unique_ptr<Device> device = choice.open(1, why);
+  if (device == nullptr) throw Refusal{exit_infrastructure, why};
+  SelfTest test;
+  LoadLatencies latencies;
+  if (const Status status = measure_load_latencies(*device, latencies); !status.ok()) {
+    throw Refusal{exit_infrastructure, status.message};
+  }
+  test.cold = judge_latencies(latencies);
+  if (const Status status = prove_cold_timer(*device, test.timer); !status.ok()) {
+    throw Refusal{exit_infrastructure, status.message};
+  }
+  fmt::print("{}", self_test_text(test));
+  return test.passed() ? exit_pass : exit_infrastructure;
+}
+
 int run_bench(const BenchOptions& options) {
   const validate::DeviceChoice choice = choose_device(options.device, options.require_gpu);
-  if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
+  if (options.self_test) return run_self_test(choice);
+  std::string why;
+  if (!plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
   const std::vector<PlannedCase> plan = make_plan_or_refuse(options, choice.kind);
   if (options.list) {
     for (const PlannedCase& planned : plan) fmt::print("{}\n", planned.name());
     return exit_pass;
   }
-  std::string why;
+  if ((options.resume || options.case_timeout > 0) && options.out.empty()) {
+    throw Refusal{exit_usage, "--resume and --case-timeout need the file of --out, which says what is finished"};
+  }
   int status = exit_usage;
   if (!take_benchmark_flags(options.benchmark_flags, why, status)) throw Refusal{status, why};
+  if (options.case_timeout > 0) return run_watched(options, plan);
   if (!options.table.empty()) use_tuned_table(options.table);
-  Session session = open_session(choice);
-  RecordFile file;
-  if (!options.out.empty() && !file.open(options.out, why)) throw Refusal{exit_infrastructure, why};
-  if (choice.kind == DeviceKind::host && prints_for_people(options.benchmark_flags)) {
-    fmt::print("host: CPU execution, not a GPU time\n");
-    std::fflush(stdout);
-  }
-  return run_plan(options, session, plan, file);
-}
-
-/// An empty value is a script's unset variable, not a wish.
-std::string refuse_empty(const std::string& value) { return value.empty() ? "the value is empty" : ""; }
-
-void add_options(CLI::App& command, BenchOptions& options) {
-  PlanRequest& request = options.request;
-  const auto single = [&command](const char* name, std::string& value, const std::string& help) {
-    command.add_option(name, value, help)->check(refuse_empty);
-  };
-  const auto repeatable = [&command](const char* name, std::vector<std::string>& values, const char* help) {
-    command.add_option(name, values, help)->allow_extra_args(false)->check(refuse_empty);
-  };
-  single("--device", options.device, "host, cuda or cuda:I (default: cuda when usable, else host)");
-  repeatable("--op", request.ops, "forward, backward, activation_quant, weight_quant or bit_linear; repeatable");
-  single("--variant", request.variant,
-         "variants whose name matches this expression, or auto (default: every variant that serves the case)");
-  repeatable("--shape", request.shapes, "MxN in place of the sweep's shapes; repeatable");
-  repeatable("--dtype", request.dtypes, "float32, float16 or bfloat16 in place of the sweep's types; repeatable");
-  std::string names;
-  for (const Sweep& sweep : named_sweeps()) names += fmt::format("\n  {}: {}", sweep.name, sweep.about);
-  single("--sweep", request.sweep, "file, or name of a sweep (default: quick; host on the host):" + names);
-  single("--out", options.out, "write one JSON object a line to this file");
-  repeatable("--plugin", options.plugins, "shared library with variants of your own (docs/plugins.md); repeatable");
-  single("--table", options.table, "tuned table that `auto` follows in place of the compiled-in one");
-  command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
-  command.add_flag("--require-gpu", options.require_gpu, "exit with status 77 when there is no GPU");
-  command.add_flag("--list", options.list, "print the names of the cases and stop");
-  command.footer("Every --benchmark_* flag goes to Google Benchmark (--benchmark_filter=, --benchmark_out=, ...).");
+  Session session = open_session(choice, options.figures());
+  return run_plan(options, session, plan);
 }
 
 }  // namespace
@@ -131,10 +174,13 @@ void add_bench_command(CLI::App& app, int& status) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = app.add_subcommand("bench", "time variants that are right, against a plain copy");
   command->allow_extras();
-  add_options(*command, *options);
+  add_bench_options(*command, *options);
   command->callback([options, command, &status] {
     options->benchmark_flags = command->remaining();
     try {
+      // Kernels are loaded before anything is timed; who starts many processes (the gate) asks for LAZY, where each
+      // is loaded by its first launch, which is not timed either.
+      (void)setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
       status = run_bench(*options);
     } catch (const Refusal& refusal) {
       fmt::print(stderr, "normquant bench: {}\n", refusal.sentence);

@@ -8,6 +8,8 @@ class App;
 namespace normquant::bench {
 
 void add_bench_command(CLI::App& app, int& status);
+/// `normquant merge`: joins the record files of shards.
+void add_merge_command(CLI::App& app, int& status);
 /// `normquant products`: times the layer's matrix products alone.
 void add_products_command(CLI::App& app, int& status);
 void add_env_command(CLI::App& app, int& status);

@@ -82,18 +82,18 @@ Status CopyLimit::time_way(int way, char* arena, std::int64_t half, int slots, d
     const char* from = arena + 2 * buffer * slot;
     return copier_->enqueue(way, arena + 2 * buffer * slot + buffer, from, half, stream);
   };
-  if (Status status = timer_.prepare(copy, slots); !status.ok()) return status;
+  if (Status status = timer_.prepare(copy, {slots, {}}); !status.ok()) return status;
   Sampling sampling;
-  if (Status status = collect(timer_, copy_rule, 0, sampling); !status.ok()) return status;
+  if (Status status = collect(timer_, copy_rule, 0, plain_surroundings(), sampling); !status.ok()) return status;
   microseconds = summarise(sampling.microseconds).median;
   return {};
 }
 
 Status CopyLimit::launch_floor(double& microseconds) {
   const Enqueue nothing = [this](int, Stream stream) { return copier_->enqueue_nothing(stream); };
-  if (Status status = timer_.prepare(nothing, most_slots); !status.ok()) return status;
+  if (Status status = timer_.prepare(nothing, {most_slots, {}}); !status.ok()) return status;
   Sampling sampling;
-  if (Status status = collect(timer_, copy_rule, 0, sampling); !status.ok()) return status;
+  if (Status status = collect(timer_, copy_rule, 0, plain_surroundings(), sampling); !status.ok()) return status;
   microseconds = summarise(sampling.microseconds).median;
   return {};
 }

@@ -1,9 +1,11 @@
 // Stands in for the .cu files of this folder in a build without CUDA.
 #ifndef NORMQUANT_WITH_CUDA
 
+#include "bench/cold_timer.hpp"
 #include "bench/copy_limit.hpp"
 #include "bench/gpu_facts.hpp"
 #include "bench/profiler_range.hpp"
+#include "bench/self_test.hpp"
 #include "bench/timer.hpp"
 
 namespace normquant::bench {
@@ -12,6 +14,19 @@ std::unique_ptr<Timer> open_cuda_timer(Device&, std::string& why) {
   why = "this build has no CUDA";
   return nullptr;
 }
+
+std::unique_ptr<ColdTimer> open_cold_timer(Device&, double, std::string& why) {
+  why = "this build has no CUDA";
+  return nullptr;
+}
+
+std::unique_ptr<L2Flush> open_l2_flush(const DeviceInfo&, std::string& why) {
+  why = "this build has no CUDA";
+  return nullptr;
+}
+
+Status measure_load_latencies(Device&, LoadLatencies&) { return Status::infrastructure("this build has no CUDA"); }
+Status prove_cold_timer(Device&, TimerProof&) { return Status::infrastructure("this build has no CUDA"); }
 
 std::unique_ptr<Copier> open_cuda_copier(const DeviceInfo&) { return nullptr; }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <ctime>
 #include <fstream>
 #include <string_view>
@@ -135,6 +136,12 @@ Json describe_environment(std::optional<int> gpu_index) {
   }
   environment["gpu_absent"] = why;
   return environment;
+}
+
+std::string cuda_architectures() {
+  std::string list = build::cuda_architectures;
+  std::replace(list.begin(), list.end(), ',', ';');
+  return list;
 }
 
 std::string environment_table(const Json& environment) {

@@ -22,6 +22,9 @@ nlohmann::ordered_json describe_environment(std::optional<int> gpu_index);
 /// The same as an aligned table of two columns.
 std::string environment_table(const nlohmann::ordered_json& environment);
 
+/// GPU architectures that this build has kernels for, as CMake writes them ("90", "80;90"); empty without CUDA.
+std::string cuda_architectures();
+
 /// Version of the record format.
 inline constexpr int record_schema = 1;
 

@@ -101,6 +101,9 @@ void set_counters(benchmark::State& state, const TimingRecord& record) {
   }
   state.counters["GB/s"] = record.gb_per_s();
   if (const auto share = record.share_of_copy()) state.counters["share_of_copy"] = *share;
+  if (const auto share = record.share_of_peak()) state.counters["share_of_peak"] = *share;
+  if (record.cold) state.counters["cold_us"] = record.cold->summary.median;
+  if (record.hot) state.counters["hot_us"] = record.hot->summary.median;
   state.SetLabel(record.drifting ? "steady, drifting" : "steady");
 }
 

@@ -223,6 +223,16 @@ Sweep held_out() {
            group(Operation::weight_quant, {{6912, 2560}}, {"out"})}};
 }
 
+/// What the gate compares by default: every operation but the layer, at sizes of about 10 us and more and at one of decoding.
+/// Few and not too large, because it is processes that count, and each prepares its cases.
+Sweep gate() {
+  return {"gate",
+          "what `normquant gate --against` compares: every operation once or twice, a second a process",
+          {group(forward, {{16, 4096}, {2048, 4096}}, {"rms"}), group(backward, {{2048, 4096}}, {"rms"}),
+           group(Operation::activation_quant, {{2048, 4096}}, {"out"}),
+           group(Operation::weight_quant, {{2048, 2048}}, {"out"})}};
+}
+
 }  // namespace
 
 const std::vector<PublishedModel>& published_models() {
@@ -240,8 +250,9 @@ const std::vector<PublishedModel>& published_models() {
 }
 
 const std::vector<Sweep>& named_sweeps() {
-  static const std::vector<Sweep> sweeps = {quick(), host(),    models(),   decode(), training(), anchors(),
-                                            edges(), weights(), standing(), tuning(), held_out(), layer_sweep()};
+  static const std::vector<Sweep> sweeps = {quick(),    host(),        models(),  decode(),   training(),
+                                            anchors(),  edges(),       weights(), standing(), tuning(),
+                                            held_out(), layer_sweep(), gate()};
   return sweeps;
 }
 

@@ -93,16 +93,21 @@ std::string Nvml::driver_version() const {
 }
 
 void* Nvml::find(const std::string& pci_bus_id) const {
+  if (found_ != nullptr && found_for_ == pci_bus_id) return found_;
   Gpu gpu = nullptr;
   const auto& f = *functions_;
   const bool found = pci_bus_id.empty() ? f.gpu_by_index != nullptr && f.gpu_by_index(0, &gpu) == 0
                                         : f.gpu_by_pci != nullptr && f.gpu_by_pci(pci_bus_id.c_str(), &gpu) == 0;
-  return found ? gpu : nullptr;
+  if (!found) return nullptr;
+  found_ = gpu;
+  found_for_ = pci_bus_id;
+  return gpu;
 }
 
-std::optional<unsigned> Nvml::sm_clock_mhz(const std::string& pci_bus_id) const {
+Conditions Nvml::conditions(const std::string& pci_bus_id) const {
   const Gpu gpu = find(pci_bus_id);
-  return gpu == nullptr ? std::nullopt : ask<unsigned>(functions_->clock, gpu, clock_sm);
+  if (gpu == nullptr) return {};
+  return {ask<unsigned>(functions_->clock, gpu, clock_sm), ask<unsigned long long>(functions_->throttle_reasons, gpu)};
 }
 
 std::optional<GpuReadings> Nvml::read(const std::string& pci_bus_id) const {

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "bench/conditions.hpp"
+
 namespace normquant::bench {
 
 /// What NVML said; absent where it did not answer.
@@ -29,14 +31,16 @@ class Nvml {
   std::string driver_version() const;
   /// Reads the GPU of that PCI address ("0000:1b:00.0"; empty: NVML's first GPU). Nothing when there is none.
   std::optional<GpuReadings> read(const std::string& pci_bus_id) const;
-  /// Current SM clock of that GPU in MHz.
-  std::optional<unsigned> sm_clock_mhz(const std::string& pci_bus_id) const;
+  /// Clock and throttle reasons of that GPU, in some microseconds.
+  Conditions conditions(const std::string& pci_bus_id) const;
 
  private:
   struct Functions;
   explicit Nvml(std::unique_ptr<Functions> functions);
   void* find(const std::string& pci_bus_id) const;
   std::unique_ptr<Functions> functions_;
+  mutable void* found_ = nullptr;  ///< what find() found last, and for which address
+  mutable std::string found_for_;
 };
 
 }  // namespace normquant::bench

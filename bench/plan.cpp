@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <map>
 #include <regex>
 
@@ -81,7 +82,9 @@ std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, co
   const std::vector<Case> cases = expand(narrowed(*sweep, *narrowing));
   std::vector<PlannedCase> plan;
   for (const Case& timed : cases) {
-    for (const std::string& variant : (*matching)[timed.problem.op]) plan.push_back({timed, variant});
+    for (const std::string& variant : (*matching)[timed.problem.op]) {
+      plan.push_back({timed, variant, static_cast<std::int64_t>(plan.size())});
+    }
   }
   if (!plan.empty()) return plan;
   why = cases.empty()
@@ -89,6 +92,30 @@ std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, co
             : fmt::format("no variant of these operations is called like \"{}\"; `normquant list` shows the names",
                           request.variant);
   return std::nullopt;
+}
+
+std::optional<Shard> parse_shard(std::string_view text, std::string& why) {
+  Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto number = std::from_chars(text.data(), end, shard.number);
+  if (number.ec == std::errc() && number.ptr != end && *number.ptr == '/') {
+    const auto of = std::from_chars(number.ptr + 1, end, shard.of);
+    if (of.ec == std::errc() && of.ptr == end && shard.number >= 1 && shard.number <= shard.of && shard.of <= 1000) {
+      return shard;
+    }
+  }
+  why = fmt::format("\"{}\" is not a shard; give I/N with 1 <= I <= N <= 1000, such as 2/3", text);
+  return std::nullopt;
+}
+
+std::vector<PlannedCase> part_of(const std::vector<PlannedCase>& plan, const Shard& shard) {
+  std::vector<PlannedCase> part;
+  int cases = 0;
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    if (i > 0 && plan[i].timed != plan[i - 1].timed) ++cases;
+    if (cases % shard.of == shard.number - 1) part.push_back(plan[i]);
+  }
+  return part;
 }
 
 }  // namespace normquant::bench

@@ -1,6 +1,7 @@
 // The plan: which variants are timed on which cases, from what the command line says.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@ struct PlanRequest {
 struct PlannedCase {
   Case timed;
   std::string variant;
+  std::int64_t index = 0;  ///< place in the whole plan
   std::string name() const { return case_name(timed, variant); }
 };
 
@@ -32,5 +34,16 @@ using VariantNames = std::function<std::vector<std::string>(validate::Operation)
 /// matches nothing.
 std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, const VariantNames& variants,
                                                   std::string& why);
+
+/// One of the parts that a plan is cut into so that several machines or calls share it.
+struct Shard {
+  int number = 1;  ///< from 1 to `of`
+  int of = 1;
+};
+/// `I/N` with 1 <= I <= N <= 1000; nothing, and a sentence in `why`, otherwise.
+std::optional<Shard> parse_shard(std::string_view text, std::string& why);
+
+/// The shard's part: of the cases, each with all its variants, every `of`-th, beginning with the `number`-th.
+std::vector<PlannedCase> part_of(const std::vector<PlannedCase>& plan, const Shard& shard);
 
 }  // namespace normquant::bench

@@ -289,7 +289,7 @@ class ProductTimes {
     if (way.tune) must(way.tune(*slots.front()));
     must(session_.timer->prepare(
         [&](int slot, Stream stream) { return way.enqueue(*slots[static_cast<std::size_t>(slot)], stream); },
-        static_cast<int>(slots.size())));
+        {static_cast<int>(slots.size()), {}}));
     std::vector<double> samples;
     must(session_.timer->measure(session_.on_gpu() ? 15 : 3, samples));
     const Summary summary = summarise(samples);

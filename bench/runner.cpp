@@ -28,6 +28,12 @@ bool accept(const Status& status, TimingRecord& record, std::string_view what) {
   return fail(record, Result::error, fmt::format("{}: {}", what, status.message));
 }
 
+Surroundings surroundings(const RunnerParts& parts) {
+  Surroundings around = plain_surroundings();
+  if (parts.nvml != nullptr) around.conditions = [&parts] { return parts.nvml->conditions(parts.pci_bus_id); };
+  return around;
+}
+
 }  // namespace
 
 TimingRecord Runner::run(const Case& timed, std::string_view variant, long long least_launches) {
@@ -64,6 +70,7 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
   record.rotated_bytes = record.bytes * static_cast<std::int64_t>(slots_.size());
   if (!check_before(record) || !time(record, least_launches) || !check_after(record)) return;
   record.result = Result::pass;
+  record.checked = parts_.checked;
   if (!copy_failure_.empty()) record.reason = copy_failure_;
 }
 
@@ -119,6 +126,7 @@ bool Runner::check_before(TimingRecord& record) {
   for (const auto& slot : slots_) {
     if (!accept(slot->reserve(record.variant), record, "scratch memory")) return false;
   }
+  if (!parts_.checked) return true;
   validate::PreparedProblem& first = *slots_.front();
   if (!accept(first.poison_outputs(), record, "poisoning the outputs")) return false;
   if (!accept(first.launch(record.variant, nullptr), record, "the launch")) return false;
@@ -126,19 +134,51 @@ bool Runner::check_before(TimingRecord& record) {
   return check_slot(0, record, "before timing");
 }
 
+/// Cold and hot first: what the check after timing runs again is what the steady timer was given.
 bool Runner::time(TimingRecord& record, long long least_launches) {
   const Enqueue enqueue = [this, &record](int slot, Stream stream) {
     return slots_[static_cast<std::size_t>(slot)]->launch(record.variant, stream);
   };
-  if (!accept(parts_.timer.prepare(enqueue, static_cast<int>(slots_.size())), record, "timing")) return false;
+  const auto slots = static_cast<int>(slots_.size());
+  if (parts_.cold != nullptr && !time_figure(record, *parts_.cold, enqueue, slots, record.cold)) return false;
+  if (parts_.hot && !time_figure(record, parts_.timer, enqueue, 1, record.hot)) return false;
+  return time_steady(record, enqueue, least_launches);
+}
+
+bool Runner::time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqueue, int slots,
+                         std::optional<Figure>& figure) {
+  if (!accept(timer.prepare(enqueue, {slots, {}}), record, timer.time_kind())) return false;
   Sampling sampling;
-  if (!accept(collect(parts_.timer, parts_.rule, least_launches, sampling), record, "timing")) return false;
-  if (parts_.nvml != nullptr) record.sm_clock_mhz = parts_.nvml->sm_clock_mhz(parts_.pci_bus_id);
+  if (!accept(collect(timer, parts_.rule, 0, surroundings(parts_), sampling), record, timer.time_kind())) return false;
+  figure.emplace();
+  figure->samples = std::move(sampling.microseconds);
+  figure->summary = summarise(figure->samples);
+  figure->stop = sampling.stop;
+  return true;
+}
+
+bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long least_launches) {
+  const LaunchPlan plan{static_cast<int>(slots_.size()), parts_.extra_work};
+  if (!accept(parts_.timer.prepare(enqueue, plan), record, "timing")) return false;
+  Sampling sampling;
+  if (!accept(collect(parts_.timer, parts_.rule, least_launches, surroundings(parts_), sampling), record, "timing")) {
+    return false;
+  }
   record.samples = std::move(sampling.microseconds);
   record.stop = sampling.stop;
   record.summary = summarise(record.samples);
   record.drifting = drifting(record.summary, parts_.rule);
+  record.disturbed = sampling.disturbed.size();
+  record.disturbed_used = sampling.disturbed_used;
+  record.before = sampling.before;
+  record.after = sampling.after;
+  record.throttle_reasons = sampling.throttle_reasons;
   record.launches_per_sample = parts_.timer.launches_per_sample();
+  record.peak_gb_per_s = parts_.peak_gb_per_s;
+  if (parts_.extra_work) {
+    const int launches = record.launches_per_sample;
+    record.extra_work = static_cast<double>(extra_launches(launches, *parts_.extra_work)) / launches;
+  }
   if (copy_.microseconds > 0) {
     record.copy_us = copy_.microseconds;
     record.copy_way = copy_.way;
@@ -148,6 +188,7 @@ bool Runner::time(TimingRecord& record, long long least_launches) {
 
 /// Poisons all buffers that were timed, runs exactly what was timed once more, and looks at what it wrote.
 bool Runner::check_after(TimingRecord& record) {
+  if (!parts_.checked) return true;
   for (const auto& slot : slots_) {
     if (!accept(slot->poison_outputs(), record, "poisoning the outputs")) return false;
   }

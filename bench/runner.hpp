@@ -23,14 +23,22 @@ struct RunnerParts {
   SamplingRule rule;
   CopyLimit* limit = nullptr;             ///< GPU only
   std::size_t (*free_bytes)() = nullptr;  ///< GPU only: memory left for copies of the buffers
-  const Nvml* nvml = nullptr;             ///< for the clock after each case
+  const Nvml* nvml = nullptr;             ///< for clocks and throttle reasons around the samples
   std::string pci_bus_id = {};
+  Timer* cold = nullptr;  ///< GPU only: for the cold figure; none without it
+  bool hot = false;       ///< GPU only: also the hot figure
+  std::optional<double> peak_gb_per_s = {};
+  bool checked = true;                    ///< outputs are checked before timing and after; else never
+  std::optional<double> extra_work = {};  ///< see LaunchPlan
 };
 
 /// Keeps the buffers of the case it ran last, so that the variants of one case share them.
 class Runner {
  public:
   explicit Runner(RunnerParts parts) : parts_(std::move(parts)) {}
+
+  /// See RunnerParts.
+  void set_extra_work(std::optional<double> share) { parts_.extra_work = share; }
 
   /// Never throws: whatever goes wrong is the record's reason. `least_launches` must be timed at least.
   TimingRecord run(const Case& timed, std::string_view variant, long long least_launches);
@@ -42,6 +50,9 @@ class Runner {
   std::string add_copies(std::size_t slot_bytes);
   bool check_before(TimingRecord& record);
   bool time(TimingRecord& record, long long least_launches);
+  bool time_steady(TimingRecord& record, const Enqueue& enqueue, long long least_launches);
+  bool time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqueue, int slots,
+                   std::optional<Figure>& figure);
   bool check_after(TimingRecord& record);
   bool check_slot(std::size_t slot, TimingRecord& record, std::string_view when);
 

@@ -35,26 +35,67 @@ void use_tuned_table(const std::string& path) {
 }
 
 RunnerParts Session::parts(const SamplingRule& rule) const {
-  return {*device, *timer, rule, limit.get(), on_gpu() ? gpu_free_bytes : nullptr, nvml.get(), pci_bus_id};
+  RunnerParts parts{*device, *timer, rule, limit.get(), on_gpu() ? gpu_free_bytes : nullptr, nvml.get(), pci_bus_id};
+  parts.cold = cold.get();
+  parts.hot = figures.hot && on_gpu();
+  parts.peak_gb_per_s = peak_gb_per_s;
+  parts.checked = figures.checked;
+  return parts;
 }
 
-Session open_session(const validate::DeviceChoice& choice) {
+namespace {
+
+/// Two bits a clock and wire, 8 bits a byte: what datasheets call the memory bandwidth.
+std::optional<double> memory_peak(const GpuFacts& facts, const Nvml& nvml) {
+  const auto readings = nvml.read(facts.pci_bus_id);
+  if (!readings || !readings->memory_clock_max_mhz || facts.memory_bus_bits <= 0) return std::nullopt;
+  return 2e6 * *readings->memory_clock_max_mhz * facts.memory_bus_bits / 8 / 1e9;
+}
+
+/// For a profiler to see what it takes an empty kernel for (EventCosts).
+void launch_empty_kernels(Session& session) {
+  const std::unique_ptr<Copier> copier = open_cuda_copier(session.device->info());
+  Status status;
+  for (int i = 0; i < 10 && status.ok(); ++i) status = copier->enqueue_nothing(nullptr);
+  if (status.ok()) status = session.device->synchronize();
+  if (!status.ok()) throw Refusal{exit_infrastructure, status.message};
+}
+
+void open_gpu_session(Session& session) {
+  std::string why;
+  session.timer =
+      session.figures.profiled ? open_profiled_timer(*session.device) : open_cuda_timer(*session.device, why);
+  if (session.timer == nullptr) throw Refusal{exit_infrastructure, why};
+  if (session.figures.copy) {
+    session.limit = std::make_unique<CopyLimit>(*session.device, *session.timer,
+                                                open_cuda_copier(session.device->info()), gpu_free_bytes);
+  }
+  if (session.figures.cold) {
+    session.cold = open_cold_timer(*session.device, session.figures.empty_us, why);
+    if (session.cold == nullptr) throw Refusal{exit_infrastructure, "cold figures cannot be taken: " + why};
+  }
+  if (session.figures.profiled) launch_empty_kernels(session);
+  const auto facts = gpu_facts(session.choice.index, why);
+  if (facts) session.pci_bus_id = facts->pci_bus_id;
+  session.nvml = Nvml::open(why);
+  if (facts && session.nvml != nullptr) session.peak_gb_per_s = memory_peak(*facts, *session.nvml);
+}
+
+}  // namespace
+
+Session open_session(const validate::DeviceChoice& choice, const Figures& figures) {
   Session session;
   session.choice = choice;
+  session.figures = figures;
   std::string why;
   constexpr std::uint64_t schedule_seed = 1;
   session.device = choice.open(schedule_seed, why);
   if (session.device == nullptr) throw Refusal{exit_infrastructure, why};
-  if (!session.on_gpu()) {
+  if (session.on_gpu()) {
+    open_gpu_session(session);
+  } else {
     session.timer = open_host_timer(*session.device);
-    return session;
   }
-  session.timer = open_cuda_timer(*session.device, why);
-  if (session.timer == nullptr) throw Refusal{exit_infrastructure, why};
-  session.limit = std::make_unique<CopyLimit>(*session.device, *session.timer, open_cuda_copier(session.device->info()),
-                                              gpu_free_bytes);
-  if (const auto facts = gpu_facts(choice.index, why)) session.pci_bus_id = facts->pci_bus_id;
-  session.nvml = Nvml::open(why);
   return session;
 }
 
@@ -63,15 +104,22 @@ nlohmann::ordered_json first_record(const Session& session) {
   record["device"] = session.choice.name();
   record["launch_floor_us"] = nullptr;
   double floor_us = 0;
-  if (session.on_gpu() && session.limit->launch_floor(floor_us).ok()) record["launch_floor_us"] = floor_us;
+  if (session.limit != nullptr && session.limit->launch_floor(floor_us).ok()) record["launch_floor_us"] = floor_us;
+  if (session.cold != nullptr) {
+    const EventCosts& costs = session.cold->costs();
+    record["events"] = {
+        {"nothing_us", costs.nothing_us}, {"empty_us", costs.empty_us}, {"overhead_us", costs.overhead_us}};
+  }
+  if (session.peak_gb_per_s) record["memory_peak_gb_per_s"] = *session.peak_gb_per_s;
   return record;
 }
 
 /// Samples on the host say how long the CPU took and nothing else, so a few are enough.
-SamplingRule rule_for(DeviceKind kind, bool quick) {
+SamplingRule rule_for(DeviceKind kind, bool quick, bool profiled) {
   if (kind == DeviceKind::host) {
     return {.relative_error = 0.005, .minimum = 3, .maximum = 3, .seconds = 0.05, .batch = 1};
   }
+  if (profiled) return {.relative_error = 0.005, .minimum = 5, .maximum = 5, .seconds = 60, .batch = 5};
   if (quick) return {.relative_error = 0.0025, .minimum = 10, .maximum = 40, .seconds = 0.06, .batch = 5};
   return {};
 }

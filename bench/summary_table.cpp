@@ -58,6 +58,7 @@ std::vector<std::string> cells(const CaseResults& results) {
   return {results.title,
           best.variant,
           fmt::format("{:.2f}", best.summary.median),
+          best.cold ? fmt::format("{:.2f}", best.cold->summary.median) : "-",
           gpu ? fmt::format("{:.0f}", best.gb_per_s()) : "-",
           gpu && share ? fmt::format("{:.0f}%", *share * 100) : "-",
           auto_text(results)};
@@ -70,7 +71,7 @@ std::string summary_table(const std::vector<TimingRecord>& records) {
   if (cases.empty()) return {};
   const bool gpu = cases.front().best->timed_on_gpu();
   std::vector<std::vector<std::string>> rows = {
-      {"case", "best variant", gpu ? "us" : "CPU us", "GB/s", "of copy", "auto"}};
+      {"case", "best variant", gpu ? "us" : "CPU us", "cold us", "GB/s", "of copy", "auto"}};
   for (const CaseResults& results : cases) rows.push_back(cells(results));
   std::vector<std::size_t> widths(rows.front().size(), 0);
   for (const auto& row : rows) {
@@ -78,10 +79,17 @@ std::string summary_table(const std::vector<TimingRecord>& records) {
   }
   std::string table = gpu ? "" : "host: CPU execution, not a GPU time\n";
   for (const auto& row : rows) {
-    table += fmt::format("{:<{}}  {:<{}}  {:>{}}  {:>{}}  {:>{}}  {}\n", row[0], widths[0], row[1], widths[1], row[2],
-                         widths[2], row[3], widths[3], row[4], widths[4], row[5]);
+    table += fmt::format("{:<{}}  {:<{}}  {:>{}}  {:>{}}  {:>{}}  {:>{}}  {}\n", row[0], widths[0], row[1], widths[1],
+                         row[2], widths[2], row[3], widths[3], row[4], widths[4], row[5], widths[5], row[6]);
   }
   return table;
+}
+
+void add(Tally& counts, const Tally& more) {
+  counts.pass += more.pass;
+  counts.skipped += more.skipped;
+  counts.wrong += more.wrong;
+  counts.error += more.error;
 }
 
 Tally tally(const std::vector<TimingRecord>& records) {

@@ -16,6 +16,7 @@ std::string summary_table(const std::vector<TimingRecord>& records);
 struct Tally {
   int pass = 0, skipped = 0, wrong = 0, error = 0;
 };
+void add(Tally& counts, const Tally& more);
 Tally tally(const std::vector<TimingRecord>& records);
 
 /// `12 timed, 3 skipped (the variant does not serve the case)`; wrong and error only when there are any.

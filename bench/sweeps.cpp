@@ -74,13 +74,27 @@ Shape shape_of(const std::string& text, const std::string& where) {
   return *shape;
 }
 
+/// Whether rows and columns are paired rather than multiplied.
+bool zipped(const json& group, const std::string& where) {
+  if (!group.contains("zip")) return false;
+  if (!group.at("zip").is_boolean()) fail(fmt::format("{}: \"zip\" must be true or false", where));
+  return group.at("zip").get<bool>();
+}
+
 std::vector<Shape> parse_shapes(const json& group, const std::string& where) {
   std::vector<Shape> shapes;
   for (const std::string& text : strings(group, "shapes", where)) shapes.push_back(shape_of(text, where));
   const auto rows = sizes(group, "rows", where), columns = sizes(group, "columns", where);
   if (rows.empty() != columns.empty()) fail(fmt::format("{}: \"rows\" and \"columns\" come together", where));
-  for (std::int64_t n : columns) {
-    for (std::int64_t m : rows) shapes.push_back(shape_of(fmt::format("{}x{}", m, n), where));
+  const bool zip = zipped(group, where);
+  if (zip && rows.size() != columns.size()) {
+    fail(fmt::format("{}: \"zip\" pairs {} rows with {} columns; give as many of both", where, rows.size(),
+                     columns.size()));
+  }
+  for (std::size_t n = 0; n < columns.size(); ++n) {
+    for (std::size_t m = 0; m < rows.size(); ++m) {
+      if (!zip || m == n) shapes.push_back(shape_of(fmt::format("{}x{}", rows[m], columns[n]), where));
+    }
   }
   if (shapes.empty()) fail(fmt::format("{}: give \"shapes\", or \"rows\" and \"columns\"", where));
   return shapes;
@@ -110,7 +124,7 @@ std::vector<std::string> parse_forms(const json& group, Operation op, const std:
 
 CaseGroup parse_group(const json& group, const std::string& where) {
   if (!group.is_object()) fail(fmt::format("{} must be an object", where));
-  refuse_unknown_keys(group, {"op", "shapes", "rows", "columns", "dtypes", "forms"}, where);
+  refuse_unknown_keys(group, {"op", "shapes", "rows", "columns", "zip", "dtypes", "forms"}, where);
   CaseGroup parsed;
   parsed.op = parse_operation(group, where);
   parsed.shapes = parse_shapes(group, where);

@@ -4,8 +4,9 @@
 //   {"name": "mine", "about": "one line",
 //    "cases": [{"op": "forward", "shapes": ["1x4096", "4096x4096"], "dtypes": ["bfloat16"], "forms": ["rms", "layer"]},
 //              {"op": "backward", "rows": [2048, 8192], "columns": [2560, 6912]}]}
-// A group stands for the product of its axes. `shapes` may be written as the product of `rows` and `columns`; `dtypes`
-// defaults to bfloat16, `forms` to all forms of the operation (cases.hpp).
+// A group stands for the product of its axes. `shapes` may be written as the product of `rows` and `columns`, or with
+// "zip": true as their pairs: the first of each, the second of each, ...; `dtypes` defaults to bfloat16, `forms` to all
+// forms of the operation (cases.hpp).
 #pragma once
 
 #include <cstdint>
@@ -43,7 +44,7 @@ const std::vector<PublishedModel>& published_models();
 
 /// layer: bit_linear_forward and _backward at the shapes of models (layer_sweep.cpp).
 /// quick, host, models, decode, training, anchors, edges, weights; standing, for scripts/standing.py; tuning and
-/// held_out, for `normquant tune`.
+/// held_out, for `normquant tune`; gate, for `normquant gate --against`.
 const std::vector<Sweep>& named_sweeps();
 Sweep layer_sweep();
 

@@ -1,6 +1,7 @@
 #include "bench/timer.hpp"
 
 #include <chrono>
+#include <cmath>
 
 namespace normquant::bench {
 namespace {
@@ -9,22 +10,24 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-class HostTimer final : public Timer {
+class WallTimer final : public Timer {
  public:
-  explicit HostTimer(Device& device) : device_(device) {}
+  WallTimer(Device& device, std::string_view kind) : device_(device), kind_(kind) {}
 
-  std::string_view time_kind() const override { return "cpu_execution"; }
+  std::string_view time_kind() const override { return kind_; }
 
-  Status prepare(const Enqueue& enqueue, int slots) override {
+  Status prepare(const Enqueue& enqueue, const LaunchPlan& plan) override {
     enqueue_ = enqueue;
-    slots_ = slots;
+    slots_ = plan.slots;
+    next_ = 0;
     return {};
   }
 
   Status measure(int count, std::vector<double>& microseconds) override {
     for (int i = 0; i < count; ++i) {
       const double start = seconds_now();
-      if (Status status = launch(0); !status.ok()) return status;
+      if (Status status = launch(next_); !status.ok()) return status;
+      next_ = (next_ + 1) % slots_;
       microseconds.push_back((seconds_now() - start) * 1e6);
     }
     return {};
@@ -46,34 +49,62 @@ class HostTimer final : public Timer {
   }
 
   Device& device_;
+  std::string_view kind_;
   Enqueue enqueue_;
-  int slots_ = 0;
+  int slots_ = 1;
+  int next_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<Timer> open_host_timer(Device& device) { return std::make_unique<HostTimer>(device); }
+int extra_launches(int launches, double share) { return static_cast<int>(std::floor(launches * share + 1e-9)); }
 
-Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, const std::function<double()>& now,
+std::unique_ptr<Timer> open_host_timer(Device& device) { return std::make_unique<WallTimer>(device, "cpu_execution"); }
+
+std::unique_ptr<Timer> open_profiled_timer(Device& device) { return std::make_unique<WallTimer>(device, "profiled"); }
+
+Surroundings plain_surroundings() { return {seconds_now, {}}; }
+
+Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, const Surroundings& around,
                Sampling& sampling) {
-  const double start = now();
+  const double start = around.now();
+  const auto look = [&] {
+    const Conditions seen = around.conditions ? around.conditions() : Conditions{};
+    sampling.throttle_reasons |= seen.throttle_reasons.value_or(0);
+    return seen;
+  };
+  sampling.before = sampling.after = look();
   std::vector<double>& samples = sampling.microseconds;
-  const auto launches = [&] { return static_cast<long long>(samples.size()) * timer.launches_per_sample(); };
+  long long launches = 0;
+  const auto take_batch = [&]() -> Status {
+    const Conditions before = sampling.after;
+    std::vector<double> batch;
+    if (Status status = timer.measure(rule.batch, batch); !status.ok()) return status;
+    sampling.after = look();
+    for (double sample : batch) {
+      if (!(sample > 0)) return Status::infrastructure("the timer returned a time that is not positive");
+    }
+    launches += static_cast<long long>(batch.size()) * timer.launches_per_sample();
+    auto& kept = disturbed(before, sampling.after) ? sampling.disturbed : samples;
+    kept.insert(kept.end(), batch.begin(), batch.end());
+    return {};
+  };
   while (sampling.stop == Stop::keep_going) {
-    if (Status status = timer.measure(rule.batch, samples); !status.ok()) return status;
-    sampling.stop = decide(samples, now() - start, rule);
+    if (Status status = take_batch(); !status.ok()) return status;
+    const double elapsed = around.now() - start;
+    sampling.stop = decide(samples, elapsed, rule);
+    if (sampling.stop != Stop::keep_going) break;
+    if (samples.size() + sampling.disturbed.size() >= rule.maximum) sampling.stop = Stop::sample_cap;
+    if (elapsed >= rule.seconds) sampling.stop = Stop::time_cap;  // also when everything was disturbed
   }
-  while (launches() < least_launches) {
-    if (Status status = timer.measure(rule.batch, samples); !status.ok()) return status;
+  while (launches < least_launches) {
+    if (Status status = take_batch(); !status.ok()) return status;
   }
-  for (double sample : samples) {
-    if (!(sample > 0)) return Status::infrastructure("the timer returned a time that is not positive");
+  if (samples.size() < rule.minimum && !sampling.disturbed.empty()) {
+    sampling.disturbed_used = true;
+    samples.insert(samples.end(), sampling.disturbed.begin(), sampling.disturbed.end());
   }
   return {};
-}
-
-Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, Sampling& sampling) {
-  return collect(timer, rule, least_launches, seconds_now, sampling);
 }
 
 }  // namespace normquant::bench

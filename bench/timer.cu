@@ -1,9 +1,8 @@
 // Steady GPU time: launches back to back in a CUDA graph over rotated buffers, timed by CUDA events.
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "bench/cuda_handles.hpp"
 #include "bench/rotation.hpp"
 #include "bench/timer.hpp"
 
@@ -11,41 +10,6 @@ namespace normquant::bench {
 namespace {
 
 constexpr double warm_up_us = 10'000;  // of replays before the first sample: clocks rise, lazy loading ends
-
-Status status_of(cudaError_t error, const char* call) {
-  if (error == cudaSuccess) return {};
-  (void)cudaGetLastError();  // not left for the next call to find
-  return Status::infrastructure(std::string(call) + ": " + cudaGetErrorString(error));
-}
-
-#define NORMQUANT_TRY(call)                                                       \
-  do {                                                                            \
-    if (Status status_ = status_of((call), #call); !status_.ok()) return status_; \
-  } while (false)
-
-/// CUDA handles that destroy themselves.
-template <class Handle, cudaError_t (*destroy)(Handle)>
-class Owned {
- public:
-  Owned() = default;
-  Owned(Owned&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  Owned& operator=(Owned&& other) noexcept {
-    std::swap(handle_, other.handle_);
-    return *this;
-  }
-  ~Owned() {
-    if (handle_ != nullptr) (void)destroy(handle_);
-  }
-  Handle get() const { return handle_; }
-  Handle* put() { return &handle_; }
-
- private:
-  Handle handle_ = nullptr;
-};
-using OwnedStream = Owned<cudaStream_t, cudaStreamDestroy>;
-using OwnedEvent = Owned<cudaEvent_t, cudaEventDestroy>;
-using OwnedGraph = Owned<cudaGraph_t, cudaGraphDestroy>;
-using OwnedReplay = Owned<cudaGraphExec_t, cudaGraphExecDestroy>;
 
 class CudaTimer final : public Timer {
  public:
@@ -60,7 +24,9 @@ class CudaTimer final : public Timer {
   std::string_view time_kind() const override { return "steady"; }
   int launches_per_sample() const override { return launches_; }
 
-  Status prepare(const Enqueue& enqueue, int slots) override {
+  Status prepare(const Enqueue& enqueue, const LaunchPlan& plan) override {
+    const int slots = plan.slots;
+    extra_work_ = plan.extra_work.value_or(0);
     replay_ = OwnedReplay();
     if (Status status = device_.synchronize(); !status.ok()) return status;  // buffers are filled on another stream
     // Directly once: a kernel's first launch loads its module, which a capture must not.
@@ -69,7 +35,9 @@ class CudaTimer final : public Timer {
     if (Status status = capture(enqueue, slots, 1); !status.ok()) return status;
     double round_us = 0;
     if (Status status = time_replays(2, round_us); !status.ok()) return status;
-    if (const int rounds = rounds_per_replay(round_us, slots); rounds > 1) {
+    int rounds = rounds_per_replay(round_us, slots);
+    if (plan.extra_work) rounds = std::max(rounds, (200 + slots - 1) / slots);
+    if (rounds > 1) {
       if (Status status = capture(enqueue, slots, rounds); !status.ok()) return status;
     }
     return warm_up();
@@ -121,6 +89,8 @@ class CudaTimer final : public Timer {
   Status enqueue_rounds(const Enqueue& enqueue, int slots, int rounds) {
     for (int i = 0; i < rounds * slots; ++i) {
       if (Status status = enqueue(i % slots, stream_.get()); !status.ok()) return status;
+      if (extra_launches(i + 1, extra_work_) == extra_launches(i, extra_work_)) continue;
+      if (Status status = enqueue((i + slots / 2) % slots, stream_.get()); !status.ok()) return status;
     }
     return {};
   }
@@ -156,9 +126,8 @@ class CudaTimer final : public Timer {
   OwnedReplay replay_;
   std::vector<OwnedEvent> events_;
   int launches_ = 1;
+  double extra_work_ = 0;
 };
-
-#undef NORMQUANT_TRY
 
 }  // namespace
 

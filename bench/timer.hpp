@@ -3,12 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 #include <normquant/device.hpp>
 #include <normquant/status.hpp>
 
+#include "bench/conditions.hpp"
 #include "bench/statistics.hpp"
 
 namespace normquant::bench {
@@ -16,15 +18,27 @@ namespace normquant::bench {
 /// Enqueues one launch that works on buffer copy `slot`.
 using Enqueue = std::function<Status(int slot, Stream stream)>;
 
+/// What a timer goes through, again and again.
+struct LaunchPlan {
+  int slots = 1;  ///< copies of the buffers, in turn
+  /// For qualifying the gate: this share of the launches is done twice, the second time on the slot half a rotation
+  /// away, and times are still divided by the launches without them; so the work of a launch seems to have grown by that
+  /// share. A replay then has at least 200 launches, also with a share of 0. GPU and steady only.
+  std::optional<double> extra_work;
+};
+
+/// Launches done twice among the first `launches`: the share, rounded down.
+int extra_launches(int launches, double share);
+
 /// Times an Enqueue: prepare once, then measure as often as needed.
 class Timer {
  public:
   virtual ~Timer() = default;
-  /// What the samples are: "steady" (GPU, see open_cuda_timer) or "cpu_execution" (wall clock of the host device,
-  /// which says nothing about any GPU).
+  /// What the samples are: "steady" (GPU, see open_cuda_timer), "cold" (GPU, see cold_timer.hpp), "profiled" or
+  /// "cpu_execution" (wall clock of the host device, which says nothing about any GPU).
   virtual std::string_view time_kind() const = 0;
   /// Takes over `enqueue`, to be called for slots 0 ... slots - 1 in turn, and warms up.
-  virtual Status prepare(const Enqueue& enqueue, int slots) = 0;
+  virtual Status prepare(const Enqueue& enqueue, const LaunchPlan& plan) = 0;
   /// Appends `count` samples, each in microseconds a launch.
   virtual Status measure(int count, std::vector<double>& microseconds) = 0;
   /// Runs once what a sample of measure() times, and waits for it: every slot is launched at least once.
@@ -36,6 +50,10 @@ class Timer {
 /// Wall clock around one launch on the host device.
 std::unique_ptr<Timer> open_host_timer(Device& device);
 
+/// "profiled": the same on any device, over all slots in turn. For profilers, which want launches one by one; the times
+/// hold the launch itself and say little.
+std::unique_ptr<Timer> open_profiled_timer(Device& device);
+
 /// "steady": launches back to back in a CUDA graph over all slots in turn, several rounds when they are short; one
 /// sample is the time between the CUDA events around one replay, divided by its launches. An untimed replay runs first
 /// in every batch so that the GPU never waits for the host inside a sample. Null with `why` in a build without CUDA.
@@ -43,15 +61,25 @@ std::unique_ptr<Timer> open_cuda_timer(Device& device, std::string& why);
 
 /// Samples of one case and why there are no more of them.
 struct Sampling {
-  std::vector<double> microseconds;  ///< in order of arrival
+  std::vector<double> microseconds;  ///< in order of arrival, disturbed ones set aside
+  std::vector<double> disturbed;     ///< taken while the GPU was slowed (conditions.hpp)
+  bool disturbed_used = false;  ///< undisturbed ones were below the rule's minimum: `disturbed` are among the samples
   Stop stop = Stop::keep_going;
+  Conditions before, after;                 ///< around all samples
+  unsigned long long throttle_reasons = 0;  ///< of all readings
 };
 
-/// Takes samples from a prepared timer until the rule says stop and `least_launches` have been timed. `now` is a clock
-/// in seconds (tests pass their own).
-Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, const std::function<double()>& now,
+/// What a sampler looks at beside the timer. Tests pass their own.
+struct Surroundings {
+  std::function<double()> now;             ///< a clock in seconds
+  std::function<Conditions()> conditions;  ///< empty: not known
+};
+
+/// The steady wall clock, conditions unknown.
+Surroundings plain_surroundings();
+
+/// Takes samples from a prepared timer until the rule says stop and `least_launches` have been timed.
+Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, const Surroundings& around,
                Sampling& sampling);
-/// The same with the steady wall clock.
-Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, Sampling& sampling);
 
 }  // namespace normquant::bench

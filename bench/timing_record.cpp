@@ -5,6 +5,10 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
 #include <nlohmann/json.hpp>
 
 namespace normquant::bench {
@@ -18,20 +22,56 @@ double rounded(double microseconds) { return std::round(microseconds * 1e4) / 1e
 /// To 4 decimals.
 double rounded_share(double share) { return std::round(share * 1e4) / 1e4; }
 
+Json rounded_all(const std::vector<double>& samples) {
+  Json list = Json::array();
+  for (double sample : samples) list.push_back(rounded(sample));
+  return list;
+}
+
+/// The figures that steady, cold and hot have in common.
+Json figure_json(const Figure& figure) {
+  const Summary& summary = figure.summary;
+  Json json = {{"median_us", rounded(summary.median)}, {"q1_us", rounded(summary.q1)},
+               {"q3_us", rounded(summary.q3)},         {"min_us", rounded(summary.minimum)},
+               {"p05_us", rounded(summary.p05)},       {"p95_us", rounded(summary.p95)},
+               {"max_us", rounded(summary.maximum)},   {"count", summary.count}};
+  if (std::isfinite(summary.relative_error)) json["relative_error"] = rounded_share(summary.relative_error);
+  json["stop_reason"] = name_of(figure.stop);
+  json["samples"] = rounded_all(figure.samples);
+  return json;
+}
+
+/// What is known of the GPU around the samples.
+void add_conditions(Json& line, const TimingRecord& record) {
+  if (record.before.sm_clock_mhz) line["sm_clock_before_mhz"] = *record.before.sm_clock_mhz;
+  if (record.after.sm_clock_mhz) line["sm_clock_mhz"] = *record.after.sm_clock_mhz;
+  if (record.before.throttle_reasons || record.after.throttle_reasons) {
+    line["throttle_reasons"] = record.throttle_reasons;
+  }
+  line["disturbed"] = record.disturbed;
+  if (record.disturbed_used) line["disturbed_used"] = true;
+}
+
 void add_times(Json& line, const TimingRecord& record) {
   const Summary& summary = record.summary;
   line["median_us"] = rounded(summary.median);
   line["q1_us"] = rounded(summary.q1);
   line["q3_us"] = rounded(summary.q3);
   line["min_us"] = rounded(summary.minimum);
+  line["p05_us"] = rounded(summary.p05);
+  line["p95_us"] = rounded(summary.p95);
+  line["max_us"] = rounded(summary.maximum);
+  line["count"] = summary.count;
   if (std::isfinite(summary.relative_error)) line["relative_error"] = rounded_share(summary.relative_error);
   line["stop_reason"] = name_of(record.stop);
   line["drifting"] = record.drifting;
   line["launches_per_sample"] = record.launches_per_sample;
   line["rotated_bytes"] = record.rotated_bytes;
-  Json samples = Json::array();
-  for (double sample : record.samples) samples.push_back(rounded(sample));
-  line["samples"] = std::move(samples);
+  if (!record.checked) line["checked"] = false;
+  if (record.extra_work > 0) line["extra_work"] = rounded_share(record.extra_work);
+  line["samples"] = rounded_all(record.samples);
+  if (record.cold) line["cold"] = figure_json(*record.cold);
+  if (record.hot) line["hot"] = figure_json(*record.hot);
 }
 
 /// Rates and limits: for GPU times only.
@@ -41,7 +81,8 @@ void add_rates(Json& line, const TimingRecord& record) {
   line["copy_way"] = record.copy_us ? Json(record.copy_way) : Json(nullptr);
   const std::optional<double> share = record.share_of_copy();
   line["share_of_copy"] = share ? Json(rounded_share(*share)) : Json(nullptr);
-  if (record.sm_clock_mhz) line["sm_clock_mhz"] = *record.sm_clock_mhz;
+  if (const std::optional<double> of_peak = record.share_of_peak()) line["share_of_peak"] = rounded_share(*of_peak);
+  add_conditions(line, record);
 }
 
 }  // namespace
@@ -61,6 +102,11 @@ std::optional<double> TimingRecord::share_of_copy() const {
   return *copy_us / summary.median;
 }
 
+std::optional<double> TimingRecord::share_of_peak() const {
+  if (!peak_gb_per_s || !(*peak_gb_per_s > 0) || !(summary.median > 0)) return std::nullopt;
+  return gb_per_s() / *peak_gb_per_s;
+}
+
 Json to_json(const TimingRecord& record) {
   const validate::Problem& problem = record.timed.problem;
   Json line = {{"kind", "timing"},
@@ -78,6 +124,7 @@ Json to_json(const TimingRecord& record) {
                {"reason", record.reason},
                {"bytes", record.bytes},
                {"requested_bytes", record.requested_bytes}};
+  if (record.index >= 0) line["index"] = record.index;
   if (record.result == Result::pass) {
     add_times(line, record);
     if (record.timed_on_gpu()) add_rates(line, record);
@@ -91,6 +138,14 @@ bool RecordFile::open(const std::string& path, std::string& why) {
   return file_ != nullptr;
 }
 
+bool RecordFile::open_behind(const std::string& path, std::size_t bytes, std::string& why) {
+  std::error_code error;
+  std::filesystem::resize_file(path, bytes, error);
+  if (!error) file_ = std::fopen(path.c_str(), "a");
+  if (file_ == nullptr) why = fmt::format("cannot write {}: {}", path, error ? error.message() : std::strerror(errno));
+  return file_ != nullptr;
+}
+
 bool RecordFile::write(const Json& record) {
   if (file_ == nullptr || failed_) return !failed_;
   // Reasons may quote anything; what is not UTF-8 is replaced rather than thrown at.
@@ -101,6 +156,14 @@ bool RecordFile::write(const Json& record) {
 
 RecordFile::~RecordFile() {
   if (file_ != nullptr) std::fclose(file_);
+}
+
+std::optional<std::size_t> whole_lines(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const std::size_t end = content.rfind('\n');
+  return end == std::string::npos ? 0 : end + 1;
 }
 
 }  // namespace normquant::bench

@@ -10,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "bench/cases.hpp"
+#include "bench/conditions.hpp"
 #include "bench/statistics.hpp"
 
 namespace normquant::bench {
@@ -22,6 +23,14 @@ enum class Result {
 };
 std::string_view name_of(Result result);
 
+/// A second figure of the same case: "cold" (cold_timer.hpp), or "hot" (steady, but one and the same buffers, which stay
+/// in the L2 as far as they fit).
+struct Figure {
+  std::vector<double> samples;  ///< microseconds a launch, in order of arrival
+  Summary summary;
+  Stop stop = Stop::keep_going;
+};
+
 struct TimingRecord {
   Case timed;
   std::string variant;       ///< as it was asked for; may be "auto"
@@ -33,19 +42,29 @@ struct TimingRecord {
   Summary summary;
   Stop stop = Stop::keep_going;
   bool drifting = false;
+  std::size_t disturbed = 0;                ///< samples taken while the GPU was slowed (conditions.hpp), set aside
+  bool disturbed_used = false;              ///< not set aside: too few others
+  Conditions before, after;                 ///< of the GPU, around the steady samples
+  unsigned long long throttle_reasons = 0;  ///< of all readings in between, too
+  std::optional<Figure> cold, hot;
+  bool checked = true;               ///< the outputs were
+  double extra_work = 0;             ///< see LaunchPlan; not 0 only when the gate is qualified
   std::int64_t bytes = 0;            ///< algorithmic: each input read once, each output written once
   std::int64_t requested_bytes = 0;  ///< as the variant declares, re-reads counted
   std::int64_t rotated_bytes = 0;    ///< bytes * copies of the buffers: past the L2 when above it
   int launches_per_sample = 1;
   std::optional<double> copy_us;  ///< fastest copy of the same traffic in the same run
   std::string copy_way;
-  std::optional<unsigned> sm_clock_mhz;  ///< right after the samples
+  std::optional<double> peak_gb_per_s;  ///< of the GPU's memory, by its clock and bus
+  std::int64_t index = -1;              ///< place in the plan of the whole sweep, from 0; -1: not from a plan
 
   bool timed_on_gpu() const { return time_kind == "steady"; }
   /// 1e9 bytes a second; of the algorithmic bytes.
   double gb_per_s() const { return summary.median > 0 ? static_cast<double>(bytes) / summary.median / 1e3 : 0; }
   /// copy_us / median: 1 is a kernel as fast as a plain copy.
   std::optional<double> share_of_copy() const;
+  /// gb_per_s over the memory's peak.
+  std::optional<double> share_of_peak() const;
 };
 
 /// One line of a record file.
@@ -56,6 +75,8 @@ class RecordFile {
  public:
   /// Creates or empties the file; false, and `why` filled, when that is impossible.
   bool open(const std::string& path, std::string& why);
+  /// Keeps the first `bytes` of the file and appends to them.
+  bool open_behind(const std::string& path, std::size_t bytes, std::string& why);
   bool is_open() const { return file_ != nullptr; }
   /// False when the line could not be written (a full disk), now and from then on.
   bool write(const nlohmann::ordered_json& record);
@@ -68,5 +89,8 @@ class RecordFile {
   std::FILE* file_ = nullptr;
   bool failed_ = false;
 };
+
+/// Bytes of the file up to the end of its last whole line; nothing when it cannot be read.
+std::optional<std::size_t> whole_lines(const std::string& path);
 
 }  // namespace normquant::bench

@@ -8,6 +8,5 @@ class App;
 namespace normquant::reports {
 
 void add_report_command(CLI::App& app, int& status);
-void add_gate_command(CLI::App& app, int& status);
 
 }  // namespace normquant::reports

@@ -31,21 +31,6 @@ std::string watt_text(const std::optional<double>& watts) {
   return watts ? fmt::format("{:.0f} W", *watts) : "unknown";
 }
 
-/// A sentence when times of the two machines say nothing about each other. What either side does not know is let pass.
-std::string machines_differ(const Environment& a, const Environment& b) {
-  if (a.gpu != b.gpu) return fmt::format("the GPUs differ ({} and {})", a.device(), b.device());
-  if (!a.driver.empty() && !b.driver.empty() && a.driver != b.driver) {
-    return fmt::format("the drivers differ ({} and {})", a.driver, b.driver);
-  }
-  if (a.ecc && b.ecc && a.ecc != b.ecc) {
-    return fmt::format("the ECC modes differ ({} and {})", ecc_text(a.ecc), ecc_text(b.ecc));
-  }
-  if (a.power_limit_w && b.power_limit_w && std::abs(*a.power_limit_w - *b.power_limit_w) > 0.5) {
-    return fmt::format("the power limits differ ({} and {})", watt_text(a.power_limit_w), watt_text(b.power_limit_w));
-  }
-  return {};
-}
-
 /// Every environment of both sets against the first of the baseline.
 std::string machines_refusal(const RecordSet& baseline, const RecordSet& candidate) {
   for (const RecordSet* set : {&baseline, &candidate}) {
@@ -100,13 +85,31 @@ bool more_important(const Comparison& a, const Comparison& b) {
   return std::abs(std::log(a.ratio)) > std::abs(std::log(b.ratio));
 }
 
+}  // namespace
+
+std::string machines_differ(const Environment& a, const Environment& b) {
+  if (a.gpu != b.gpu) return fmt::format("the GPUs differ ({} and {})", a.device(), b.device());
+  if (!a.driver.empty() && !b.driver.empty() && a.driver != b.driver) {
+    return fmt::format("the drivers differ ({} and {})", a.driver, b.driver);
+  }
+  if (a.ecc && b.ecc && a.ecc != b.ecc) {
+    return fmt::format("the ECC modes differ ({} and {})", ecc_text(a.ecc), ecc_text(b.ecc));
+  }
+  if (a.power_limit_w && b.power_limit_w && std::abs(*a.power_limit_w - *b.power_limit_w) > 0.5) {
+    return fmt::format("the power limits differ ({} and {})", watt_text(a.power_limit_w), watt_text(b.power_limit_w));
+  }
+  return {};
+}
+
 std::size_t count(const GateResult& result, Change change) {
   return static_cast<std::size_t>(
       std::count_if(result.comparisons.begin(), result.comparisons.end(),
                     [change](const Comparison& comparison) { return comparison.change == change; }));
 }
 
-}  // namespace
+void sort_by_importance(GateResult& result) {
+  std::stable_sort(result.comparisons.begin(), result.comparisons.end(), more_important);
+}
 
 std::string_view name_of(Change change) {
   switch (change) {
@@ -160,7 +163,7 @@ GateResult compare(const RecordSet& baseline, const RecordSet& candidate, const 
   for (const std::string& name : common) {
     result.comparisons.push_back(compared(name, *before.at(name), *after.at(name), alpha, rule.min_effect));
   }
-  std::stable_sort(result.comparisons.begin(), result.comparisons.end(), more_important);
+  sort_by_importance(result);
   result.added = after.size() - common.size();
   return result;
 }

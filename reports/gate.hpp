@@ -50,6 +50,16 @@ std::optional<Interval> ratio_interval(const std::vector<double>& baseline, cons
 
 Change classify(const std::optional<Interval>& interval, double min_effect);
 
+/// A sentence when times of the two machines say nothing about each other: GPU, driver, ECC mode or power limit differ.
+/// What either side does not know is let pass. Empty when they may be compared.
+std::string machines_differ(const Environment& a, const Environment& b);
+
+/// Puts the comparisons into the order that GateResult promises.
+void sort_by_importance(GateResult& result);
+
+/// How many comparisons ended so.
+std::size_t count(const GateResult& result, Change change);
+
 /// Refuses sets of different GPU, driver, ECC mode or power limit, CPU execution times, and sets without common cases.
 GateResult compare(const RecordSet& baseline, const RecordSet& candidate, const GateRule& rule);
 

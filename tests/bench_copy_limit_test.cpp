@@ -58,8 +58,8 @@ class InventedCopier final : public Copier {
 class InventedTimer final : public Timer {
  public:
   std::string_view time_kind() const override { return "steady"; }
-  Status prepare(const Enqueue& enqueue, int slots) override {
-    for (int slot = 0; slot < slots; ++slot) {
+  Status prepare(const Enqueue& enqueue, const LaunchPlan& plan) override {
+    for (int slot = 0; slot < plan.slots; ++slot) {
       if (Status status = enqueue(slot, nullptr); !status.ok()) return status;
     }
     return {};

@@ -202,6 +202,43 @@ TEST(ParseSweep, MalformedTextsGetASentence) {
   }
 }
 
+TEST(ParseSweep, AxesAsProductOrAsPairs) {
+  std::string why;
+  const char* axes = R"("op": "forward", "rows": [1, 2, 3], "columns": [10, 20, 30], "forms": ["rms"])";
+  const auto names = [&](const std::string& more) {
+    std::string all;
+    const auto sweep = parse_sweep(std::string("{\"cases\": [{") + axes + more + "}]}", why);
+    if (!sweep) return "refused: " + why;
+    for (const Case& timed : expand(*sweep)) all += shape_text(timed.problem) + " ";
+    return all;
+  };
+  EXPECT_EQ(names(""), "1x10 2x10 3x10 1x20 2x20 3x20 1x30 2x30 3x30 ");
+  EXPECT_EQ(names(", \"zip\": false"), names(""));
+  EXPECT_EQ(names(", \"zip\": true"), "1x10 2x20 3x30 ");
+  EXPECT_NE(names(", \"zip\": 1").find("true or false"), std::string::npos);
+  EXPECT_FALSE(parse_sweep(R"({"cases": [{"op": "forward", "rows": [1, 2], "columns": [4], "zip": true}]})", why));
+  EXPECT_NE(why.find("pairs 2 rows with 1 columns"), std::string::npos) << why;
+}
+
+TEST(Shard, PartsAreDisjointAndWholeCases) {
+  std::string why;
+  PlanRequest request;
+  request.sweep = "host";
+  const VariantNames two = [](Operation) { return std::vector<std::string>{"first", "second"}; };
+  const auto plan = make_plan(request, two, why);
+  ASSERT_TRUE(plan);
+  std::set<std::int64_t> seen;
+  for (int number = 1; number <= 3; ++number) {
+    const auto part = part_of(*plan, {number, 3});
+    EXPECT_EQ(part.size() % 2, 0U) << "a case's variants stay together";
+    for (const PlannedCase& planned : part) EXPECT_TRUE(seen.insert(planned.index).second);
+  }
+  EXPECT_EQ(seen.size(), plan->size());
+  for (const char* bad : {"", "1", "0/3", "4/3", "1/0", "a/b", "1/3x", "-1/3", "1/1001"}) {
+    EXPECT_FALSE(parse_shard(bad, why)) << bad;
+  }
+}
+
 TEST(FindSweep, ByNameByFileOrASentence) {
   std::string why;
   EXPECT_TRUE(find_sweep("quick", why));

@@ -14,13 +14,6 @@ namespace {
 
 using bench::Refusal;
 
-void add(bench::Tally& counts, const bench::Tally& more) {
-  counts.pass += more.pass;
-  counts.skipped += more.skipped;
-  counts.wrong += more.wrong;
-  counts.error += more.error;
-}
-
 }  // namespace
 
 std::vector<bench::PlannedCase> plan_sweep(const std::string& sweep, const std::vector<std::string>& ops) {
@@ -62,7 +55,7 @@ reports::RecordSet time_plan(const bench::Session& session, const std::vector<be
     record.samples = {};
     results.push_back(std::move(record));
   }
-  add(counts, bench::tally(results));
+  bench::add(counts, bench::tally(results));
   if (!written) throw Refusal{exit_infrastructure, fmt::format("writing {} failed; it is incomplete", records)};
   reports::RecordSet set;
   if (!reports::parse_records(text, "the timings", set, why)) throw Refusal{exit_infrastructure, why};

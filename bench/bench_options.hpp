@@ -1,0 +1,47 @@
+// What the command line of `normquant bench` says.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/plan.hpp"
+#include "bench/session.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace normquant::bench {
+
+struct BenchOptions {
+  PlanRequest request;
+  std::string device;  ///< empty: cuda when usable, else host
+  std::string out;
+  std::string table;                  ///< file of a tuned table for `auto`
+  std::string shard;                  ///< I/N; empty: everything
+  double empty_us = empty_kernel_us;  ///< see cold_timer.hpp
+  double case_timeout = 0;            ///< seconds; 0: none
+  std::vector<double> extra_work;
+  bool quick = false;
+  bool lean = false;
+  bool no_cold = false;
+  bool hot = false;
+  bool resume = false;
+  bool profiled = false;
+  bool self_test = false;
+  bool require_gpu = false;
+  bool list = false;
+  std::vector<std::string> plugins;
+  std::vector<std::string> benchmark_flags;
+
+  Figures figures() const {
+    const bool least = lean || profiled;
+    return {!no_cold && !least, hot && !profiled, !least, !least, empty_us, profiled};
+  }
+};
+
+/// Adds them to the command; `options` outlives it.
+void add_bench_options(CLI::App& command, BenchOptions& options);
+
+}  // namespace normquant::bench

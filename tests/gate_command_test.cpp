@@ -1,0 +1,218 @@
+// `normquant gate` as a program, against a program that invents the records of a GPU: exit statuses, sentences, files.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <nlohmann/json.hpp>
+
+#include "exit_status.hpp"
+#include "gate/ci_output.hpp"
+
+namespace normquant::gate {
+namespace {
+
+class GateCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("python3 -c '' >/dev/null 2>&1") != 0)
+      GTEST_SKIP() << "there is no python3 for the invented program";
+    folder_ = testing::TempDir() + "gate_command_" + std::to_string(getpid());
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+
+  static std::string content(const std::string& file) {
+    std::stringstream text;
+    text << std::ifstream(file).rdbuf();
+    return text.str();
+  }
+
+  /// A program that invents records, with these environment variables.
+  std::string program(const std::string& name, const std::string& variables) const {
+    std::string file = path(name);
+    std::ofstream(file) << "#!/bin/sh\nexec env FAKE_SEED=" << path("count") << " " << variables << " python3 -I -S '"
+                        << NORMQUANT_SOURCE_DIR << "/tests/fake_normquant.py' \"$@\"\n";
+    std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+    return file;
+  }
+
+  /// Exit status of `normquant gate ARGUMENTS`; what it prints is in printed().
+  int gate(const std::string& arguments) const {
+    std::filesystem::remove(path("count"));
+    const std::string command = "XDG_STATE_HOME='" + folder_ + "/state' '" + NORMQUANT_PROGRAM + "' gate " + arguments +
+                                " >" + path("printed") + " 2>&1";
+    const int answer = std::system(command.c_str());
+    return WIFEXITED(answer) ? WEXITSTATUS(answer) : -1;
+  }
+  std::string printed() const { return content(path("printed")); }
+  bool says(const std::string& text) const { return printed().find(text) != std::string::npos; }
+
+  std::string folder_;
+};
+
+TEST_F(GateCommand, AgainstAnEqualProgramNothingIsSlower) {
+  const std::string same = program("same", "");
+  EXPECT_EQ(gate("--blocks 2 --against " + same + " --program " + same), exit_pass) << printed();
+  EXPECT_TRUE(says("0 slower, 0 inconclusive, 0 missing, 0 faster, 5 same")) << printed();
+  EXPECT_TRUE(says("not qualified")) << printed();
+}
+
+TEST_F(GateCommand, ASlowerProgramIsARegressionEverywhereItIsTold) {
+  const std::string command = "--against " + program("base", "") + " --program " + program("slow", "FAKE_FACTOR=1.05") +
+                              " --blocks 2 --junit " + path("j.xml") + " --markdown " + path("s.md") + " --annotate";
+  EXPECT_EQ(gate(command), exit_regression) << printed();
+  EXPECT_TRUE(says("5 slower")) << printed();
+  EXPECT_TRUE(says("::error title=SLOWER::")) << printed();
+  EXPECT_NE(content(path("j.xml")).find("failures=\"5\" errors=\"0\""), std::string::npos) << content(path("j.xml"));
+  EXPECT_NE(content(path("s.md")).find("### normquant gate: 5 SLOWER"), std::string::npos) << content(path("s.md"));
+  const std::string first = content(path("s.md"));
+  gate(command);
+  EXPECT_EQ(content(path("s.md")).find(first), 0U) << "a summary is appended to";
+}
+
+TEST_F(GateCommand, OtherMachinesFailuresAndWrongResults) {
+  const std::string base = program("base", "");
+  const auto against = [&](const std::string& variables) {
+    return gate("--against " + base + " --blocks 2 --program " + program("other", variables));
+  };
+  EXPECT_EQ(against("FAKE_GPU=Another"), exit_usage);
+  EXPECT_TRUE(says("the GPUs differ")) << printed();
+  EXPECT_EQ(against("FAKE_STATUS=5"), exit_infrastructure);
+  EXPECT_TRUE(says("status 5: fake: as asked")) << printed();
+  EXPECT_EQ(against("FAKE_WRONG=activation_quant"), exit_wrong_results);
+  EXPECT_TRUE(says("wrong: codes differ")) << printed();
+  for (const char* text : {"''", "hello", "'{\"kind\":\"environment\"'", "'[1]'"}) {
+    EXPECT_EQ(against(std::string("FAKE_TEXT=") + text), exit_infrastructure) << text;
+    EXPECT_FALSE(printed().empty());
+  }
+  EXPECT_EQ(against("FAKE_NOISE=0.2"), exit_inconclusive) << printed();
+}
+
+TEST_F(GateCommand, BadArgumentsGetASentence) {
+  for (const char* arguments :
+       {"", "--qualify --against x", "--baseline x", "--candidate x", "--against /no/such/program",
+        "--against no-such-commit", "--against README", "--qualify --device host", "--qualify --sweep no_such_sweep",
+        "--against x --blocks 0", "--against x --stages 1", "--against x --min-effect 0", "--against x --adopt",
+        "--against --help"}) {
+    EXPECT_EQ(gate(arguments), exit_usage) << arguments << "\n" << printed();
+    EXPECT_FALSE(printed().empty());
+  }
+}
+
+TEST_F(GateCommand, QualifyStoresWhatLaterVerdictsShow) {
+  const std::string same = program("same", "");
+  EXPECT_EQ(gate("--qualify --same-runs 3 --slowed-runs 1 --program " + same), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms: 0 of 3")) << printed();
+  const std::string stored = path("state/normquant/nvidia_invented_580.1.json");
+  ASSERT_TRUE(std::filesystem::exists(stored)) << printed();
+  EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms in 0 of 3")) << printed();
+  EXPECT_TRUE(says("2 A B B A blocks a stage")) << "as qualified: " << printed();
+  EXPECT_EQ(gate("--against " + same + " --program " + program("slow", "FAKE_FACTOR=1.05")), exit_regression)
+      << printed();
+  const std::string elsewhere = program("elsewhere", "FAKE_GPU=Another");
+  EXPECT_EQ(gate("--qualification " + stored + " --against " + elsewhere + " --program " + elsewhere), exit_usage);
+  EXPECT_TRUE(says("about another machine")) << printed();
+  std::ofstream(stored) << "{";
+  EXPECT_EQ(gate("--against " + same + " --program " + same), exit_usage) << "a corrupt qualification is not ignored";
+}
+
+TEST_F(GateCommand, AQualificationThatTimeCutShortSaysSo) {
+  const std::string same = program("same", "");
+  EXPECT_EQ(gate("--qualify --resume --program " + same + " --qualification " + path("q.json")), exit_usage);
+  EXPECT_EQ(gate("--qualify --seconds 0.001 --program " + same + " --qualification " + path("q.json")),
+            exit_inconclusive);
+  EXPECT_TRUE(says("of 60 A/A runs")) << printed();
+  const std::string resume = "--qualify --resume --program " + same + " --qualification " + path("q.json");
+  EXPECT_EQ(gate(resume + " --blocks 3"), exit_usage) << "runs of another rule";
+  EXPECT_EQ(gate(resume + " --same-runs 2 --slowed-runs 0"), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms: 0 of 2")) << printed();
+}
+
+TEST_F(GateCommand, BaselinesAreKeptByGpuAndDriver) {
+  const std::string record = path("new.jsonl"), folder = path("baselines");
+  std::filesystem::create_directories(folder);
+  std::ofstream(path("sweep"))
+      << R"({"cases":[{"op":"forward","shapes":["2x2"],"dtypes":["float32"],"forms":["rms"]}]})";
+  const auto bench = [&](const std::string& variables) {
+    const std::string command =
+        program("p", variables) + " bench --sweep " + path("sweep") + " --variant v --out " + record;
+    return std::system(command.c_str());
+  };
+  ASSERT_EQ(bench("FAKE_DRIVER=1"), 0);
+  const std::string compare = "--baseline " + folder + " --candidate " + record;
+  EXPECT_EQ(gate(compare), exit_usage) << "nothing there yet";
+  EXPECT_TRUE(says("nvidia_invented_1.jsonl")) << printed();
+  EXPECT_EQ(gate(compare + " --adopt"), exit_pass);
+  EXPECT_TRUE(says("NOTHING WAS COMPARED")) << printed();
+  EXPECT_NE(gate(compare), exit_usage) << "now there is: " << printed();
+  ASSERT_EQ(bench("FAKE_DRIVER=2"), 0);
+  EXPECT_EQ(gate(compare), exit_usage) << "another driver has a baseline of its own";
+}
+
+TEST_F(GateCommand, ACommitThatDoesNotBuildIsInfrastructure) {
+  const std::string repository = path("repository");
+  const std::string make =
+      "mkdir -p " + repository + " && cd " + repository +
+      " && git init -q . && echo 'message(FATAL_ERROR broken)' > CMakeLists.txt && git add . && git -c "
+      "user.name=n -c user.email=e commit -q -m m >/dev/null 2>&1";
+  if (std::system(make.c_str()) != 0) GTEST_SKIP() << "there is no git here";
+  const std::string command =
+      "cd " + repository + " && '" + NORMQUANT_PROGRAM + "' gate --against HEAD >" + path("printed") + " 2>&1";
+  const int answer = std::system(command.c_str());
+  EXPECT_EQ(WEXITSTATUS(answer), exit_infrastructure) << printed();
+  EXPECT_TRUE(says("configure.txt")) << "the sentence names the log: " << printed();
+}
+
+GateReport invented_report() {
+  GateReport report;
+  report.result.comparisons = {
+      {"case <a> & \"b\"", 10, 11, 1.1, reports::Interval{1.09, 1.11}, reports::Change::slower},
+      {"open", 10, 10.2, 1.02, std::nullopt, reports::Change::inconclusive},
+      {"calm", 10, 10, 1, reports::Interval{0.99, 1.01}, reports::Change::same}};
+  report.result.missing = {"gone (wrong: 100%\nof codes)"};
+  report.notes = {"qualified & well"};
+  return report;
+}
+
+TEST(CiOutput, JunitNeverPassesWhatIsNotDecided) {
+  const std::string xml = junit_xml(invented_report());
+  EXPECT_NE(xml.find("tests=\"4\" failures=\"1\" errors=\"2\" skipped=\"0\""), std::string::npos) << xml;
+  EXPECT_NE(xml.find("case &lt;a&gt; &amp; &quot;b&quot;"), std::string::npos) << xml;
+  EXPECT_NE(xml.find("INCONCLUSIVE: 1.0200 times as long, too little for an interval"), std::string::npos) << xml;
+  GateReport refused;
+  refused.result.refusal = "the GPUs differ";
+  EXPECT_NE(junit_xml(refused).find("errors=\"1\""), std::string::npos);
+}
+
+TEST(CiOutput, AnnotationsCannotBeBrokenByText) {
+  const std::string text = annotations(invented_report());
+  EXPECT_NE(text.find("::error title=SLOWER::case <a>"), std::string::npos) << text;
+  EXPECT_NE(text.find("::warning title=missing in the candidate::gone (wrong: 100%25%0Aof codes)\n"), std::string::npos)
+      << text;
+  GateReport many = invented_report();
+  many.result.comparisons.assign(50, many.result.comparisons.front());
+  std::size_t shown = 0;
+  const std::string all = annotations(many);
+  for (std::size_t at = all.find("::error"); at != std::string::npos; at = all.find("::error", at + 1)) ++shown;
+  EXPECT_EQ(shown, 10U);
+}
+
+TEST(CiOutput, MarkdownLeadsWithTheVerdict) {
+  const std::string text = markdown_summary(invented_report());
+  EXPECT_EQ(text.find("### normquant gate: 1 SLOWER"), 0U) << text;
+  EXPECT_NE(text.find("<details><summary>1 SAME</summary>"), std::string::npos) << text;
+  EXPECT_EQ(text.find("case <a>"), std::string::npos) << "escaped: " << text;
+  GateReport refused;
+  refused.result.refusal = "the GPUs differ";
+  EXPECT_NE(markdown_summary(refused).find("not compared"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace normquant::gate
