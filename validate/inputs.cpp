@@ -48,6 +48,16 @@ Array tie_values(std::int64_t rows, std::int64_t columns, bool one_scale) {
 /// Whether what is quantised is y of a norm, not x itself.
 bool follows_a_norm(Operation op) { return op != Operation::activation_quant && op != Operation::weight_quant; }
 
+/// Pairs of half and three halves, so that their mean magnitude is exactly 1 and every first one a tie of ternary codes.
+Array ternary_tie_values(std::int64_t rows, std::int64_t columns) {
+  Array values(rows, columns);
+  for (Eigen::Index i = 0; i < values.size(); ++i) {
+    const bool alone = i % 2 == 0 && i + 1 == values.size();
+    values.data()[i] = (i / 2 % 2 == 0 ? 1.0 : -1.0) * (alone ? 1.0 : i % 2 == 0 ? 0.5 : 1.5);
+  }
+  return values;
+}
+
 /// Magnitudes whose squares still sum up in float32 over a million columns; for float16 near its largest number.
 double large_scale(DType type) { return type == DType::float16 ? 1e4 : 1e15; }
 
@@ -107,7 +117,9 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::huge_mean: return normal() + 1000.0;
     case Values::large: return normal() * large_scale(problem.x);
     case Values::tiny: return normal() * 1e-9;
-    case Values::ties: return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
+    case Values::ties:
+      if (problem.op == Operation::weight_quant) return ternary_tie_values(rows, columns);
+      return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
     case Values::one_nan: return with_one(nan, rows / 2, columns / 3);
     case Values::one_inf: return with_one(infinity, rows / 2, columns / 3);
     case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
