@@ -124,6 +124,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::one_inf: return with_one(infinity, rows / 2, columns / 3);
     case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
     case Values::minus_inf: return with_one(-infinity, 0, columns / 2);
+    case Values::nan_weight: break;
     case Values::huge_weight: {
       Array values = normal();
       for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
@@ -143,6 +144,14 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
   return normal();
 }
 
+/// `values`, which nan_weight spoils.
+Array weight_values(const Problem& problem, Array values) {
+  if (problem.values == Values::nan_weight && values.size() > 0) {
+    values(0, values.cols() / 3) = std::numeric_limits<double>::quiet_NaN();
+  }
+  return values;
+}
+
 }  // namespace
 
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns) {
@@ -154,7 +163,7 @@ Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std
     case Tensor::x: return x_values(problem, rows, columns);
     case Tensor::weight:
       if (ties || floor) return Array::Zero(rows, columns);
-      return weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns));
+      return weight_values(problem, weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns)));
     case Tensor::bias:
       if (ties) return tie_values(rows, columns, true);
       if (floor) return floor_values(rows, columns);

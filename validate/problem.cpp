@@ -11,7 +11,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, 21> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, 22> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -33,6 +33,7 @@ constexpr std::array<std::pair<Values, std::string_view>, 21> value_names = {{
     {Values::last_row, "last_row"},
     {Values::last_nan, "last_nan"},
     {Values::minus_inf, "minus_inf"},
+    {Values::nan_weight, "nan_weight"},
 }};
 
 template <class Integer>

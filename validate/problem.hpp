@@ -59,7 +59,8 @@ enum class Values {
   at_floor,       ///< the row's absmax (or y's) just below, at and just above 1e-5
   last_row,       ///< only the last row is non-zero
   last_nan,       ///< normal, with NaN as the very last element
-  minus_inf       ///< normal, with one -Inf in the first row
+  minus_inf,      ///< normal, with one -Inf in the first row
+  nan_weight      ///< normal, with one NaN in the weight: no row's y is finite, though all statistics are
 };
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);

@@ -71,6 +71,7 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
     with([&](Problem& p) { p.dresidual = p.x, shifted(p); });
     with([](Problem& p) { p.dresidual = p.x, p.norm = NormKind::layer, p.bias = f32; });
     with([](Problem& p) { p.dresidual = f32, p.dx_residual = f32, p.dy = f32; });
+    with([](Problem& p) { p.dresidual = p.x, p.dx_residual = p.x == f32 ? bf16 : f32, p.row_padding = 8; });
   }
   return all;
 }
@@ -89,7 +90,7 @@ std::vector<Problem> known_forms(Problem p) {
   return all;
 }
 
-/// The plain problem with each kind of value; ties need a weight and a bias, a huge weight a weight.
+/// The plain problem with each kind of value; ties need a weight and a bias, some others a weight.
 std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
   std::vector<Problem> all;
   const auto add_forms = [&](const Problem& p) {
@@ -101,8 +102,9 @@ std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
                         Values::last_column,     Values::huge_mean, Values::large,      Values::tiny,
                         Values::one_nan,         Values::one_inf,   Values::ties,       Values::huge_weight,
                         Values::negative_zeros,  Values::largest,   Values::subnormals, Values::tiny_variance,
-                        Values::at_floor,        Values::last_row,  Values::last_nan,   Values::minus_inf}) {
-    if (values == Values::huge_weight && !is_row_norm(op)) continue;
+                        Values::at_floor,        Values::last_row,  Values::last_nan,   Values::minus_inf,
+                        Values::nan_weight}) {
+    if ((values == Values::huge_weight || values == Values::nan_weight) && !is_row_norm(op)) continue;
     for (NormKind norm : {NormKind::rms, NormKind::layer}) {
       if (norm == NormKind::layer && !is_row_norm(op)) continue;
       Problem p = plain(op, shape, x);
@@ -256,6 +258,7 @@ void add_long_rows(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   if (op == Operation::weight_quant) with({80, 4096}, bf16, codes);
   if (!is_row_norm(op)) return;
   const bool forward = op == Operation::norm_quant_forward;
+  with({17, 1032}, bf16, nothing_more);  // rows of several warps side by side in a block
   with({2, 16384}, bf16, [](Problem& p) { p.norm = NormKind::layer, p.bias = p.x; });
   with({1, 16377}, f16, [&](Problem& p) {
     p.norm = NormKind::layer, p.weight = f32, p.bias = f32;
@@ -286,6 +289,7 @@ void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   for (std::int64_t rows : {3, 4, 5, 107, 109, 131, 132, 133}) with({rows, 72}, DType::bfloat16, false);
   with({70001, 40}, DType::bfloat16, true);
   with({4099, 2560}, DType::bfloat16, true);
+  with({1057, 1032}, DType::bfloat16, true);
   // Row offsets beyond 2^31 elements with three short rows, in every tensor; and beyond it with as many elements.
   constexpr std::int64_t far_apart = std::int64_t{1} << 30;
   with({3, 64}, DType::bfloat16, false, far_apart);
