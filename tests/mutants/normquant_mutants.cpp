@@ -36,7 +36,7 @@ struct Options {
   std::vector<std::string> files;
   int jobs = 0;
   std::uint64_t seed = 1;
-  double most_silent = 120;
+  double most_silent = 60;
   std::int64_t seeds = 1, elements = 0;
 };
 
@@ -44,6 +44,11 @@ validate::DeviceChoice device_of(const Options& options) {
   const validate::DeviceSelection selection = validate::select_devices(options.device, false);
   if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
   if (selection.devices.size() != 1) throw Refusal{exit_usage, "name one device: host, cuda or cuda:I"};
+#if !defined(NORMQUANT_MUTANTS_ON_GPU)
+  if (selection.devices.front().kind == DeviceKind::cuda) {
+    throw Refusal{exit_usage, "this program has no mutants for GPUs; normquant-mutants-gpu has"};
+  }
+#endif
   return selection.devices.front();
 }
 
