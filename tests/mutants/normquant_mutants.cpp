@@ -36,7 +36,7 @@ struct Options {
   std::vector<std::string> files;
   int jobs = 0;
   std::uint64_t seed = 1;
-  double most_silent = 60;
+  double most_silent = 120;
   std::int64_t seeds = 1, elements = 0;
 };
 
