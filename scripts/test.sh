@@ -8,8 +8,8 @@
 #   --help        this text
 #
 # Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
-# release. Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of
-# release.
+# release, mutants (planted bugs, which the suites of validate must catch: docs/mutants.md). Tests labelled `slow` or `browser`
+# run in release only. Without the CUDA Toolkit host-only takes the place of release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -49,12 +49,12 @@ check_format() {
   echo "$(sources | tr -dc '\0' | wc -c) files are formatted as .clang-format says"
 }
 
-# The kernels are checked as the host device compiles them.
+# The kernels are checked as the host device compiles them; copies with planted bugs are not.
 check_with_clang_tidy() {
   cmake --preset host-only >/dev/null
   cmake --build build/host-only --target normquant_commit >/dev/null # writes a header that others include
   local files status=0
-  files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build/host-only/compile_commands.json | sort -u)
+  files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build/host-only/compile_commands.json | grep -v /planted/ | sort -u)
   echo "$(wc -l <<<"$files") files"
   timeout 900 xargs -d '\n' -n 1 -P "$jobs" clang-tidy-14 --quiet -p build/host-only \
     <<<"$files" 2>build/clang-tidy.log || status=$?
@@ -66,6 +66,9 @@ build_preset() {
   cmake --preset "$1" -DNORMQUANT_WERROR=ON
   cmake --build --preset "$1" -j "$jobs"
 }
+
+build_mutants() { cmake --build --preset "$1" -j "$jobs" --target normquant-mutants; }
+run_mutants() { timeout 900 "build/$1/tests/mutants/normquant-mutants" run --jobs "$jobs"; }
 
 test_preset() { ctest --preset "$1" -j "$jobs"; }
 
@@ -106,9 +109,21 @@ else
 fi
 if find_nvcc >/dev/null; then
   preset release
+  complete=release
 else
   skip_step "release: build, tests" "no CUDA Toolkit (nvcc) here: the CUDA code was not compiled"
   preset host-only
+  complete=host-only
+fi
+if ! python3 --version >/dev/null 2>&1; then
+  skip_step "mutants" "no python3 here, which plants them"
+else
+  run_step_as $exit_infrastructure "mutants: build" build_mutants $complete
+  if [ $step_status -eq 0 ]; then
+    run_step "mutants: run" run_mutants $complete
+  else
+    skip_step "mutants: run" "their build failed"
+  fi
 fi
 no_browser=$(python3 scripts/browser.py 2>&1) || skip_step "tests in a browser" "$no_browser: no page was opened"
 gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"

@@ -57,6 +57,27 @@ TEST(HostExecution, WithoutTheBarrierSomeScheduleShowsIt) {
   EXPECT_GT(wrong, 0);
 }
 
+/// Rounds of a sum over two warps through slots that the next round uses again after one barrier only: a warp that runs
+/// ahead overwrites what the other has not read yet.
+int wrong_sums_of_one_slot_a_warp() {
+  int wrong = 0;
+  run_grid({{1, 1, 1}, {64, 1, 1}, 2 * sizeof(int)}, [&] {
+    int* slots = reinterpret_cast<int*>(dynamic_shared_memory());
+    for (int round = 0; round < 10; ++round) {
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = round;
+      __syncthreads();
+      wrong += slots[0] + slots[1] == 2 * round ? 0 : 1;
+    }
+  });
+  return wrong;
+}
+
+TEST(HostExecution, AWarpRunsAheadByAnEvenSeed) {
+  set_schedule_seed(2);
+  EXPECT_GT(wrong_sums_of_one_slot_a_warp(), 0);
+}
+
 TEST(HostExecution, AGroupBarrierHoldsItsOwnThreadsOnly) {
   for (std::uint64_t seed = 1; seed < 20; ++seed) {
     set_schedule_seed(seed);

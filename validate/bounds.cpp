@@ -179,6 +179,24 @@ BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array*
   return bounds;
 }
 
+namespace {
+
+/// Whether every float32 sum of `total` is exact, whatever its order: all magnitudes are multiples of the smallest power of
+/// two that one of them needs, and the total is below 2^24 of it.
+bool sums_exactly(const Array& w, double total) {
+  double least = std::numeric_limits<double>::infinity();
+  for (Eigen::Index i = 0; i < w.size(); ++i) {
+    int exponent = 0;
+    double fraction = std::frexp(std::abs(w.data()[i]), &exponent);
+    if (fraction == 0) continue;
+    while (fraction != std::floor(fraction)) fraction *= 2, --exponent;
+    least = std::min(least, std::ldexp(1.0, exponent));
+  }
+  return total < 0x1p24 * least;
+}
+
+}  // namespace
+
 WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& truth, std::int64_t elements) {
   WeightBounds bounds;
   bounds.t = w * truth.weight_scale;
@@ -187,6 +205,13 @@ WeightBounds weight_bounds(const Array& w, const reference::WeightQuantResult& t
   const double absmean_error = second_order * gamma(matrix_sum_depth(elements) + division);
   bounds.scale_error = absmean_error + (2 * division + 1) * u;
   bounds.t_error = bounds.t.abs() * (absmean_error + (division + 2) * u) + underflow;
+  // A mean that is a power of two comes out exactly where the sum does, and so do the quotient and the products: then a tie
+  // has one admissible code.
+  if (is_power_of_two(truth.absmean) && truth.absmean > reference::scale_floor &&
+      sums_exactly(w, truth.absmean * static_cast<double>(elements))) {
+    bounds.scale_error = 0;
+    bounds.t_error.setZero();
+  }
   return bounds;
 }
 

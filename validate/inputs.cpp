@@ -48,6 +48,16 @@ Array tie_values(std::int64_t rows, std::int64_t columns, bool one_scale) {
 /// Whether what is quantised is y of a norm, not x itself.
 bool follows_a_norm(Operation op) { return op != Operation::activation_quant && op != Operation::weight_quant; }
 
+/// Pairs of half and three halves, so that their mean magnitude is exactly 1 and every first one a tie of ternary codes.
+Array ternary_tie_values(std::int64_t rows, std::int64_t columns) {
+  Array values(rows, columns);
+  for (Eigen::Index i = 0; i < values.size(); ++i) {
+    const bool alone = i % 2 == 0 && i + 1 == values.size();
+    values.data()[i] = (i / 2 % 2 == 0 ? 1.0 : -1.0) * (alone ? 1.0 : i % 2 == 0 ? 0.5 : 1.5);
+  }
+  return values;
+}
+
 /// Magnitudes whose squares still sum up in float32 over a million columns; for float16 near its largest number.
 double large_scale(DType type) { return type == DType::float16 ? 1e4 : 1e15; }
 
@@ -107,11 +117,14 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::huge_mean: return normal() + 1000.0;
     case Values::large: return normal() * large_scale(problem.x);
     case Values::tiny: return normal() * 1e-9;
-    case Values::ties: return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
+    case Values::ties:
+      if (problem.op == Operation::weight_quant) return ternary_tie_values(rows, columns);
+      return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
     case Values::one_nan: return with_one(nan, rows / 2, columns / 3);
     case Values::one_inf: return with_one(infinity, rows / 2, columns / 3);
     case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
     case Values::minus_inf: return with_one(-infinity, 0, columns / 2);
+    case Values::nan_weight: break;
     case Values::huge_weight: {
       Array values = normal();
       for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
@@ -131,6 +144,14 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
   return normal();
 }
 
+/// `values`, which nan_weight spoils.
+Array weight_values(const Problem& problem, Array values) {
+  if (problem.values == Values::nan_weight && values.size() > 0) {
+    values(0, values.cols() / 3) = std::numeric_limits<double>::quiet_NaN();
+  }
+  return values;
+}
+
 }  // namespace
 
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns) {
@@ -142,7 +163,7 @@ Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std
     case Tensor::x: return x_values(problem, rows, columns);
     case Tensor::weight:
       if (ties || floor) return Array::Zero(rows, columns);
-      return weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns));
+      return weight_values(problem, weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns)));
     case Tensor::bias:
       if (ties) return tie_values(rows, columns, true);
       if (floor) return floor_values(rows, columns);

@@ -13,7 +13,7 @@ namespace normquant::validate {
 enum class Tensor : std::uint64_t { x = 1, residual, weight, bias, dy, dresidual, linear_weight, linear_bias };
 
 /// Values of a tensor before rounding. `x` follows the problem's `values`; so do, for ties and at_floor, weight (zeros) and bias
-/// (the values), and for huge_weight the weight. The others are standard normal, weight around 1.
+/// (the values), and for huge_weight and nan_weight the weight. The others are standard normal, weight around 1.
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns);
 
 /// The same, rounded to the storage type.

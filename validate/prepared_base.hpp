@@ -147,7 +147,7 @@ class PreparedBase : public PreparedProblem {
 
   /// [rows, N] inputs whose rows repeat those of `source`.
   ConstMatrix add_input_matrix(std::string name, std::shared_ptr<const HostTensor> source) {
-    const std::int64_t ld = source->columns + problem_.row_padding;
+    const std::int64_t ld = input_ld(source->columns);
     void* data = add_input(std::move(name), source, problem_.rows, ld);
     return {data, source->type, ld};
   }
@@ -172,7 +172,7 @@ class PreparedBase : public PreparedProblem {
   /// A floating [rows, N] output; `compare(comparison, row, column, bits)` is called element by element.
   template <class Compare>
   Matrix add_output_matrix(std::string name, DType type, Compare compare) {
-    const std::int64_t ld = problem_.columns + problem_.row_padding;
+    const std::int64_t ld = output_ld(problem_.columns);
     auto* tensor = add_output(std::move(name), problem_.rows, problem_.columns, size_of(type), ld,
                               DeviceTensor::float_poison, rows_of(type, problem_.columns, compare));
     return {tensor->data(), type, ld};
@@ -198,15 +198,14 @@ class PreparedBase : public PreparedProblem {
     return static_cast<float*>(tensor->data());
   }
 
-  /// int8 codes.
+  /// int8 codes, in rows of `ld`.
   template <class Compare>
-  std::int8_t* add_codes(std::string name, Compare compare) {
+  std::int8_t* add_codes(std::string name, std::int64_t ld, Compare compare) {
     const std::int64_t columns = problem_.columns;
     auto row = [columns, compare](Comparison& comparison, std::int64_t i, const unsigned char* bytes) {
       for (std::int64_t j = 0; j < columns; ++j) compare(comparison, i, j, static_cast<std::int8_t>(bytes[j]));
     };
-    auto* tensor = add_output(std::move(name), problem_.rows, columns, 1, columns + problem_.row_padding,
-                              DeviceTensor::code_poison, row);
+    auto* tensor = add_output(std::move(name), problem_.rows, columns, 1, ld, DeviceTensor::code_poison, row);
     return static_cast<std::int8_t*>(tensor->data());
   }
 
@@ -216,13 +215,18 @@ class PreparedBase : public PreparedProblem {
     if (out)
       output.out = add_output_matrix("out", *out, compare_fake_quantised("out", *out, bounds, problem_.rounding));
     if (!codes) return output;
-    output.codes = add_codes("codes", compare_code("codes", bounds, problem_.rounding));
-    output.ld_codes = problem_.columns + problem_.row_padding;
+    output.ld_codes = output_ld(problem_.columns);
+    output.codes = add_codes("codes", output.ld_codes, compare_code("codes", bounds, problem_.rounding));
     output.dequant_scale = add_row_values(
         "dequant_scale", [bounds](std::int64_t i) { return bounds->dequant_scale(i); },
         [bounds](std::int64_t i) { return bounds->dequant_scale(i) * bounds->scale_error(i); });
     return output;
   }
+
+  /// The row stride of the next matrix. Where rows are padded each has its own, so that a kernel that takes one tensor's
+  /// for another's is found. They differ by multiples of 16 elements, which leaves every row's alignment as it is.
+  std::int64_t input_ld(std::int64_t columns) { return problem_.dense_inputs ? columns : padded_ld(columns); }
+  std::int64_t output_ld(std::int64_t columns) { return problem_.dense_outputs ? columns : padded_ld(columns); }
 
   Problem problem_;
   Device& device_;
@@ -280,6 +284,10 @@ class PreparedBase : public PreparedProblem {
   }
 
  private:
+  std::int64_t padded_ld(std::int64_t columns) {
+    return problem_.row_padding == 0 ? columns : columns + problem_.row_padding + 16 * matrices_++;
+  }
+
   static Status no_such_variant(std::string_view name) {
     return Status::invalid_argument("there is no variant called " + std::string(name));
   }
@@ -332,6 +340,7 @@ class PreparedBase : public PreparedProblem {
   std::vector<Output> outputs_;
   std::unique_ptr<DeviceTensor> scratch_;  ///< as large as the last reserve() asked for, between guards
   Workspace workspace_;
+  std::int64_t matrices_ = 0;  ///< with padded rows, so far
   std::string why_no_memory_;
   Status upload_status_;
 };

@@ -107,7 +107,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
                    std::shared_ptr<MatrixProducts> products)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)), products_(std::move(products)) {
     const Truth& t = *truth_;
-    const std::int64_t k_out = p.outputs(), ld = p.columns + p.row_padding;
+    const std::int64_t k_out = p.outputs(), ld = input_ld(p.columns);
     args_.rows = p.rows;
     args_.products = products_.get();
     BitLinearLayer& layer = args_.layer;
@@ -133,7 +133,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
     if (p.linear_bias) {
       args_.dlinear_bias = add_sums("dlinear_bias", *p.linear_bias, t.dlinear_bias, t.dlinear_bias_bound);
     }
-    if (p.out) add_dlinear_weight(*p.out, ld);
+    if (p.out) add_dlinear_weight(*p.out, output_ld(p.columns));
   }
 
   Status reserve(std::string_view name) override {
@@ -153,7 +153,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
  private:
   /// dx follows from a product, so equal rows may differ in their last bits.
   Matrix add_gradient(const std::string& name, DType type) {
-    const std::int64_t columns = problem_.columns, ld = columns + problem_.row_padding, distinct = distinct_;
+    const std::int64_t columns = problem_.columns, ld = output_ld(columns), distinct = distinct_;
     auto compare = [t = truth_.get(), name, type, distinct](Comparison& comparison, std::int64_t i, std::int64_t j,
                                                             std::uint32_t bits) {
       comparison.value(name, i, j, type, bits, t->result.dx(i % distinct, j), t->bounds.dx(i % distinct, j));

@@ -197,11 +197,11 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   void add_cached_weights() {
     const LinearWeights& w = truth_->weights;
     BitLinearWeights& weights = args_.layer.weights;
-    const std::int64_t k_out = args_.layer.k_out, ld = problem_.columns + problem_.row_padding;
+    const std::int64_t k_out = args_.layer.k_out, ld = input_ld(problem_.columns);
     weights.operand = {add_input("weights.operand", w.w_q, k_out, ld), w.w_q->type, ld};
-    weights.codes = static_cast<std::int8_t*>(add_bytes(w.codes, problem_.columns, ld));
-    weights.ld_codes = ld;
-    weights.ld_packed = packed_row_bytes(problem_.columns) + problem_.row_padding;
+    weights.ld_codes = input_ld(problem_.columns);
+    weights.codes = static_cast<std::int8_t*>(add_bytes(w.codes, problem_.columns, weights.ld_codes));
+    weights.ld_packed = input_ld(packed_row_bytes(problem_.columns));
     weights.packed =
         static_cast<std::uint8_t*>(add_bytes(w.packed, packed_row_bytes(problem_.columns), weights.ld_packed));
     weights.dequant_factor = static_cast<float*>(add_input("weights.dequant_factor", w.dequant_factor, 1, 1));
@@ -220,9 +220,10 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   void add_weights() {
     const LinearWeights* w = &truth_->weights;
     BitLinearWeights& weights = args_.layer.weights;
-    const std::int64_t k_out = args_.layer.k_out, k_in = problem_.columns, ld = k_in + problem_.row_padding;
-    const std::int64_t distinct = distinct_features(problem_);
-    args_.linear_weight = {add_input("linear_weight", w->linear_weight, k_out, ld), w->linear_weight->type, ld};
+    const std::int64_t k_out = args_.layer.k_out, k_in = problem_.columns, distinct = distinct_features(problem_);
+    const std::int64_t ld_weight = input_ld(k_in), ld_operand = output_ld(k_in);
+    args_.linear_weight = {add_input("linear_weight", w->linear_weight, k_out, ld_weight), w->linear_weight->type,
+                           ld_weight};
     constexpr auto rounding = reference::Rounding::half_even;
 
     const DType type = args_.layer.operand;
@@ -232,10 +233,10 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
                                 w->bounds.t_error(i % distinct, j), w->result.dequant_factor, w->bounds.scale_error,
                                 rounding, -1, 1);
     };
-    weights.operand = {add_output("weights.operand", k_out, k_in, size_of(type), ld, DeviceTensor::float_poison,
+    weights.operand = {add_output("weights.operand", k_out, k_in, size_of(type), ld_operand, DeviceTensor::float_poison,
                                   rows_of(type, k_in, operand), distinct)
                            ->data(),
-                       type, ld};
+                       type, ld_operand};
     const auto code = [w, distinct](Comparison& comparison, const char* name, std::int64_t i, std::int64_t j,
                                     int value) {
       comparison.code(name, i, j, value, w->bounds.t(i % distinct, j), w->bounds.t_error(i % distinct, j), rounding, -1,
@@ -247,16 +248,17 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
         code(comparison, "weights.codes", i, j, static_cast<std::int8_t>(row[j]));
       }
     };
-    weights.ld_codes = ld;
+    weights.ld_codes = output_ld(k_in);
     weights.codes = static_cast<std::int8_t*>(
-        add_output("weights.codes", k_out, k_in, 1, ld, DeviceTensor::code_poison, codes, distinct)->data());
+        add_output("weights.codes", k_out, k_in, 1, weights.ld_codes, DeviceTensor::code_poison, codes, distinct)
+            ->data());
     auto packed = [this, code, k_in](Comparison& comparison, std::int64_t i, const unsigned char* row) {
       if (args_.layer.weights.packed == nullptr) return;  // not asked for
       for (std::int64_t j = 0; j < k_in; ++j) {
         code(comparison, "weights.packed", i, j, static_cast<int>(row[j / 4] >> (2 * (j % 4)) & 3) - 1);
       }
     };
-    weights.ld_packed = packed_row_bytes(k_in) + problem_.row_padding;
+    weights.ld_packed = output_ld(packed_row_bytes(k_in));
     weights.packed =
         static_cast<std::uint8_t*>(add_output("weights.packed", k_out, packed_row_bytes(k_in), 1, weights.ld_packed,
                                               DeviceTensor::float_poison, packed, distinct)
@@ -292,7 +294,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   void add_out() {
     const Truth* t = truth_.get();
     const DType type = problem_.out.value_or(args_.layer.operand);
-    const std::int64_t k_out = args_.layer.k_out, ld = k_out + problem_.row_padding;
+    const std::int64_t k_out = args_.layer.k_out, ld = output_ld(k_out);
     const std::int64_t features = distinct_features(problem_), rows = distinct_;
     auto compare = [this, t, type, features, rows](Comparison& comparison, std::int64_t i, std::int64_t j,
                                                    std::uint32_t bits) {

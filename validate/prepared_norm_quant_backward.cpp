@@ -41,12 +41,17 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   if (p.weight) truth->weight = tensor(Tensor::weight, *p.weight, 1);
   if (p.bias) truth->bias = tensor(Tensor::bias, *p.bias, 1);
 
-  // The forward's statistics, as it hands them over: rounded to float32.
+  // The forward's statistics, as it hands them over: rounded to float32. A forward that saves its scale took all of them
+  // from h before it was stored (h_source unrounded), so that they belong to slightly other values: codes may meet the clamp.
   const Array h = truth->h->values(), dy = truth->dy->values();
+  const Array forwards_h =
+      p.save_quant_scale
+          ? reference::round_to_storage(input_values(p, Tensor::x, distinct, p.columns), reference::Storage::float32)
+          : h;
   reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
   if (truth->weight) forward.weight = vector_values(*truth->weight);
   if (truth->bias) forward.bias = vector_values(*truth->bias);
-  const auto statistics = reference::norm_quant_forward(h, forward);
+  const auto statistics = reference::norm_quant_forward(forwards_h, forward);
   const Vector mean = p.norm == NormKind::layer ? rounded_to_float(statistics.mean) : Vector{};
   const Vector rstd = rounded_to_float(statistics.rstd);
   if (p.norm == NormKind::layer) truth->mean = std::make_shared<const HostTensor>(repeated_row_values(mean, p.rows));
@@ -55,7 +60,7 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   truth->recomputed = reference::recompute_output(h, mean, rstd, forward);
   Vector saved;
   if (p.save_quant_scale) {
-    saved = rounded_to_float(truth->recomputed.quant_scale);
+    saved = rounded_to_float(statistics.quant_scale);
     truth->quant_scale = std::make_shared<const HostTensor>(repeated_row_values(saved, p.rows));
   }
   truth->recomputed_bounds = recompute_bounds(forward, truth->recomputed, saved);

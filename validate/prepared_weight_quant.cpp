@@ -42,10 +42,11 @@ class PreparedWeight final : public PreparedBase<WeightQuant> {
           });
     }
     if (p.codes) {
-      args_.ld_codes = p.columns + p.row_padding;
-      args_.codes = add_codes("codes", [t](Comparison& comparison, std::int64_t i, std::int64_t j, int code) {
-        comparison.code("codes", i, j, code, t->bounds.t(i, j), t->bounds.t_error(i, j), ternary_rounding, -1, 1);
-      });
+      args_.ld_codes = output_ld(p.columns);
+      args_.codes =
+          add_codes("codes", args_.ld_codes, [t](Comparison& comparison, std::int64_t i, std::int64_t j, int code) {
+            comparison.code("codes", i, j, code, t->bounds.t(i, j), t->bounds.t_error(i, j), ternary_rounding, -1, 1);
+          });
     }
     if (p.packed) add_packed();
     if (p.codes || p.packed) {
@@ -70,7 +71,7 @@ class PreparedWeight final : public PreparedBase<WeightQuant> {
   void add_packed() {
     const Truth* t = truth_.get();
     const std::int64_t bytes = packed_row_bytes(problem_.columns), columns = problem_.columns;
-    args_.ld_packed = bytes + problem_.row_padding;
+    args_.ld_packed = output_ld(bytes);
     auto compare = [t, bytes, columns](Comparison& comparison, std::int64_t i, const unsigned char* row) {
       for (std::int64_t j = 0; j < 4 * bytes; ++j) {
         const int code = static_cast<int>((row[j / 4] >> (2 * (j % 4))) & 3U) - 1;

@@ -11,7 +11,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, 21> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, 22> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -33,6 +33,7 @@ constexpr std::array<std::pair<Values, std::string_view>, 21> value_names = {{
     {Values::last_row, "last_row"},
     {Values::last_nan, "last_nan"},
     {Values::minus_inf, "minus_inf"},
+    {Values::nan_weight, "nan_weight"},
 }};
 
 template <class Integer>
@@ -67,11 +68,13 @@ auto type_members(P& p) {
 template <class P>
 auto flag_members(P& p) {
   using Member = std::conditional_t<std::is_const_v<P>, const bool*, bool*>;
-  return std::array<std::pair<std::string_view, Member>, 5>{{{"codes", &p.codes},
+  return std::array<std::pair<std::string_view, Member>, 7>{{{"codes", &p.codes},
                                                              {"packed", &p.packed},
                                                              {"save_quant_scale", &p.save_quant_scale},
                                                              {"cached", &p.cached},
-                                                             {"training", &p.training}}};
+                                                             {"training", &p.training},
+                                                             {"dense_inputs", &p.dense_inputs},
+                                                             {"dense_outputs", &p.dense_outputs}}};
 }
 
 /// Sets one member; false when key or value is unknown.

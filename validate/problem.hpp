@@ -59,13 +59,14 @@ enum class Values {
   at_floor,       ///< the row's absmax (or y's) just below, at and just above 1e-5
   last_row,       ///< only the last row is non-zero
   last_nan,       ///< normal, with NaN as the very last element
-  minus_inf       ///< normal, with one -Inf in the first row
+  minus_inf,      ///< normal, with one -Inf in the first row
+  nan_weight      ///< normal, with one NaN in the weight: no row's y is finite, though all statistics are
 };
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);
 
 /// One case. Types that are absent mean "tensor not given". Which members an operation uses:
-/// all: rows, columns, x, values, row_padding, offset, seed; forward/backward: norm, rounding, eps, weight, bias;
+/// all: rows, columns, x, values, row_padding, dense_inputs, dense_outputs, offset, seed; forward/backward: norm, rounding, eps, weight, bias;
 /// forward: h_source, residual, residual_out, save_quant_scale; backward: dy, dresidual, dx_residual, recompute
 /// (out/codes say in which form), save_quant_scale (hand it in); weight_quant: packed. The layer (columns is K_in): what
 /// norm_quant_forward and norm_quant_backward use, and the last group of members; its forward: out (of the layer), codes
@@ -87,7 +88,9 @@ struct Problem {
   bool save_quant_scale = false;
   float eps = 1e-6F;
   Values values = Values::normal;
-  std::int64_t row_padding = 0;  ///< ld - N of every matrix, elements
+  std::int64_t row_padding = 0;  ///< ld - N of every matrix, elements; 16 more for each matrix before it
+  bool dense_inputs = false;     ///< only the outputs' rows are padded
+  bool dense_outputs = false;    ///< only the inputs' rows are padded
   int offset = 0;                ///< elements by which every tensor starts past a 256-byte boundary
   std::uint64_t seed = 1;
 

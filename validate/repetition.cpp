@@ -19,11 +19,15 @@ std::int64_t alignment_period(std::int64_t row_bytes) { return widest_access / s
 /// The same for all matrices of the problem at once: the longest, for all are powers of two.
 std::int64_t alignment_period(const Problem& p) {
   if (p.op == Operation::weight_quant) return 1;  // its only sum is that of the whole matrix
-  const std::int64_t ld = p.columns + p.row_padding;
-  std::int64_t period = p.codes ? alignment_period(ld) : 1;
+  // Padded and dense rows; what else strides differ by is a multiple of 16 elements.
+  const std::int64_t padded = p.columns + p.row_padding, dense = p.dense_inputs || p.dense_outputs ? p.columns : padded;
+  const auto of_elements = [&](std::int64_t bytes) {
+    return std::max(alignment_period(padded * bytes), alignment_period(dense * bytes));
+  };
+  std::int64_t period = p.codes ? of_elements(1) : 1;
   for (const std::optional<DType>& type :
        {std::optional(p.x), p.residual, p.residual_out, p.out, p.dy, p.dresidual, p.dx_residual, p.dx}) {
-    if (type) period = std::max(period, alignment_period(ld * static_cast<std::int64_t>(size_of(*type))));
+    if (type) period = std::max(period, of_elements(static_cast<std::int64_t>(size_of(*type))));
   }
   return period;
 }

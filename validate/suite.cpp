@@ -40,6 +40,9 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
   with([](Problem& p) { p.codes = true; });
   with([](Problem& p) { p.out = f32; });
   with([](Problem& p) { p.row_padding = 8; });
+  with([](Problem& p) { p.row_padding = 8, p.codes = true; });
+  with([](Problem& p) { p.row_padding = 8, p.dense_outputs = true, p.codes = true; });
+  with([](Problem& p) { p.row_padding = 8, p.dense_inputs = true, p.codes = true, p.out.reset(); });
   with([](Problem& p) { p.row_padding = 5, p.offset = 1; });
   if (op == Operation::weight_quant) {
     with([](Problem& p) { p.packed = true, p.out.reset(); });
@@ -68,19 +71,40 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
     with([&](Problem& p) { p.dresidual = p.x, shifted(p); });
     with([](Problem& p) { p.dresidual = p.x, p.norm = NormKind::layer, p.bias = f32; });
     with([](Problem& p) { p.dresidual = f32, p.dx_residual = f32, p.dy = f32; });
+    with([](Problem& p) { p.dresidual = p.x, p.dx_residual = p.x == f32 ? bf16 : f32, p.row_padding = 8; });
   }
   return all;
 }
 
-/// The plain problem with each kind of value; ties need a weight and a bias, a huge weight a weight.
+/// A problem in the forms that kernels know when they are compiled, which have ways of their own: out alone, with a bias in
+/// layer norm; in the forward of RMS norm also codes alone.
+std::vector<Problem> known_forms(Problem p) {
+  std::vector<Problem> all;
+  p.codes = false;
+  if (p.norm == NormKind::layer) p.bias = p.x;
+  all.push_back(p);
+  if (p.op == Operation::norm_quant_forward && p.norm == NormKind::rms && !p.bias) {
+    p.codes = true, p.out.reset();
+    all.push_back(p);
+  }
+  return all;
+}
+
+/// The plain problem with each kind of value; ties need a weight and a bias, some others a weight.
 std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
   std::vector<Problem> all;
+  const auto add_forms = [&](const Problem& p) {
+    all.push_back(p);
+    if (!is_row_norm(op)) return;
+    for (const Problem& form : known_forms(p)) all.push_back(form);
+  };
   for (Values values : {Values::outlier_columns, Values::constant,  Values::zeros,      Values::one_hot,
                         Values::last_column,     Values::huge_mean, Values::large,      Values::tiny,
                         Values::one_nan,         Values::one_inf,   Values::ties,       Values::huge_weight,
                         Values::negative_zeros,  Values::largest,   Values::subnormals, Values::tiny_variance,
-                        Values::at_floor,        Values::last_row,  Values::last_nan,   Values::minus_inf}) {
-    if (values == Values::huge_weight && !is_row_norm(op)) continue;
+                        Values::at_floor,        Values::last_row,  Values::last_nan,   Values::minus_inf,
+                        Values::nan_weight}) {
+    if ((values == Values::huge_weight || values == Values::nan_weight) && !is_row_norm(op)) continue;
     for (NormKind norm : {NormKind::rms, NormKind::layer}) {
       if (norm == NormKind::layer && !is_row_norm(op)) continue;
       Problem p = plain(op, shape, x);
@@ -90,10 +114,15 @@ std::vector<Problem> kinds_of_values(Operation op, Shape shape, DType x) {
       if (is_row_norm(op) && (values == Values::ties || values == Values::at_floor)) p.bias = x;
       // h itself is looked at: its zeros keep their sign.
       if (op == Operation::norm_quant_forward && values == Values::negative_zeros) p.residual_out = x;
-      all.push_back(p);
+      add_forms(p);
+      if (is_row_norm(op) && values == Values::huge_mean) {
+        // Rounded to 16 bits, h has other extremes than it had when the forward saved its scale.
+        p.save_quant_scale = true;
+        add_forms(p);
+      }
       if (values != Values::ties || op == Operation::weight_quant) continue;
       p.rounding = p.rounding == Rounding::half_even ? Rounding::half_away : Rounding::half_even;
-      all.push_back(p);
+      add_forms(p);
     }
   }
   return all;
@@ -225,8 +254,11 @@ void add_long_rows(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   with({1, 16384}, f32, nothing_more);
   with({2, 16377}, bf16, codes);
   with({1, 32768}, f16, codes);
+  // More than weights held in registers, and more than one tile of a block, of the host device.
+  if (op == Operation::weight_quant) with({80, 4096}, bf16, codes);
   if (!is_row_norm(op)) return;
   const bool forward = op == Operation::norm_quant_forward;
+  with({17, 1032}, bf16, nothing_more);  // rows of several warps side by side in a block
   with({2, 16384}, bf16, [](Problem& p) { p.norm = NormKind::layer, p.bias = p.x; });
   with({1, 16377}, f16, [&](Problem& p) {
     p.norm = NormKind::layer, p.weight = f32, p.bias = f32;
@@ -257,8 +289,17 @@ void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   for (std::int64_t rows : {3, 4, 5, 107, 109, 131, 132, 133}) with({rows, 72}, DType::bfloat16, false);
   with({70001, 40}, DType::bfloat16, true);
   with({4099, 2560}, DType::bfloat16, true);
-  // Row offsets beyond 2^31 elements with three short rows, and beyond it with as many elements.
-  with({3, 64}, DType::bfloat16, false, std::int64_t{1} << 30);
+  with({1057, 1032}, DType::bfloat16, true);
+  // Row offsets beyond 2^31 elements with three short rows, in every tensor; and beyond it with as many elements.
+  constexpr std::int64_t far_apart = std::int64_t{1} << 30;
+  with({3, 64}, DType::bfloat16, false, far_apart);
+  Problem far = plain(op, {3, 64}, DType::bfloat16);
+  far.seed = seed;
+  far.row_padding = far_apart;
+  far.codes = true, far.packed = op == Operation::weight_quant;
+  if (op == Operation::norm_quant_forward) far.residual = far.x, far.residual_out = far.x;
+  if (op == Operation::norm_quant_backward) far.dresidual = far.x, far.dx_residual = far.x;
+  cases.push_back({far, distinct_rows(far), false});
   with({70000, 32768}, DType::bfloat16, true);
 }
 

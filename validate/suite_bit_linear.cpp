@@ -48,6 +48,7 @@ std::vector<Problem> features(Operation op, Sizes sizes, DType x) {
   with([](Problem& p) { p.row_padding = 5, p.offset = 1; });
   if (op == Operation::bit_linear_forward) {
     with([](Problem& p) { p.codes = true; });
+    with([](Problem& p) { p.codes = true, p.row_padding = 8, p.dense_outputs = true; });
     with([](Problem& p) { p.codes = true, p.out = f32, p.linear_bias = bf16; });
     with([](Problem& p) { p.cached = true, p.codes = true; });
     with([](Problem& p) { p.cached = true, p.linear_bias = p.x, p.row_padding = 3; });
@@ -143,6 +144,12 @@ std::vector<Case> layer_suite_cases(Operation op, SuiteSize size, std::uint64_t 
   for (DType x : all_types) {
     add(cases, features(op, smoke ? Sizes{5, 144, 80} : Sizes{37, 528, 272}, x), seed);
     if (!smoke || x == bf16) add(cases, kinds_of_values(op, {19, 80, 48}, x), seed);
+  }
+  // Depths that 4, 8 and 16 warps share, with work for each.
+  for (std::int64_t k_in : {1000, 2040, 4096}) {
+    Problem deep = plain(op, {3, k_in, 40}, bf16);
+    deep.codes = op == Operation::bit_linear_forward;
+    add(cases, {deep}, seed);
   }
   add_drawn(cases, op, smoke ? 20 : size == SuiteSize::standard ? 150 : 1000, seed);
   if (!smoke) add_large(cases, op, seed);

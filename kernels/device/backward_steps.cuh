@@ -82,7 +82,8 @@ __device__ __forceinline__ void store_recomputed(const NormQuantBackward& a, std
   load_biases(a.bias, column, bias);
 #pragma unroll
   for (int v = 0; v < V; ++v) y[v] = affine(xhat[v], weight[v], bias[v]);
-  store_quantised(a.recomputed, row, column, y, scale, a.rounding);
+  store_quantised(a.recomputed, row, column, y, scale, a.rounding,
+                  a.quant_scale != nullptr ? ScaleOrigin::saved : ScaleOrigin::own);
 }
 
 /// The recomputed output's scales: from the saved quant_scale, else from the absmax.

@@ -85,7 +85,7 @@ Block::Block(const GridShape& shape, const dim3& block_index, unsigned rank_in_c
 }
 
 Cluster::Cluster(const GridShape& shape, const dim3& first_block, const std::function<void()>& body, std::uint64_t seed)
-    : body_(body), generator_{seed} {
+    : body_(body), generator_{seed}, runs_ahead_(seed % 2 == 0) {
   for (unsigned rank = 0; rank < shape.cluster; ++rank) {
     Block& block = blocks_.emplace_back(shape, dim3{first_block.x + rank, first_block.y, first_block.z}, rank);
     threads_ += block.threads.size();
@@ -96,7 +96,10 @@ Cluster::Cluster(const GridShape& shape, const dim3& first_block, const std::fun
 void Cluster::run() {
   std::size_t ended = 0;
   while (!ready_.empty()) {
-    std::swap(ready_[generator_.below(ready_.size())], ready_.back());
+    constexpr std::size_t rarely = 64;
+    if (!runs_ahead_ || generator_.below(rarely) == 0) {
+      std::swap(ready_[generator_.below(ready_.size())], ready_.back());
+    }
     CudaThread& thread = *ready_.back();
     ready_.pop_back();
     if (!thread.fiber.started()) start(thread);

@@ -82,6 +82,8 @@ struct Block {
 class Cluster {
  public:
   /// Blocks `first_block` and its neighbours along x. `body` runs once for each of their threads and must outlive them.
+  /// An even seed lets those that were released last go on first, nearly always: a warp runs ahead of the others as far as
+  /// the barriers let it.
   Cluster(const GridShape& shape, const dim3& first_block, const std::function<void()>& body, std::uint64_t seed);
   /// Runs all threads to their end. Throws std::runtime_error when one does something wrong or never gets on.
   void run();
@@ -115,6 +117,7 @@ class Cluster {
 
   const std::function<void()>& body_;
   Generator generator_;
+  bool runs_ahead_;
   std::deque<Block> blocks_;
   std::size_t threads_ = 0;  ///< of all blocks
   std::vector<CudaThread*> ready_;

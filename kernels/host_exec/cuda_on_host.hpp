@@ -47,7 +47,8 @@ struct GridShape {
 /// by all, and when grid.x is no multiple of the cluster.
 void run_grid(const GridShape& shape, const std::function<void()>& thread_body);
 
-/// Seed of the schedules of the launches that this OS thread makes from now on.
+/// Seed of the schedules of the launches that this OS thread makes from now on. Odd: threads in any order; even: a warp runs
+/// ahead of the others as far as the barriers let it.
 void set_schedule_seed(std::uint64_t seed);
 
 /// The block's dynamic shared memory; filled with 0xFF (NaN) when the block starts.

@@ -3,7 +3,7 @@
 //
 // A fiber runs until it must wait (barrier, warp operation) or ends. Whoever arrives last releases the others. The next
 // fiber is drawn at random from those that may run, of all blocks of the cluster, from a seeded generator: the same
-// seed gives the same schedule.
+// seed gives the same schedule. With an even seed a warp runs ahead: see Cluster.
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -61,7 +61,8 @@ void run_grid(const GridShape& shape, const std::function<void()>& thread_body) 
     const dim3 first_block = {static_cast<unsigned>(number % across) * shape.cluster,
                               static_cast<unsigned>(number / across % shape.grid.y),
                               static_cast<unsigned>(number / across / shape.grid.y)};
-    Cluster cluster(shape, first_block, thread_body, generator.next());
+    const std::uint64_t seed = (generator.next() & ~std::uint64_t{1}) | (schedule_seed & 1U);
+    Cluster cluster(shape, first_block, thread_body, seed);
     cluster_of_this_os_thread = &cluster;
     cluster.run();
     number = (number + stride) % clusters;

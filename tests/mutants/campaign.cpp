@@ -1,0 +1,60 @@
+#include "tests/mutants/campaign.hpp"
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "tests/mutants/processes.hpp"
+
+namespace normquant::mutants {
+namespace {
+
+/// A process that did not come to its end is a catch too.
+Finding finding_of(const Mutant& mutant, const Campaign& campaign, validate::SuiteSize suite, const Ended& ended) {
+  Finding finding;
+  if (!ended.text.empty()) {
+    finding = nlohmann::json::parse(ended.text).get<Finding>();
+  } else {
+    finding.mutant = mutant.name;
+    finding.device = campaign.device.name();
+    finding.suite = name_of(suite);
+    finding.caught = true;
+    finding.check = ended.hung ? "hang" : "crash";
+    finding.reason = ended.hung ? "no case came to its end in time" : std::string(strsignal(ended.signal));
+  }
+  finding.seconds = ended.seconds;
+  return finding;
+}
+
+}  // namespace
+
+bool runs_on(const Mutant& mutant, DeviceKind kind) {
+  return kind == DeviceKind::host ? mutant.on_host : mutant.on_gpu;
+}
+
+std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mutant*> mutants,
+                                  const std::function<void(const Finding& finding)>& found) {
+  std::vector<Finding> all;
+  for (const validate::SuiteSize suite : campaign.suites) {
+    std::vector<Work> work;
+    for (const Mutant* mutant : mutants) {
+      work.emplace_back([&campaign, mutant, suite](const std::function<void()>& alive) {
+        return nlohmann::json(find(*mutant, campaign.device, suite, campaign.seed, alive)).dump();
+      });
+    }
+    std::vector<bool> caught(mutants.size());
+    run_processes(work, campaign.side_by_side, campaign.most_silent, [&](std::size_t index, const Ended& ended) {
+      all.push_back(finding_of(*mutants[index], campaign, suite, ended));
+      caught[index] = all.back().caught;
+      found(all.back());
+    });
+    if (!campaign.stop_when_caught) continue;
+    std::vector<const Mutant*> left;
+    for (std::size_t i = 0; i < mutants.size(); ++i) {
+      if (!caught[i]) left.push_back(mutants[i]);
+    }
+    mutants = left;
+  }
+  return all;
+}
+
+}  // namespace normquant::mutants

@@ -1,0 +1,27 @@
+// Mutants by suites: each pair in a process of its own.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "tests/mutants/finding.hpp"
+
+namespace normquant::mutants {
+
+struct Campaign {
+  validate::DeviceChoice device;
+  std::vector<validate::SuiteSize> suites;  ///< one after the other
+  bool stop_when_caught = false;            ///< a later suite is run only for what the earlier ones missed
+  std::uint64_t seed = 1;
+  int side_by_side = 1;
+  double most_silent = 0;  ///< seconds that a case may take; then the mutant counts as hanging
+};
+
+/// Whether the place of the mutant is compiled for devices of that kind and can show there.
+bool runs_on(const Mutant& mutant, DeviceKind kind);
+
+/// Runs the mutants, which all run on the device; `found` is called for every finding as it comes.
+std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mutant*> mutants,
+                                  const std::function<void(const Finding& finding)>& found);
+
+}  // namespace normquant::mutants

@@ -1,0 +1,53 @@
+#include "tests/mutants/control.hpp"
+
+#include "tests/mutants/active.hpp"
+#include "validate/prepared_problem.hpp"
+
+namespace normquant::mutants {
+namespace {
+
+constexpr std::int64_t most_elements = std::int64_t{1} << 25;
+
+std::vector<validate::Job> all_jobs(const validate::DeviceChoice& device, validate::SuiteSize suite,
+                                    std::uint64_t seed) {
+  std::vector<validate::Job> jobs;
+  for (const validate::Operation op : validate::all_operations) {
+    std::vector<std::string> names;
+    for (const validate::VariantEntry& variant : validate::catalogue(op, device.kind)) {
+      names.emplace_back(variant.name);
+    }
+    for (const validate::Case& c : validate::suite_cases(op, suite, seed, {})) {
+      const bool too_large = c.problem.rows * (c.problem.columns + c.problem.row_padding) > most_elements;
+      if (!too_large && !(c.gpu_only && device.kind == DeviceKind::host)) jobs.push_back({device, c, names});
+    }
+  }
+  return jobs;
+}
+
+}  // namespace
+
+Control run_control(const validate::DeviceChoice& device, validate::SuiteSize suite, std::uint64_t first_seed,
+                    std::int64_t seeds, std::int64_t elements, int threads,
+                    const std::function<void(const Control& so_far)>& seed_done) {
+  Control control;
+  if (!activate(0)) {
+    control.alarms.push_back({device.name(), "", {}, {}});
+    control.alarms.back().verdict.reason = "CUDA refused to say that no mutant is active";
+    return control;
+  }
+  while (control.seeds < seeds || control.elements < elements) {
+    const auto seed = first_seed + static_cast<std::uint64_t>(control.seeds);
+    for (const validate::CaseResult& result : validate::run_jobs(all_jobs(device, suite, seed), {threads, {}})) {
+      if (result.verdict.outcome == validate::Outcome::pass) ++control.passed;
+      if (result.verdict.outcome == validate::Outcome::fail || result.verdict.outcome == validate::Outcome::error) {
+        control.alarms.push_back(result);
+      }
+      control.elements += result.verdict.elements_checked;
+    }
+    ++control.seeds;
+    seed_done(control);
+  }
+  return control;
+}
+
+}  // namespace normquant::mutants
