@@ -100,13 +100,21 @@ class ClusterExchange {
       asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
-#else
+#elif defined(__CUDACC__)
     cluster_arrive();
+#else
+    arrive_at_cluster(false);
 #endif
   }
 
   /// Waits until all blocks have begun.
-  __device__ __forceinline__ void open() { cluster_wait(); }
+  __device__ __forceinline__ void open() {
+#if defined(__CUDACC__)
+    cluster_wait();
+#else
+    wait_for_cluster(false);
+#endif
+  }
 
   /// `value` goes to `mine` as the block of that rank sees it.
   __device__ __forceinline__ void send(float* mine, unsigned rank, float value) {
@@ -123,6 +131,9 @@ class ClusterExchange {
 #else
     *shared_of_block(mine, rank) = value;
 #endif
+#if !defined(__CUDACC__)
+    send_to_block(rank);
+#endif
   }
   /// All that this block sends in this round is on its way; `bytes`: what it is to receive.
   __device__ __forceinline__ void sent([[maybe_unused]] unsigned bytes) {
@@ -132,8 +143,11 @@ class ClusterExchange {
                    "r"(bytes)
                    : "memory");
     }
-#else
+#elif defined(__CUDACC__)
     cluster_arrive();
+#else
+    if (threadIdx.x == 0) send_to_block(cluster_rank());
+    arrive_at_cluster(false);
 #endif
   }
   /// Waits until all of this round has arrived.
@@ -148,8 +162,11 @@ class ClusterExchange {
         "}" ::"r"(shared_address(barriers_ + round_ % 2)),
         "r"(round_ / 2 % 2)
         : "memory");
-#else
+#elif defined(__CUDACC__)
     cluster_wait();
+#else
+    wait_for_cluster(false);
+    receive_from_blocks();
 #endif
     ++round_;
   }
