@@ -6,6 +6,7 @@
 
 #include "exit_status.hpp"
 #include "validate/commands.hpp"
+#include "watched/commands.hpp"
 
 int main(int argc, char** argv) {
   using namespace normquant;
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
   int status = exit_pass;
   validate::add_list_command(app, status);
   validate::add_validate_command(app, status);
+  watched::add_counts_command(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

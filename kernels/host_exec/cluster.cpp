@@ -281,8 +281,7 @@ const std::uint64_t* Cluster::exchange(unsigned mask, std::uint64_t value, const
 
 void* Cluster::shared_of(void* mine, unsigned rank) {
   const Block& own = *current_->block;
-  const std::size_t offset =
-      reinterpret_cast<std::uintptr_t>(mine) - reinterpret_cast<std::uintptr_t>(own.shared);
+  const std::size_t offset = reinterpret_cast<std::uintptr_t>(mine) - reinterpret_cast<std::uintptr_t>(own.shared);
   if (offset > own.shared_bytes) fail("shared_of_block of an address that is not in the block's shared memory");
   if (rank >= blocks_.size()) {
     fail("shared_of_block of block " + std::to_string(rank) + " of a cluster of " + std::to_string(blocks_.size()));

@@ -73,7 +73,8 @@ struct Block {
   std::vector<CudaThread> threads;
   std::vector<Warp> warps;
   std::size_t shared_bytes;
-  std::unique_ptr<unsigned char, decltype(&std::free)> memory;  ///< the shared memory, between zones that nobody may touch
+  std::unique_ptr<unsigned char, decltype(&std::free)>
+      memory;  ///< the shared memory, between zones that nobody may touch
   unsigned char* shared;
   std::size_t threads_started = 0;
   std::size_t threads_ended = 0;

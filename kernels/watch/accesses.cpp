@@ -64,13 +64,25 @@ Region* Watcher::region_near(std::uintptr_t address) {
     return &shared_[current_->block->rank];
   }
   GlobalMemory& global = GlobalMemory::instance();
-  if (last_version_ == global.version() && last_global_ != nullptr && last_global_->holds(address)) return last_global_;
+  if (last_version_ != global.version()) {
+    last_version_ = global.version();
+    last_global_.fill(nullptr);
+    elsewhere_.fill(0);
+  }
+  const std::uintptr_t line = address / 64;
+  if (elsewhere_[line % elsewhere_.size()] == line) return nullptr;
+  for (Region* region : last_global_) {
+    if (region != nullptr && region->holds(address)) return region;
+  }
   for (Region& region : shared_) {
     if (is_near(region)) return &region;
   }
   Region* const region = global.near(address);
-  last_version_ = global.version();
-  if (region != nullptr) last_global_ = region;
+  if (region != nullptr) {
+    last_global_[next_global_++ % last_global_.size()] = region;
+  } else if (global.near(address / 64 * 64) == nullptr && global.near(address / 64 * 64 + 63) == nullptr) {
+    elsewhere_[line % elsewhere_.size()] = line;
+  }
   return region;
 }
 
@@ -90,8 +102,27 @@ void Watcher::access(std::uintptr_t address, std::size_t bytes, Kind kind, bool 
     // The processor would stop the program there.
     if (bytes == 16) stop_this_thread("a misaligned access of 16 bytes");
   }
+  if (counter_ != nullptr && !copying_) {
+    const bool remote = region->space == Space::shared && region->block != state().block;
+    const bool global = region->space == Space::global;
+    count(kind == Kind::atomic ? Traffic::atomic
+          : kind == Kind::read ? (global ? Traffic::global_load : Traffic::shared_load)
+          : remote             ? Traffic::remote_store
+                               : (global ? Traffic::global_store : Traffic::shared_store),
+          address, bytes, place);
+  }
   if (kind == Kind::atomic) release_and_acquire(*region, static_cast<std::size_t>(offset));
   touch(*region, static_cast<std::size_t>(offset), bytes, kind, place);
+}
+
+/// Blocks of a cluster run side by side: their warps are numbered one after the other.
+void Watcher::count(Traffic traffic, std::uintptr_t address, std::size_t bytes, std::uint32_t place) {
+  const auto threads = static_cast<unsigned>(current_->block->threads.size());
+  const unsigned warps = (threads + warp_size - 1) / warp_size, warp = current_->number / warp_size;
+  const unsigned left = threads - warp * warp_size;
+  const unsigned lanes = left >= warp_size ? ~0U : (1U << left) - 1;
+  counter_->access(traffic, current_->block->rank * warps + warp, current_->number % warp_size, lanes, place,
+                   state().meetings, address, static_cast<unsigned>(bytes));
 }
 
 bool Watcher::check_write_before(const Cell& cell, Kind kind, Finding& finding) {
@@ -202,8 +233,11 @@ void Watcher::touch(Region& region, std::size_t offset, std::size_t bytes, Kind 
 }
 
 void Watcher::copy_begins(std::uintptr_t to, std::uintptr_t from_global, const void* from) {
+  if (counter_ != nullptr) count(Traffic::copy, from_global, 16, place_of(from));
+  copying_ = true;
   access(from_global, 16, Kind::read, true, from);
   access(to, 16, Kind::write, true, from);
+  copying_ = false;
   Region* const region = region_near(to);
   if (region == nullptr || !region->holds(to) || !region->holds(to + 15)) return;
   for (std::size_t i = 0; i < 16; ++i) region->cell(to - region->begin + i).state = ByteState::copying;
@@ -224,9 +258,7 @@ void Watcher::copy_ends(std::uintptr_t to) {
 void memory_is_allocated(const void* begin, std::size_t bytes) {
   GlobalMemory::instance().add(reinterpret_cast<std::uintptr_t>(begin), bytes);
 }
-void memory_is_released(const void* begin) {
-  GlobalMemory::instance().remove(reinterpret_cast<std::uintptr_t>(begin));
-}
+void memory_is_released(const void* begin) { GlobalMemory::instance().remove(reinterpret_cast<std::uintptr_t>(begin)); }
 namespace {
 void set(const void* begin, std::size_t bytes, ByteState state) {
   const auto address = reinterpret_cast<std::uintptr_t>(begin);

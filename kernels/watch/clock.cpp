@@ -14,7 +14,8 @@ std::shared_ptr<const Segment> joined(const std::shared_ptr<const Segment>& a,
 }
 
 auto place_of(Clock& clock, std::uint32_t block) {
-  return std::find_if(clock.blocks.begin(), clock.blocks.end(), [&](const auto& entry) { return entry.first == block; });
+  return std::find_if(clock.blocks.begin(), clock.blocks.end(),
+                      [&](const auto& entry) { return entry.first == block; });
 }
 
 }  // namespace

@@ -23,14 +23,14 @@ namespace watch {
 
 /// What is known of one CUDA thread.
 struct ThreadState {
-  std::uint32_t block = 0;             ///< counted over all launches
-  std::uint32_t epoch = 1;             ///< see Moment
-  SharedClock seen;                    ///< what happened before
-  SharedClock seen_at_arrival;         ///< at the cluster's barrier
-  SharedClock fenced;                  ///< what happened before the last __threadfence()
-  std::vector<std::uint32_t> calls;    ///< how it got where it is, see Places
-  std::uint32_t meetings = 0;          ///< barriers and warp operations so far
-  std::uint32_t barrier_from = 0;       ///< where it waits at the block's barrier, see Places
+  std::uint32_t block = 0;           ///< counted over all launches
+  std::uint32_t epoch = 1;           ///< see Moment
+  SharedClock seen;                  ///< what happened before
+  SharedClock seen_at_arrival;       ///< at the cluster's barrier
+  SharedClock fenced;                ///< what happened before the last __threadfence()
+  std::vector<std::uint32_t> calls;  ///< how it got where it is, see Places
+  std::uint32_t meetings = 0;        ///< barriers and warp operations so far
+  std::uint32_t barrier_from = 0;    ///< where it waits at the block's barrier, see Places
 };
 
 /// A launch on this OS thread begins and ends; the blocks of a cluster begin and end together.

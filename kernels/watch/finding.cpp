@@ -36,9 +36,8 @@ std::string sentence_of(const Finding& f, const Places& places) {
       return "misaligned: " + subject + doing + memory_of(f) + ", whose address is no multiple of " +
              std::to_string(f.access.bytes);
     case Mistake::copying:
-      return "copy under way: " + subject + doing + memory_of(f) +
-             ", where an asynchronous copy of " + who(f.other) + " (" + places.text(f.other.place) +
-             ") was not waited for";
+      return "copy under way: " + subject + doing + memory_of(f) + ", where an asynchronous copy of " + who(f.other) +
+             " (" + places.text(f.other.place) + ") was not waited for";
     case Mistake::barriers: break;
   }
   return "barrier: " + subject + "waits at the block's barrier, where " + who(f.other) + " waits from another place (" +
@@ -60,7 +59,8 @@ void Findings::add(const Finding& finding) {
 std::vector<std::string> Findings::take(const Places& places) {
   std::vector<std::string> sentences;
   // Races first: what a race lets a thread read too early is often unwritten too.
-  std::stable_partition(findings_.begin(), findings_.end(), [](const Finding& f) { return f.mistake == Mistake::race; });
+  std::stable_partition(findings_.begin(), findings_.end(),
+                        [](const Finding& f) { return f.mistake == Mistake::race; });
   for (const Finding& finding : findings_) {
     const std::string sentence = sentence_of(finding, places);
     if (std::find(sentences.begin(), sentences.end(), sentence) == sentences.end()) sentences.push_back(sentence);

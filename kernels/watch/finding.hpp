@@ -33,7 +33,7 @@ struct Access {
 struct Finding {
   Mistake mistake = Mistake::race;
   Access access;
-  Access other;        ///< of a race: what came first
+  Access other;  ///< of a race: what came first
   Space space = Space::global;
   std::int64_t offset = 0;       ///< of the first byte that is concerned, in its piece of memory
   std::size_t memory_bytes = 0;  ///< of that piece

@@ -37,19 +37,15 @@ inline void access_range(const volatile void* address, std::size_t bytes, Kind k
 
 extern "C" {
 
-#define NORMQUANT_HOOKS(bytes)                                                                            \
-  void __tsan_read##bytes(void* address) {                                                                \
-    access(address, bytes, Kind::read, true, __builtin_return_address(0));                                \
-  }                                                                                                       \
-  void __tsan_write##bytes(void* address) {                                                               \
-    access(address, bytes, Kind::write, true, __builtin_return_address(0));                               \
-  }                                                                                                       \
-  void __tsan_unaligned_read##bytes(void* address) {                                                      \
-    access(address, bytes, Kind::read, false, __builtin_return_address(0));                               \
-  }                                                                                                       \
-  void __tsan_unaligned_write##bytes(void* address) {                                                     \
-    access(address, bytes, Kind::write, false, __builtin_return_address(0));                              \
-  }                                                                                                       \
+#define NORMQUANT_HOOKS(bytes)                                                                                        \
+  void __tsan_read##bytes(void* address) { access(address, bytes, Kind::read, true, __builtin_return_address(0)); }   \
+  void __tsan_write##bytes(void* address) { access(address, bytes, Kind::write, true, __builtin_return_address(0)); } \
+  void __tsan_unaligned_read##bytes(void* address) {                                                                  \
+    access(address, bytes, Kind::read, false, __builtin_return_address(0));                                           \
+  }                                                                                                                   \
+  void __tsan_unaligned_write##bytes(void* address) {                                                                 \
+    access(address, bytes, Kind::write, false, __builtin_return_address(0));                                          \
+  }                                                                                                                   \
   static_assert(true)
 NORMQUANT_HOOKS(1);
 NORMQUANT_HOOKS(2);

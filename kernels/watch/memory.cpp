@@ -15,6 +15,13 @@ std::unique_ptr<Region::Page> Region::new_page(std::size_t number) const {
   return page;
 }
 
+void Region::find_page(std::size_t number) {
+  auto& page = pages_[number];
+  if (page == nullptr) page = new_page(number);
+  last_number_ = number;
+  last_page_ = page.get();
+}
+
 void Region::set(std::size_t offset, std::size_t count, ByteState state) {
   const std::size_t end = std::min(offset + count, bytes);
   const auto one_by_one = [&](std::size_t from, std::size_t to) {
@@ -26,10 +33,12 @@ void Region::set(std::size_t offset, std::size_t count, ByteState state) {
     }
   };
   // Whole pages need no cells until a kernel touches them.
-  const std::size_t first = (offset + page_bytes - 1) / page_bytes, last = end == bytes ? (end + page_bytes - 1) / page_bytes : end / page_bytes;
+  const std::size_t first = (offset + page_bytes - 1) / page_bytes,
+                    last = end == bytes ? (end + page_bytes - 1) / page_bytes : end / page_bytes;
   if (first >= last) return one_by_one(offset, end);
   one_by_one(offset, first * page_bytes);
   one_by_one(std::min(last * page_bytes, end), end);
+  last_page_ = nullptr;
   for (auto page = pages_.begin(); page != pages_.end();) {
     if (page->first < first || page->first >= last) {
       ++page;
@@ -99,7 +108,8 @@ Region* GlobalMemory::near(std::uintptr_t address) {
   for (int looked_at = 0; looked_at < 2; ++looked_at) {
     Region& region = *(--after)->second;
     if (region.holds(address)) return &region;
-    if (found == nullptr && address + zone_bytes >= region.begin && address < region.begin + region.bytes + zone_bytes) {
+    if (found == nullptr && address + zone_bytes >= region.begin &&
+        address < region.begin + region.bytes + zone_bytes) {
       found = &region;
     }
     if (after == regions_.begin()) break;

@@ -33,8 +33,8 @@ struct Cell {
   std::uint32_t block = 0, epoch = 0, place = 0;  ///< of the write; place 0: not by a kernel
   std::uint16_t thread = 0;
   ByteState state = ByteState::unwritten;
-  bool atomic = false;  ///< the write was
-  Readers readers;      ///< the first; lanes 0: none
+  bool atomic = false;             ///< the write was
+  Readers readers;                 ///< the first; lanes 0: none
   std::uint32_t more_readers = 0;  ///< 1 + index of the others in the region; 0: none
 };
 
@@ -58,9 +58,8 @@ class Region {
 
   bool holds(std::uintptr_t address) const { return address - begin < bytes; }
   Cell& cell(std::size_t offset) {
-    auto& page = pages_[offset / page_bytes];
-    if (page == nullptr) page = new_page(offset / page_bytes);
-    return (*page)[offset % page_bytes];
+    if (offset / page_bytes != last_number_ || last_page_ == nullptr) find_page(offset / page_bytes);
+    return (*last_page_)[offset % page_bytes];
   }
   /// The bytes become as they are after a write by nobody, or as good as never written.
   void set(std::size_t offset, std::size_t count, ByteState state);
@@ -73,9 +72,13 @@ class Region {
   static constexpr std::size_t page_bytes = 1024;
   using Page = std::array<Cell, page_bytes>;
   std::unique_ptr<Page> new_page(std::size_t number) const;
+  void find_page(std::size_t number);
 
+  std::size_t last_number_ = 0;  ///< of the page that cell() answered from last
+  Page* last_page_ = nullptr;
   std::unordered_map<std::size_t, std::unique_ptr<Page>> pages_;
-  std::map<std::size_t, std::size_t> written_;  ///< page ranges [first, last) that are written where there is no page yet
+  std::map<std::size_t, std::size_t>
+      written_;  ///< page ranges [first, last) that are written where there is no page yet
   std::vector<std::vector<Readers>> more_;
   std::vector<std::uint32_t> unused_more_;
 };

@@ -40,9 +40,7 @@ std::string address_of(const void* after) {
 
 }  // namespace
 
-std::uint32_t Places::number_of(std::uint32_t caller, const void* after) {
-  // Addresses of user programs have 47 bits; places are fewer than 2^20 times the code's bytes.
-  const std::uint64_t key = reinterpret_cast<std::uintptr_t>(after) * 0x9E3779B97F4A7C15ULL ^ caller;
+std::uint32_t Places::look_up(std::uint64_t key, std::uint32_t caller, const void* after) {
   const auto [found, is_new] = numbers_.try_emplace(key, static_cast<std::uint32_t>(places_.size()));
   if (is_new) places_.push_back({caller, after});
   return found->second;

@@ -25,8 +25,20 @@ class Places {
     std::uint32_t caller = 0;
     const void* after = nullptr;
   };
-  std::uint32_t number_of(std::uint32_t caller, const void* after);
+  std::uint32_t number_of(std::uint32_t caller, const void* after) {
+    // A kernel is at the same few hundred places all the time.
+    const std::uint64_t key = reinterpret_cast<std::uintptr_t>(after) * 0x9E3779B97F4A7C15ULL ^ caller;
+    Recent& recent = recent_[(key ^ key >> 32) % recent_.size()];
+    if (recent.key != key) recent = {key, look_up(key, caller, after)};
+    return recent.number;
+  }
+  std::uint32_t look_up(std::uint64_t key, std::uint32_t caller, const void* after);
 
+  struct Recent {
+    std::uint64_t key = 0;
+    std::uint32_t number = 0;
+  };
+  std::vector<Recent> recent_ = std::vector<Recent>(8192);
   std::vector<Place> places_ = {Place{}};
   std::unordered_map<std::uint64_t, std::uint32_t> numbers_;
 };

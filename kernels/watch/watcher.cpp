@@ -11,7 +11,6 @@ namespace normquant::host_exec::watch {
 namespace {
 
 thread_local Watcher watcher_of_this_os_thread;
-thread_local Watcher* active_watcher = nullptr;
 
 /// Blocks of all launches of the process; 0 is no block.
 std::atomic<std::uint32_t> blocks_so_far = 1;
@@ -19,9 +18,15 @@ std::atomic<std::uint32_t> blocks_so_far = 1;
 }  // namespace
 
 Watcher& Watcher::here() { return watcher_of_this_os_thread; }
-Watcher* Watcher::active() { return active_watcher; }
+
+Counts Watcher::counting_ends() {
+  const Counts counts = counter_ == nullptr ? Counts{} : counter_->counts();
+  counter_ = nullptr;
+  return counts;
+}
 
 void Watcher::launch_begins(const GridShape& shape) {
+  if (counter_ != nullptr) counter_->launch();
   shape_ = shape;
   blocks_ = size_of(shape.grid);
   first_block_ = blocks_so_far.fetch_add(blocks_);
@@ -39,10 +44,12 @@ void Watcher::block_is_made(Block& block) {
   Region& region =
       shared_.emplace_back(Space::shared, reinterpret_cast<std::uintptr_t>(block.shared), block.shared_bytes);
   region.block = number;
+  elsewhere_.fill(0);
   for (CudaThread& thread : block.threads) thread.watched.block = number;
 }
 
 void Watcher::cluster_ends() {
+  if (counter_ != nullptr) counter_->blocks_end();
   shared_.clear();
   arrivals_ = {};
   cluster_seen_ = nullptr;
@@ -52,7 +59,7 @@ void Watcher::cluster_ends() {
 
 void Watcher::runs(CudaThread* thread) {
   current_ = thread;
-  active_watcher = thread == nullptr ? nullptr : this;
+  active_ = thread == nullptr ? nullptr : this;
 }
 
 void Watcher::shared_memory_is_lost(const Block& block, bool ended) {
@@ -65,6 +72,7 @@ void Watcher::shared_memory_is_lost(const Block& block, bool ended) {
 
 void Watcher::meet(const std::vector<CudaThread*>& threads, const char* what, bool orders) {
   for (CudaThread* thread : threads) ++thread->watched.meetings;
+  if (counter_ != nullptr) counter_->meeting(what, threads.size());
   const std::uint32_t from = threads.front()->watched.barrier_from;
   for (CudaThread* thread : threads) {
     if (from != thread->watched.barrier_from && std::strcmp(what, "__syncthreads") == 0) {
@@ -174,9 +182,12 @@ void atomic(const void* address, std::size_t bytes, const void* from) {
   Watcher::here().access(reinterpret_cast<std::uintptr_t>(address), bytes, Kind::atomic, true, from);
 }
 void copy_begins(const void* to, const void* from_global, const void* from) {
-  Watcher::here().copy_begins(reinterpret_cast<std::uintptr_t>(to), reinterpret_cast<std::uintptr_t>(from_global), from);
+  Watcher::here().copy_begins(reinterpret_cast<std::uintptr_t>(to), reinterpret_cast<std::uintptr_t>(from_global),
+                              from);
 }
 void copy_ends(const void* to) { Watcher::here().copy_ends(reinterpret_cast<std::uintptr_t>(to)); }
 std::vector<std::string> take_findings() { return Watcher::here().take_findings(); }
+void counting_begins() { Watcher::here().counting_begins(); }
+Counts counting_ends() { return Watcher::here().counting_ends(); }
 
 }  // namespace normquant::host_exec::watch

@@ -1,6 +1,7 @@
 // Watches the kernels that one OS thread runs: every access to memory, and what orders them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "host_exec/cluster.hpp"
 #include "watch/clock.hpp"
+#include "watch/counts.hpp"
 #include "watch/finding.hpp"
 #include "watch/memory.hpp"
 #include "watch/places.hpp"
@@ -24,7 +26,7 @@ class Watcher {
   /// This OS thread's.
   static Watcher& here();
   /// This OS thread's while a CUDA thread runs on it; null otherwise.
-  static Watcher* active();
+  static Watcher* active() { return active_; }
 
   void access(std::uintptr_t address, std::size_t bytes, Kind kind, bool must_be_aligned, const void* from);
   void enter(const void* from) { state().calls.push_back(places_.call(innermost_call(), from)); }
@@ -50,9 +52,13 @@ class Watcher {
   void copy_begins(std::uintptr_t to, std::uintptr_t from_global, const void* from);
   void copy_ends(std::uintptr_t to);
 
+  void counting_begins() { counter_ = std::make_unique<Counter>(); }
+  Counts counting_ends();
   std::vector<std::string> take_findings() { return findings_.take(places_); }
 
  private:
+  static inline thread_local Watcher* active_ = nullptr;
+
   /// What was sent to a block in one phase of the cluster's barrier.
   struct Inbox {
     Meeting senders;
@@ -69,6 +75,7 @@ class Watcher {
   /// The current thread sees what a clock has seen.
   void learns(const SharedClock& clock);
   Region* region_near(std::uintptr_t address);
+  void count(Traffic traffic, std::uintptr_t address, std::size_t bytes, std::uint32_t place);
   void touch(Region& region, std::size_t offset, std::size_t bytes, Kind kind, std::uint32_t place);
   bool check_write_before(const Cell& cell, Kind kind, Finding& finding);
   bool check_readers(Region& region, Cell& cell, Kind kind, Finding& finding);
@@ -79,15 +86,19 @@ class Watcher {
 
   CudaThread* current_ = nullptr;
   GridShape shape_;
-  std::uint32_t first_block_ = 1, blocks_ = 0;  ///< numbers of the blocks of this launch
-  std::deque<Region> shared_;                   ///< of the blocks that run together, by rank
-  Meeting arrivals_;                            ///< at the cluster's barrier
-  SharedClock cluster_seen_;                    ///< what all had seen who met there last
+  std::uint32_t first_block_ = 1, blocks_ = 0;                      ///< numbers of the blocks of this launch
+  std::deque<Region> shared_;                                       ///< of the blocks that run together, by rank
+  Meeting arrivals_;                                                ///< at the cluster's barrier
+  SharedClock cluster_seen_;                                        ///< what all had seen who met there last
   std::map<std::pair<std::uint32_t, std::size_t>, Inbox> inboxes_;  ///< by block and phase
   SharedClock learnt_from_[2], learnt_;                             ///< the last answer of learns()
-  Region* last_global_ = nullptr;
+  std::array<Region*, 8> last_global_ = {};                         ///< that accesses were in last, in turn
+  std::uint32_t next_global_ = 0;
+  std::array<std::uintptr_t, 64> elsewhere_ = {};  ///< addresses / 64 that are near no region: variables like threadIdx
   std::uint64_t last_version_ = ~std::uint64_t{0};
-  std::uint32_t replaced_ = 0;  ///< draws which of too many readers is forgotten
+  std::uint32_t replaced_ = 0;        ///< draws which of too many readers is forgotten
+  std::unique_ptr<Counter> counter_;  ///< while it counts
+  bool copying_ = false;              ///< the accesses are those of an asynchronous copy, which counts as one
   Places places_;
   Findings findings_;
 };

@@ -23,12 +23,14 @@ __global__ void shared_past_the_end(ControlMemory m) {
 __global__ void global_past_the_end(ControlMemory m) {
   m.out[threadIdx.x] = m.in[ControlMemory::count - threads + 1 + threadIdx.x];
 }
-__global__ void global_before_the_begin(ControlMemory m) { m.out[static_cast<int>(threadIdx.x) - 1] = m.in[threadIdx.x]; }
+__global__ void global_before_the_begin(ControlMemory m) {
+  m.out[static_cast<int>(threadIdx.x) - 1] = m.in[threadIdx.x];
+}
 
 /// Aligned to an element, not to the 16 bytes that are read.
 __global__ void misaligned(ControlMemory m) {
   const uint4 word = reinterpret_cast<const uint4*>(m.in + 1)[threadIdx.x];
-  m.out[threadIdx.x] = static_cast<float>(word.x);
+  m.out[threadIdx.x] = static_cast<float>(word.x ^ word.y ^ word.z ^ word.w);
 }
 
 enum class Reads { at_once, after_too_few, after_the_wait, by_another, by_another_after_a_barrier };

@@ -12,8 +12,8 @@ namespace normquant {
 
 /// Memory of a control's kernels: `in` is written, `out` is not, `counters` are zeros.
 struct ControlMemory {
-  static constexpr int count = 4096;    ///< elements of in and of out
-  static constexpr int counts = 64;     ///< elements of counters
+  static constexpr int count = 4096;  ///< elements of in and of out
+  static constexpr int counts = 64;   ///< elements of counters
   const float* in = nullptr;
   float* out = nullptr;
   unsigned* counters = nullptr;

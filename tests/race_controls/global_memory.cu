@@ -17,7 +17,8 @@ __global__ void write_elements(ControlMemory m) {
 /// Each block reads what the one before it writes.
 __global__ void read_of_block_before(ControlMemory m) {
   m.out[blockIdx.x * threads + threadIdx.x] = m.in[threadIdx.x];
-  if (blockIdx.x > 0) m.out[1024 + blockIdx.x * threads + threadIdx.x] = m.out[(blockIdx.x - 1) * threads + threadIdx.x];
+  if (blockIdx.x > 0)
+    m.out[1024 + blockIdx.x * threads + threadIdx.x] = m.out[(blockIdx.x - 1) * threads + threadIdx.x];
 }
 
 /// Each block leaves a value; the last one to arrive adds them up. The fence is what makes the value visible before the count.

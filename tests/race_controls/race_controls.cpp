@@ -18,7 +18,8 @@ int run(const Control& control) {
   std::string why;
   const auto device = open_cuda_device(0, why);
   if (device == nullptr) return fail(Status::infrastructure(why));
-  constexpr std::size_t bytes = sizeof(float) * ControlMemory::count, count_bytes = sizeof(unsigned) * ControlMemory::counts;
+  constexpr std::size_t bytes = sizeof(float) * ControlMemory::count,
+                        count_bytes = sizeof(unsigned) * ControlMemory::counts;
   const std::vector<float> values(ControlMemory::count, 1.5F);
   void* const in = device->allocate(bytes, why);
   ControlMemory memory;

@@ -41,7 +41,8 @@ Outcome run(const Control& control, std::uint64_t schedule_seed) {
   const auto allocate = [&](std::size_t bytes) { return all.emplace_back(device->allocate(bytes, why)); };
   ControlMemory memory;
   const std::vector<float> values(ControlMemory::count, 1.5F);
-  constexpr std::size_t bytes = sizeof(float) * ControlMemory::count, count_bytes = sizeof(unsigned) * ControlMemory::counts;
+  constexpr std::size_t bytes = sizeof(float) * ControlMemory::count,
+                        count_bytes = sizeof(unsigned) * ControlMemory::counts;
   void* const in = allocate(bytes);
   memory.in = static_cast<const float*>(in);
   memory.out = static_cast<float*>(allocate(bytes));

@@ -18,7 +18,8 @@ __global__ void pass_on(ControlMemory m) {
   slots[t] = m.in[t];
   if (by == By::barrier) __syncthreads();
   if (by == By::other_group || by == By::own_group) group_barrier(row + 1, 64);
-  const unsigned from = by == By::own_group ? row * 64 + (t + 32) % 64 : (t + (by == By::other_group ? 64 : 32)) % threads;
+  const unsigned from =
+      by == By::own_group ? row * 64 + (t + 32) % 64 : (t + (by == By::other_group ? 64 : 32)) % threads;
   m.out[t] = slots[from];
 }
 
