@@ -107,7 +107,7 @@ int count(const CountsOptions& options) {
   fmt::print(
       "What the variants ask of a GPU's memory system, counted on the host device (docs/races.md says how, and what "
       "each\n"
-      "column is). Generated: scripts/host_counts.sh. {} multiprocessors.\n",
+      "column is). Generated: scripts/host_counts.py. {} multiprocessors.\n",
       options.multiprocessors);
   const std::vector<std::string> all(std::begin(counted_cases), std::end(counted_cases));
   for (const std::string& text : options.cases.empty() ? all : options.cases) count_case(text, wanted, *device);

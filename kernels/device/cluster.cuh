@@ -128,11 +128,10 @@ class ClusterExchange {
         "}" ::"r"(shared_address(mine)),
         "r"(shared_address(barriers_ + round_ % 2)), "r"(rank), "r"(__float_as_uint(value))
         : "memory");
-#else
+#elif defined(__CUDACC__)
     *shared_of_block(mine, rank) = value;
-#endif
-#if !defined(__CUDACC__)
-    send_to_block(rank);
+#else
+    send_to_block(mine, rank, value);
 #endif
   }
   /// All that this block sends in this round is on its way; `bytes`: what it is to receive.
@@ -146,8 +145,7 @@ class ClusterExchange {
 #elif defined(__CUDACC__)
     cluster_arrive();
 #else
-    if (threadIdx.x == 0) send_to_block(cluster_rank());
-    arrive_at_cluster(false);
+    arrive_with_sent(threadIdx.x == 0);
 #endif
   }
   /// Waits until all of this round has arrived.
@@ -165,7 +163,6 @@ class ClusterExchange {
 #elif defined(__CUDACC__)
     cluster_wait();
 #else
-    wait_for_cluster(false);
     receive_from_blocks();
 #endif
     ++round_;

@@ -73,9 +73,11 @@ unsigned blocks_of_this_cluster();
 void arrive_at_cluster(bool orders = true);
 void wait_for_cluster(bool orders = true);
 
-/// Between two arrivals that order nothing: the current thread's value for the block of that rank is on its way, with what the
-/// thread has seen; after the wait that follows, the current thread has all values that were on their way to its block.
-void send_to_block(unsigned rank);
+/// An exchange of values between the blocks of a cluster: `value` goes to `mine` as the block of that rank sees it; all is sent,
+/// and one thread of the block says so to its block; waits for the values of all blocks. Values come with what their senders
+/// have seen, and nothing else is ordered.
+void send_to_block(float* mine, unsigned rank, float value);
+void arrive_with_sent(bool says_so);
 void receive_from_blocks();
 
 /// Where the block of that rank has what this block has at `mine` in its shared memory. It is an error when that block

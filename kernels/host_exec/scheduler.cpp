@@ -48,8 +48,20 @@ void block_barrier() {
 void barrier_of_group(unsigned id, unsigned threads) { cluster_of_this_os_thread->wait_for_group(id, threads); }
 void arrive_at_cluster(bool orders) { cluster_of_this_os_thread->arrive(orders); }
 void wait_for_cluster(bool orders) { cluster_of_this_os_thread->wait_for_cluster(orders); }
-void send_to_block(unsigned rank) { cluster_of_this_os_thread->send_to(rank); }
-void receive_from_blocks() { cluster_of_this_os_thread->receive(); }
+void send_to_block(float* mine, unsigned rank, float value) {
+  auto* const theirs = static_cast<float*>(shared_memory_of_block(mine, rank));
+  watch::stores_for_block(theirs, sizeof value, __builtin_return_address(0));
+  *theirs = value;
+  cluster_of_this_os_thread->send_to(rank);
+}
+void arrive_with_sent(bool says_so) {
+  if (says_so) cluster_of_this_os_thread->send_to(rank_of_this_block());
+  arrive_at_cluster(false);
+}
+void receive_from_blocks() {
+  wait_for_cluster(false);
+  cluster_of_this_os_thread->receive();
+}
 void stop_this_thread(const std::string& what) { cluster_of_this_os_thread->stop_current(what); }
 unsigned lane_of_this_thread() { return cluster_of_this_os_thread->current().number % warp_size; }
 unsigned rank_of_this_block() { return cluster_of_this_os_thread->current().block->rank; }

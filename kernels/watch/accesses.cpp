@@ -102,7 +102,7 @@ void Watcher::access(std::uintptr_t address, std::size_t bytes, Kind kind, bool 
     // The processor would stop the program there.
     if (bytes == 16) stop_this_thread("a misaligned access of 16 bytes");
   }
-  if (counter_ != nullptr && !copying_) {
+  if (counter_ != nullptr && !counted_already_) {
     const bool remote = region->space == Space::shared && region->block != state().block;
     const bool global = region->space == Space::global;
     count(kind == Kind::atomic ? Traffic::atomic
@@ -192,6 +192,11 @@ void Watcher::add_reader(Region& region, Cell& cell, bool atomic, std::uint32_t 
 }
 
 void Watcher::touch(Region& region, std::size_t offset, std::size_t bytes, Kind kind, std::uint32_t place) {
+  // A packet at a row's end is read whole, and what is not the row's is not used: it is no mistake that nothing wrote that.
+  bool unwritten = kind != Kind::write;
+  for (std::size_t at = offset; unwritten && at < offset + bytes; ++at) {
+    unwritten = region.cell(at).state == ByteState::unwritten;
+  }
   bool found = false;  // one finding an access is enough
   for (std::size_t at = offset; at < offset + bytes; ++at) {
     Cell& cell = region.cell(at);
@@ -201,7 +206,7 @@ void Watcher::touch(Region& region, std::size_t offset, std::size_t bytes, Kind 
         found = true;
         finding.mistake = Mistake::copying;
         finding.other = other_access(cell.block, cell.thread, cell.place);
-      } else if (cell.state == ByteState::unwritten && kind != Kind::write) {
+      } else if (unwritten) {
         found = true;
         finding.mistake = Mistake::unwritten;
       } else {
@@ -232,12 +237,19 @@ void Watcher::touch(Region& region, std::size_t offset, std::size_t bytes, Kind 
   }
 }
 
+void Watcher::stores_for_block(std::uintptr_t address, std::size_t bytes, const void* from) {
+  if (counter_ != nullptr) count(Traffic::remote_store, address, bytes, place_of(from));
+  counted_already_ = true;
+  access(address, bytes, Kind::write, true, from);
+  counted_already_ = false;
+}
+
 void Watcher::copy_begins(std::uintptr_t to, std::uintptr_t from_global, const void* from) {
   if (counter_ != nullptr) count(Traffic::copy, from_global, 16, place_of(from));
-  copying_ = true;
+  counted_already_ = true;
   access(from_global, 16, Kind::read, true, from);
   access(to, 16, Kind::write, true, from);
-  copying_ = false;
+  counted_already_ = false;
   Region* const region = region_near(to);
   if (region == nullptr || !region->holds(to) || !region->holds(to + 15)) return;
   for (std::size_t i = 0; i < 16; ++i) region->cell(to - region->begin + i).state = ByteState::copying;

@@ -51,8 +51,9 @@ void comes_to_block_barrier(const void* from);
 void arrives_at_cluster();
 void all_arrived_at_cluster();
 void leaves_cluster_barrier();
-/// The current thread sends a value to the block of that rank in phase `phase` of the cluster's barrier; the current thread
-/// has all of what was sent to its block in that phase.
+/// The current thread sends a value: it is stored there, and is for that block in phase `phase` of the cluster's barrier; the
+/// current thread has all of what was sent to its block in that phase.
+void stores_for_block(const void* address, std::size_t bytes, const void* from);
 void sends(const Block& to, std::size_t phase);
 void receives(std::size_t phase);
 
@@ -90,6 +91,7 @@ inline void comes_to_block_barrier(const void*) {}
 inline void arrives_at_cluster() {}
 inline void all_arrived_at_cluster() {}
 inline void leaves_cluster_barrier() {}
+inline void stores_for_block(const void*, std::size_t, const void*) {}
 inline void sends(const Block&, std::size_t) {}
 inline void receives(std::size_t) {}
 inline void fence() {}

@@ -175,6 +175,9 @@ void comes_to_block_barrier(const void* from) { Watcher::here().comes_to_block_b
 void arrives_at_cluster() { Watcher::here().arrives_at_cluster(); }
 void all_arrived_at_cluster() { Watcher::here().all_arrived_at_cluster(); }
 void leaves_cluster_barrier() { Watcher::here().leaves_cluster_barrier(); }
+void stores_for_block(const void* address, std::size_t bytes, const void* from) {
+  Watcher::here().stores_for_block(reinterpret_cast<std::uintptr_t>(address), bytes, from);
+}
 void sends(const Block& to, std::size_t phase) { Watcher::here().sends(to, phase); }
 void receives(std::size_t phase) { Watcher::here().receives(phase); }
 void fence() { Watcher::here().fence(); }

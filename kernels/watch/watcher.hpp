@@ -46,6 +46,7 @@ class Watcher {
   void arrives_at_cluster();
   void all_arrived_at_cluster();
   void leaves_cluster_barrier();
+  void stores_for_block(std::uintptr_t address, std::size_t bytes, const void* from);
   void sends(const Block& to, std::size_t phase);
   void receives(std::size_t phase);
   void fence();
@@ -98,7 +99,7 @@ class Watcher {
   std::uint64_t last_version_ = ~std::uint64_t{0};
   std::uint32_t replaced_ = 0;        ///< draws which of too many readers is forgotten
   std::unique_ptr<Counter> counter_;  ///< while it counts
-  bool copying_ = false;              ///< the accesses are those of an asynchronous copy, which counts as one
+  bool counted_already_ = false;      ///< the accesses are parts of a copy or an exchange, which counts as one
   Places places_;
   Findings findings_;
 };

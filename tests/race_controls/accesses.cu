@@ -15,6 +15,14 @@ __global__ void shared_unwritten(ControlMemory m) {
   m.out[threadIdx.x] = slots[threadIdx.x];
 }
 
+/// A word of which a part was written is read whole, and the rest is not used: what packets at a row's end are made of.
+__global__ void shared_written_in_part(ControlMemory m) {
+  float* slots = shared_memory<float>() + 4 * threadIdx.x;
+  slots[0] = m.in[threadIdx.x];
+  const uint4 word = *reinterpret_cast<const uint4*>(slots);
+  m.out[threadIdx.x] = __uint_as_float(word.x);
+}
+
 /// One element too far.
 __global__ void shared_past_the_end(ControlMemory m) {
   float* slots = shared_memory<float>();
@@ -62,6 +70,7 @@ Status run(const ControlMemory& memory, Stream stream) {
 std::vector<Control> controls_of_accesses() {
   return {
       {"shared_unwritten", "unwritten", run<shared_unwritten>},
+      {"shared_written_in_part", "", run<shared_written_in_part>},
       {"shared_past_the_end", "out of bounds", run<shared_past_the_end>},
       {"global_past_the_end", "out of bounds", run<global_past_the_end>},
       {"global_before_the_begin", "out of bounds", run<global_before_the_begin>},
