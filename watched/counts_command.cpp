@@ -20,7 +20,6 @@ namespace normquant::watched {
 namespace {
 
 using host_exec::watch::Counts;
-using validate::Problem;
 
 struct CountsOptions {
   std::vector<std::string> cases;
@@ -29,27 +28,30 @@ struct CountsOptions {
 };
 
 /// Forms that kernels know when they are compiled, aligned and not, at a length of models and one whose rows share a warp.
-constexpr const char* counted_cases[] = {
-    "op=norm_quant_forward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16",
-    "op=norm_quant_forward shape=4x4096 x=bfloat16 weight=bfloat16 codes=1",
-    "op=norm_quant_forward shape=4x4096 x=bfloat16 residual=bfloat16 residual_out=bfloat16 weight=bfloat16 "
-    "out=bfloat16",
-    "op=norm_quant_forward shape=4x4096 x=bfloat16 weight=bfloat16 bias=bfloat16 out=bfloat16 norm=layer",
-    "op=norm_quant_forward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 row_padding=5 offset=1",
-    "op=norm_quant_forward shape=4x4096 x=float32 weight=float32 out=float32",
-    "op=norm_quant_forward shape=17x136 x=bfloat16 weight=bfloat16 out=bfloat16",
-    "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16",
-    "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16 dresidual=bfloat16",
-    "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 bias=bfloat16 out=bfloat16 dy=bfloat16 norm=layer",
-    "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16 row_padding=5 offset=1",
-    "op=norm_quant_backward shape=17x136 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16",
-    "op=activation_quant shape=4x4096 x=bfloat16 out=bfloat16 rounding=half_even",
-    "op=activation_quant shape=17x136 x=bfloat16 codes=1 rounding=half_even",
-    "op=weight_quant shape=4x512 x=bfloat16 out=bfloat16",
-    "op=weight_quant shape=4x512 x=bfloat16 packed=1",
-};
+std::vector<std::string> counted_cases() {
+  const std::string forward = "op=norm_quant_forward shape=4x4096 x=bfloat16 weight=bfloat16 ";
+  const std::string backward = "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16 ";
+  return {
+      forward + "out=bfloat16",
+      forward + "codes=1",
+      forward + "out=bfloat16 residual=bfloat16 residual_out=bfloat16",
+      forward + "out=bfloat16 bias=bfloat16 norm=layer",
+      forward + "out=bfloat16 row_padding=5 offset=1",
+      "op=norm_quant_forward shape=4x4096 x=float32 weight=float32 out=float32",
+      "op=norm_quant_forward shape=17x136 x=bfloat16 weight=bfloat16 out=bfloat16",
+      backward,
+      backward + "dresidual=bfloat16",
+      backward + "bias=bfloat16 norm=layer",
+      backward + "row_padding=5 offset=1",
+      "op=norm_quant_backward shape=17x136 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16",
+      "op=activation_quant shape=4x4096 x=bfloat16 out=bfloat16 rounding=half_even",
+      "op=activation_quant shape=17x136 x=bfloat16 codes=1 rounding=half_even",
+      "op=weight_quant shape=4x512 x=bfloat16 out=bfloat16",
+      "op=weight_quant shape=4x512 x=bfloat16 packed=1",
+  };
+}
 
-/// Words that cannot be met with: a sentence and a status.
+/// A wish that cannot be met: the exit status and the sentence.
 struct Refusal {
   int status;
   std::string sentence;
@@ -109,8 +111,7 @@ int count(const CountsOptions& options) {
       "each\n"
       "column is). Generated: scripts/host_counts.py. {} multiprocessors.\n",
       options.multiprocessors);
-  const std::vector<std::string> all(std::begin(counted_cases), std::end(counted_cases));
-  for (const std::string& text : options.cases.empty() ? all : options.cases) count_case(text, wanted, *device);
+  for (const std::string& text : options.cases.empty() ? counted_cases() : options.cases) count_case(text, wanted, *device);
   return exit_pass;
 }
 

@@ -47,7 +47,7 @@ class Meeting {
  private:
   struct Arrival {
     Moment moment;
-    std::size_t threads;
+    std::size_t threads = 0;
   };
   std::vector<Arrival> moments_;
   std::vector<SharedClock> seen_;  ///< each once

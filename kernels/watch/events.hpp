@@ -7,7 +7,8 @@
 #include <vector>
 
 #if defined(NORMQUANT_WATCHED)
-#include "watch/clock.hpp"
+#include <cstdint>
+#include <memory>
 #endif
 
 namespace normquant::host_exec {
@@ -20,6 +21,9 @@ struct Block;
 namespace watch {
 
 #if defined(NORMQUANT_WATCHED)
+
+struct Clock;
+using SharedClock = std::shared_ptr<const Clock>;
 
 /// What is known of one CUDA thread.
 struct ThreadState {

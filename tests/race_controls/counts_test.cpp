@@ -73,9 +73,9 @@ TEST(Counter, PlacesWarpsAndWhatCameBeforeAMeetingAreApart) {
   Counter counter;
   for (unsigned lane = 0; lane < 32; ++lane) {
     const bool even = lane % 2 == 0;
-    counter.access(Traffic::global_load, 0, lane, all_lanes, even ? 7 : 8, 1, 4 * lane, 4);
-    counter.access(Traffic::global_load, 0, lane, all_lanes, 9, even ? 1 : 2, 4 * lane, 4);
-    counter.access(Traffic::global_load, even ? 0 : 1, lane, all_lanes, 10, 1, 4 * lane, 4);
+    counter.access(Traffic::global_load, 0, lane, all_lanes, even ? 7 : 8, 1, std::uint64_t{4} * lane, 4);
+    counter.access(Traffic::global_load, 0, lane, all_lanes, 9, even ? 1 : 2, std::uint64_t{4} * lane, 4);
+    counter.access(Traffic::global_load, even ? 0 : 1, lane, all_lanes, 10, 1, std::uint64_t{4} * lane, 4);
   }
   counter.blocks_end();
   EXPECT_EQ(counter.counts().global_loads.warps, 6U);
