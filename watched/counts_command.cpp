@@ -30,7 +30,8 @@ struct CountsOptions {
 /// Forms that kernels know when they are compiled, aligned and not, at a length of models and one whose rows share a warp.
 std::vector<std::string> counted_cases() {
   const std::string forward = "op=norm_quant_forward shape=4x4096 x=bfloat16 weight=bfloat16 ";
-  const std::string backward = "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16 ";
+  const std::string backward =
+      "op=norm_quant_backward shape=4x4096 x=bfloat16 weight=bfloat16 out=bfloat16 dy=bfloat16 ";
   return {
       forward + "out=bfloat16",
       forward + "codes=1",
@@ -111,7 +112,8 @@ int count(const CountsOptions& options) {
       "each\n"
       "column is). Generated: scripts/host_counts.py. {} multiprocessors.\n",
       options.multiprocessors);
-  for (const std::string& text : options.cases.empty() ? counted_cases() : options.cases) count_case(text, wanted, *device);
+  for (const std::string& text : options.cases.empty() ? counted_cases() : options.cases)
+    count_case(text, wanted, *device);
   return exit_pass;
 }
 
