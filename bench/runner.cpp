@@ -206,6 +206,7 @@ bool Runner::check_slot(std::size_t slot, TimingRecord& record, std::string_view
   const validate::Verdict verdict = slots_[slot]->check();
   switch (verdict.outcome) {
     case validate::Outcome::pass: return true;
+    case validate::Outcome::hazard:
     case validate::Outcome::fail: return fail(record, Result::wrong, fmt::format("{}: {}", when, verdict.reason));
     case validate::Outcome::skipped: return fail(record, Result::skipped, verdict.reason);
     case validate::Outcome::error: return fail(record, Result::error, fmt::format("{}: {}", when, verdict.reason));

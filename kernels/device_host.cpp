@@ -1,12 +1,17 @@
 // The host device: plain memory, kernels run by host_exec.
 #include <normquant/device.hpp>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
 #include "host_exec/cuda_on_host.hpp"
+#include "watch/events.hpp"
 
 namespace normquant {
+
+namespace watch = host_exec::watch;
+
 namespace {
 
 /// Shared memory that a Hopper block may ask for; the same kernels serve the same problems as on such a GPU.
@@ -29,15 +34,31 @@ class HostDevice final : public Device {
   const DeviceInfo& info() const override { return info_; }
   void* allocate(std::size_t bytes, std::string& why) override {
     void* memory = nullptr;
-    if (posix_memalign(&memory, 256, bytes == 0 ? 1 : bytes) == 0) return memory;
+    if (posix_memalign(&memory, 256, std::max<std::size_t>(bytes + 2 * watch::zone_bytes, 1)) == 0) {
+      void* const usable = static_cast<unsigned char*>(memory) + watch::zone_bytes;
+      watch::memory_is_allocated(usable, bytes);
+      return usable;
+    }
     why = "out of memory: " + std::to_string(bytes) + " bytes asked of the host";
     return nullptr;
   }
-  void release(void* memory) override { std::free(memory); }
-  Status copy_to_device(void* to, const void* from, std::size_t bytes) override { return copy(to, from, bytes); }
+  void release(void* memory) override {
+    watch::memory_is_released(memory);
+    std::free(static_cast<unsigned char*>(memory) - watch::zone_bytes);
+  }
+  Status copy_to_device(void* to, const void* from, std::size_t bytes) override {
+    watch::is_written(to, bytes);
+    return copy(to, from, bytes);
+  }
   Status copy_to_host(void* to, const void* from, std::size_t bytes) override { return copy(to, from, bytes); }
   Status fill_bytes(void* memory, unsigned char value, std::size_t bytes) override {
     std::memset(memory, value, bytes);
+    watch::is_written(memory, bytes);
+    return {};
+  }
+  Status poison_bytes(void* memory, unsigned char value, std::size_t bytes) override {
+    std::memset(memory, value, bytes);
+    watch::is_lost(memory, bytes);
     return {};
   }
   Status synchronize() override { return {}; }
@@ -45,6 +66,8 @@ class HostDevice final : public Device {
     host_exec::set_schedule_seed(schedule_seed_);
     return {};
   }
+  bool watches() const override { return watch::watched; }
+  std::vector<std::string> take_findings() override { return watch::take_findings(); }
 
  private:
   static Status copy(void* to, const void* from, std::size_t bytes) {

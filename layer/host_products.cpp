@@ -2,6 +2,7 @@
 #include <Eigen/Core>
 
 #include "matrix_products.hpp"
+#include "watch/events.hpp"
 
 namespace normquant {
 namespace {
@@ -33,6 +34,13 @@ void write(const FloatMatrix& values, const Matrix& to) {
   write_as<Eigen::bfloat16>(values, to);
 }
 
+/// For whoever watches the kernels that read the result.
+void tell_of_writes(const void* data, std::int64_t rows, std::size_t row_bytes, std::size_t stride_bytes) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    host_exec::watch::is_written(static_cast<const unsigned char*>(data) + row * stride_bytes, row_bytes);
+  }
+}
+
 class HostProducts final : public MatrixProducts {
  public:
   std::size_t workspace_bytes() const override { return 0; }
@@ -48,6 +56,7 @@ class HostProducts final : public MatrixProducts {
     d.noalias() += a * b;
     if (p.bias.given()) d.rowwise() += read({p.bias.data, p.bias.type, p.columns}, 1, p.columns).row(0);
     write(d, p.d);
+    tell_of_writes(p.d.data, p.rows, p.columns * size_of(p.d.type), p.d.ld * size_of(p.d.type));
     return {};
   }
 
@@ -56,6 +65,7 @@ class HostProducts final : public MatrixProducts {
     const RowMajor<std::int32_t> a = Codes(p.a, p.rows, p.depth, Stride(p.lda)).cast<std::int32_t>();
     const RowMajor<std::int32_t> b = Codes(p.b, p.columns, p.depth, Stride(p.ldb)).cast<std::int32_t>();
     Eigen::Map<RowMajor<std::int32_t>>(p.d, p.rows, p.columns).noalias() = a * b.transpose();
+    tell_of_writes(p.d, p.rows, p.columns * sizeof(*p.d), p.columns * sizeof(*p.d));
     return {};
   }
 };

@@ -8,8 +8,9 @@
 #   --help        this text
 #
 # Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
-# release, mutants (planted bugs, which the suites of validate must catch: docs/mutants.md). Tests labelled `slow` or `browser`
-# run in release only. Without the CUDA Toolkit host-only takes the place of release.
+# release (with normquant-watched, docs/races.md), mutants (planted bugs, which the suites of validate must catch:
+# docs/mutants.md). Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of
+# release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -51,7 +52,7 @@ check_format() {
 
 # The kernels are checked as the host device compiles them; copies with planted bugs are not.
 check_with_clang_tidy() {
-  cmake --preset host-only >/dev/null
+  cmake --preset host-only -DNORMQUANT_WATCHED=ON >/dev/null
   cmake --build build/host-only --target normquant_commit >/dev/null # writes a header that others include
   local files status=0
   files=$(sed -n 's/^ *"file": "\(.*\)",\{0,1\}$/\1/p' build/host-only/compile_commands.json | grep -v /planted/ | sort -u)
@@ -63,7 +64,9 @@ check_with_clang_tidy() {
 }
 
 build_preset() {
-  cmake --preset "$1" -DNORMQUANT_WERROR=ON
+  local watched=ON # one build looks for races too (docs/races.md)
+  [ "$1" != sanitize ] || watched=OFF
+  cmake --preset "$1" -DNORMQUANT_WERROR=ON -DNORMQUANT_WATCHED=$watched
   cmake --build --preset "$1" -j "$jobs"
 }
 

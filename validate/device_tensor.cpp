@@ -41,11 +41,11 @@ unsigned char* DeviceTensor::row_address(std::int64_t row) const {
 
 Status DeviceTensor::write_guards() {
   auto* start = static_cast<unsigned char*>(memory_);
-  if (Status status = device_.fill_bytes(start, poison_, static_cast<std::size_t>(data_ - start)); !status.ok()) {
+  if (Status status = device_.poison_bytes(start, poison_, static_cast<std::size_t>(data_ - start)); !status.ok()) {
     return status;
   }
   unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
-  return device_.fill_bytes(end, poison_, guard_bytes);
+  return device_.poison_bytes(end, poison_, guard_bytes);
 }
 
 Status DeviceTensor::poison_all() {
@@ -53,7 +53,7 @@ Status DeviceTensor::poison_all() {
     const std::int64_t last = std::min(rows_, row + rows_per_copy()) - 1;
     const std::size_t bytes =
         static_cast<std::size_t>(last - row) * stride_bytes() + row_bytes() + (last + 1 < rows_ ? padding_bytes() : 0);
-    if (Status status = device_.fill_bytes(row_address(row), poison_, bytes); !status.ok()) return status;
+    if (Status status = device_.poison_bytes(row_address(row), poison_, bytes); !status.ok()) return status;
   }
   return write_guards();
 }

@@ -36,7 +36,8 @@ json result_as_json(const CaseResult& result) {
   json entry = {{"device", result.device},       {"op", name_of(result.problem.op)},
                 {"variant", result.variant},     {"problem", to_text(result.problem)},
                 {"outcome", name_of(v.outcome)}, {"reason", v.reason}};
-  if (v.outcome == Outcome::fail) {
+  if (v.outcome == Outcome::hazard) entry["findings"] = v.findings;
+  if (v.outcome == Outcome::fail || v.outcome == Outcome::hazard) {
     entry["reproduce"] = reproducing_command(result);
     entry["elements_wrong"] = v.elements_wrong;
     for (const Mismatch& m : v.mismatches) {
@@ -117,6 +118,7 @@ std::string_view name_of(Outcome outcome) {
   switch (outcome) {
     case Outcome::pass: return "pass";
     case Outcome::fail: return "fail";
+    case Outcome::hazard: return "hazard";
     case Outcome::skipped: return "skipped";
     case Outcome::error: break;
   }
@@ -140,6 +142,7 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
                    {"skipped", skipped_as_json(results)},
                    {"results", json::array()},
                    {"cases", json::array()}};
+  if (all.watched) document["summary"]["hazards"] = all.hazards;
   for (const VariantSummary& s : variants) document["variants"].push_back(summary_as_json(s));
   for (const CaseResult& result : results) {
     const Outcome outcome = result.verdict.outcome;
@@ -164,6 +167,7 @@ std::string as_junit(const std::vector<CaseResult>& results, const LeftUndone& u
                        result.variant, xml_escaped(to_text(result.problem)));
     switch (result.verdict.outcome) {
       case Outcome::pass: xml += fmt::format(">{}</testcase>\n", ambiguity_as_xml(result.verdict)); continue;
+      case Outcome::hazard:
       case Outcome::fail:
         xml += fmt::format("><failure message=\"{}\">{}</failure></testcase>\n", reason,
                            xml_escaped(reproducing_command(result)));

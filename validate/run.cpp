@@ -91,18 +91,20 @@ Verdict run_after_others(Subject& subject, const std::string& variant, Verdict v
   Status status = subject.others->reserve(other);
   if (status.ok()) status = subject.prepared.poison_outputs();
   if (status.ok()) status = subject.device.synchronize();
-  for (int i = 0; i < launches_before && status.ok(); ++i) status = subject.others->launch(other, subject.side->get());
+  // Where every access is watched, one says as much of the kernels as a thousand.
+  const int launches = subject.device.watches() ? 1 : launches_before;
+  for (int i = 0; i < launches && status.ok(); ++i) status = subject.others->launch(other, subject.side->get());
   if (status.ok()) status = subject.prepared.launch(variant, nullptr);
   if (status.ok()) status = subject.device.synchronize();
   if (!status.ok()) return outcome(Outcome::error, status.message);
   const Verdict after = subject.prepared.check();
   if (after.outcome == Outcome::pass) return verdict;
   verdict = after;
-  verdict.reason = fmt::format("after {} other launches on another stream: {}", launches_before, after.reason);
+  verdict.reason = fmt::format("after {} other launches on another stream: {}", launches, after.reason);
   return verdict;
 }
 
-Verdict check_variant(Subject& subject, const std::string& variant, bool same_bits) {
+Verdict check_results(Subject& subject, const std::string& variant, bool same_bits) {
   PreparedProblem& prepared = subject.prepared;
   Device& device = subject.device;
   if (std::string reason = prepared.why_not(variant); !reason.empty()) return outcome(Outcome::skipped, reason);
@@ -118,11 +120,22 @@ Verdict check_variant(Subject& subject, const std::string& variant, bool same_bi
   return verdict;
 }
 
+Verdict check_variant(Subject& subject, const std::string& variant, bool same_bits) {
+  (void)subject.device.take_findings();  // of whatever ran before
+  Verdict verdict = check_results(subject, variant, same_bits);
+  verdict.watched = subject.device.watches();
+  verdict.findings = subject.device.take_findings();
+  if (verdict.findings.empty()) return verdict;
+  verdict.outcome = Outcome::hazard;
+  verdict.reason = verdict.findings.front();
+  return verdict;
+}
+
 std::vector<CaseResult> run_job(const Job& job, Device& device) {
   std::vector<CaseResult> results;
   const auto all = [&](const Verdict& verdict) {
     for (const std::string& variant : job.variants) {
-      results.push_back({job.device.name(), variant, job.subject.problem, verdict});
+      results.push_back({job.device.name(), variant, job.subject.problem, verdict, {}, job.schedule_seed});
     }
     return results;
   };
@@ -139,7 +152,12 @@ std::vector<CaseResult> run_job(const Job& job, Device& device) {
   }
   for (const std::string& variant : job.variants) {
     const bool same_bits = variant == "auto" || deterministic[variant];
-    results.push_back({job.device.name(), variant, job.subject.problem, check_variant(subject, variant, same_bits)});
+    results.push_back({job.device.name(),
+                       variant,
+                       job.subject.problem,
+                       check_variant(subject, variant, same_bits),
+                       {},
+                       job.schedule_seed});
   }
   return results;
 }
@@ -147,9 +165,9 @@ std::vector<CaseResult> run_job(const Job& job, Device& device) {
 /// What one thread has open.
 class OpenDevices {
  public:
-  Device* get(const DeviceChoice& choice, std::string& why) {
-    auto& device = devices_[choice.name()];
-    if (device == nullptr) device = choice.open(1, why);
+  Device* get(const DeviceChoice& choice, std::uint64_t schedule_seed, std::string& why) {
+    auto& device = devices_[choice.name() + " " + std::to_string(schedule_seed)];
+    if (device == nullptr) device = choice.open(schedule_seed, why);
     return device.get();
   }
 
@@ -162,8 +180,10 @@ class OpenDevices {
 std::string reproducing_command(const CaseResult& result) {
   if (!result.command.empty()) return result.command;
   const std::string plugin = plugins::file_of(result.variant);
-  return fmt::format("normquant validate{} --device {} --variant '^{}$' --case '{}'",
-                     plugin.empty() ? "" : fmt::format(" --plugin '{}'", plugin), result.device, result.variant,
+  const std::string seed = result.schedule_seed == 1 ? "" : fmt::format("--schedule-seed {} ", result.schedule_seed);
+  return fmt::format("{} validate{} --device {} {}--variant '^{}$' --case '{}'",
+                     result.verdict.watched ? "normquant-watched" : "normquant",
+                     plugin.empty() ? "" : fmt::format(" --plugin '{}'", plugin), result.device, seed, result.variant,
                      to_text(result.problem));
 }
 
@@ -177,14 +197,18 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
     for (std::size_t i = next++; i < jobs.size(); i = next++) {
       const Job& job = jobs[i];
       std::string why;
-      Device* device = devices.get(job.device, why);
+      Device* device = devices.get(job.device, job.schedule_seed, why);
       Status current = device == nullptr ? Status::infrastructure(why) : device->make_current();
       if (current.ok()) {
         results[i] = run_job(job, *device);
       } else {
         for (const std::string& variant : job.variants) {
-          results[i].push_back(
-              {job.device.name(), variant, job.subject.problem, outcome(Outcome::error, current.message)});
+          results[i].push_back({job.device.name(),
+                                variant,
+                                job.subject.problem,
+                                outcome(Outcome::error, current.message),
+                                {},
+                                job.schedule_seed});
         }
       }
       const std::lock_guard lock(reporting);

@@ -1,6 +1,7 @@
 // Runs cases on devices, in parallel, and collects what was found.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -17,7 +18,8 @@ struct CaseResult {
   std::string variant;
   Problem problem;
   Verdict verdict;
-  std::string command = {};  ///< that gives this result again, where it is not `normquant validate --case`
+  std::string command = {};         ///< that gives this result again, where it is not `normquant validate --case`
+  std::uint64_t schedule_seed = 1;  ///< of the host device
 };
 
 /// The command that gives this one result again, with everything that it depends on.
@@ -28,6 +30,7 @@ struct Job {
   DeviceChoice device;
   Case subject;
   std::vector<std::string> variants;
+  std::uint64_t schedule_seed = 1;  ///< orders the threads of the host device
 };
 
 struct RunOptions {
@@ -37,7 +40,7 @@ struct RunOptions {
 };
 
 /// Runs every job on every variant: outputs and scratch poisoned, launched, checked; variants that promise the same bits
-/// run twice. The results come in the order of the jobs, whatever the number of threads.
+/// run twice; what a device that watches its kernels found goes before wrong results. The results come in the order of the jobs, whatever the number of threads.
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options);
 
 }  // namespace normquant::validate

@@ -18,10 +18,12 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
     const Verdict& verdict = result.verdict;
     switch (verdict.outcome) {
       case Outcome::pass: ++found->passed; break;
+      case Outcome::hazard: ++found->hazards; [[fallthrough]];
       case Outcome::fail: ++found->failed; break;
       case Outcome::skipped: ++found->skipped; break;
       case Outcome::error: ++found->errors; break;
     }
+    found->watched = found->watched || verdict.watched;
     found->elements += verdict.elements_checked;
     if (result.problem.values == Values::normal || result.problem.values == Values::outlier_columns) {
       found->codes += verdict.codes_checked;
@@ -37,6 +39,8 @@ Totals totals(const std::vector<VariantSummary>& variants) {
   for (const VariantSummary& v : variants) {
     all.passed += v.passed;
     all.failed += v.failed;
+    all.hazards += v.hazards;
+    all.watched = all.watched || v.watched;
     all.skipped += v.skipped;
     all.errors += v.errors;
     all.elements += v.elements;

@@ -15,6 +15,8 @@ struct VariantSummary {
   Operation op;
   std::string variant;
   std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0;
+  std::int64_t hazards = 0;  ///< of those that failed
+  bool watched = false;      ///< hazards were looked for
   std::int64_t elements = 0;
   std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values, where ties have no reason to be
   double worst_error_over_bound = 0;
@@ -29,6 +31,8 @@ inline constexpr double most_ambiguous = 1e-3;
 /// Counts over all variants.
 struct Totals {
   std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0, elements = 0, codes = 0, ambiguous = 0;
+  std::int64_t hazards = 0;  ///< of those that failed
+  bool watched = false;      ///< hazards were looked for, in some
   double ambiguous_share() const {
     return codes == 0 ? 0.0 : static_cast<double>(ambiguous) / static_cast<double>(codes);
   }

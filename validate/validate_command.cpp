@@ -27,7 +27,7 @@ namespace {
 struct ValidateOptions {
   std::string device = "host", variant, suite = "smoke", json, junit;
   std::vector<std::string> ops, shapes, dtypes, cases, plugins;
-  std::uint64_t seed = 1;
+  std::uint64_t seed = 1, schedule_seed = 1;
   int jobs = 0;
   bool list = false, dry_run = false, require_gpu = false, after_others = false;
 };
@@ -115,7 +115,8 @@ Plan plan_of(const ValidateOptions& options) {
   return plan;
 }
 
-std::vector<Job> jobs_of(const Plan& plan, const std::string& pattern) {
+std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
+  const std::string& pattern = options.variant;
   std::regex wanted;
   try {
     wanted = std::regex(pattern.empty() ? ".*" : pattern);
@@ -125,7 +126,7 @@ std::vector<Job> jobs_of(const Plan& plan, const std::string& pattern) {
   std::vector<Job> jobs;
   for (const DeviceChoice& device : plan.devices) {
     for (const Case& c : plan.cases) {
-      Job job{device, c, {}};
+      Job job{device, c, {}, options.schedule_seed};
       for (const VariantEntry& v : catalogue(c.problem.op, device.kind)) {
         if (std::regex_search(v.name.begin(), v.name.end(), wanted)) job.variants.emplace_back(v.name);
       }
@@ -140,10 +141,15 @@ std::vector<Job> jobs_of(const Plan& plan, const std::string& pattern) {
   return jobs;
 }
 
+const char* word_of(Outcome bad) {
+  return bad == Outcome::fail ? "WRONG" : bad == Outcome::hazard ? "HAZARD" : "ERROR";
+}
+
 void print_failure(const CaseResult& result) {
   const Verdict& v = result.verdict;
-  fmt::print("\n{} {} on {}: {}\n  problem:   {}\n", v.outcome == Outcome::fail ? "WRONG" : "ERROR", result.variant,
-             result.device, v.reason, to_text(result.problem));
+  fmt::print("\n{} {} on {}: {}\n  problem:   {}\n", word_of(v.outcome), result.variant, result.device, v.reason,
+             to_text(result.problem));
+  for (std::size_t i = 1; i < v.findings.size(); ++i) fmt::print("  {}\n", v.findings[i]);
   for (const Mismatch& m : v.mismatches) {
     fmt::print("  {}[{},{}]: expected {}, got {}\n", m.tensor, m.row, m.column, m.expected, m.actual);
   }
@@ -174,7 +180,7 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
   constexpr int most_shown = 10;
   int shown = 0;
   for (const CaseResult& result : results) {
-    const bool bad = result.verdict.outcome == Outcome::fail || result.verdict.outcome == Outcome::error;
+    const bool bad = result.verdict.outcome != Outcome::pass && result.verdict.outcome != Outcome::skipped;
     if (bad && ++shown <= most_shown) print_failure(result);
   }
   if (shown > most_shown) fmt::print("\n... and {} more; --json FILE lists all.\n", shown - most_shown);
@@ -196,6 +202,8 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
     fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n",
                all.skipped);
   }
+  if (all.watched)
+    fmt::print("every access of the kernels was watched: {} cases with hazards, which count as wrong\n", all.hazards);
   fmt::print("{} passed, {} wrong, {} errors, {} skipped\n", all.passed, all.failed, all.errors, all.skipped);
   return exit_status_of(all, never);
 }
@@ -214,7 +222,7 @@ void write_results(ResultFile& file, const std::string& path, const std::string&
 int validate(const ValidateOptions& options) {
   if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
   const Plan plan = plan_of(options);
-  const std::vector<Job> jobs = jobs_of(plan, options.variant);
+  const std::vector<Job> jobs = jobs_of(plan, options);
   if (options.list || options.dry_run) {
     for (const Job& job : jobs) {
       if (options.list) fmt::print("{} {}\n", job.device.name(), to_text(job.subject.problem));
@@ -259,6 +267,8 @@ void add_validate_command(CLI::App& app, int& status) {
   command->add_option("--seed", options->seed, "Seed of inputs and drawn problems")->capture_default_str();
   command->add_flag("--after-others", options->after_others,
                     "Run each case also after 1,000 other launches on another stream (the suites do it for some)");
+  command->add_option("--schedule-seed", options->schedule_seed, "Seed of the host device's order of threads")
+      ->capture_default_str();
   command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");

@@ -10,6 +10,7 @@ namespace normquant::validate {
 enum class Outcome {
   pass,
   fail,     ///< wrong results
+  hazard,   ///< the kernel breaks a rule of memory (docs/races.md), whatever its results are; `findings` say how
   skipped,  ///< the variant does not serve the problem; `reason` says why. Never counts as pass
   error     ///< CUDA, memory or the host execution failed; `reason` says how
 };
@@ -31,7 +32,7 @@ struct TensorScore {
 /// Result of checking one problem on one variant.
 struct Verdict {
   Outcome outcome = Outcome::pass;
-  std::string reason;                 ///< for skipped and error, and the first sentence of a failure
+  std::string reason;                 ///< for skipped and error, and the first sentence of a failure or hazard
   std::int64_t elements_checked = 0;  ///< over all outputs
   std::int64_t elements_wrong = 0;
   std::int64_t codes_checked = 0;
@@ -40,6 +41,8 @@ struct Verdict {
   std::string worst_tensor;           ///< where that was
   std::vector<Mismatch> mismatches;   ///< the first few
   std::vector<TensorScore> tensors;   ///< in the order in which they were checked
+  bool watched = false;               ///< hazards were looked for
+  std::vector<std::string> findings;  ///< of a hazard: a sentence each
 };
 
 }  // namespace normquant::validate

@@ -21,7 +21,7 @@ class AsyncCopies {
         "l"(from_global)
         : "memory");
 #elif !defined(__CUDACC__)
-    memset(to_shared, 0xFF, 16);
+    copy_begins(to_shared, from_global);
     started_.push_back({to_shared, from_global, group_});
 #endif
   }
@@ -44,7 +44,7 @@ class AsyncCopies {
     std::vector<Copy> later;
     for (const Copy& copy : started_) {
       if (copy.group + pending < group_) {
-        memcpy(copy.to, copy.from, 16);
+        copy_ends(copy.to, copy.from);
       } else {
         later.push_back(copy);
       }

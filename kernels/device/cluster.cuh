@@ -100,13 +100,21 @@ class ClusterExchange {
       asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     }
     asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
-#else
+#elif defined(__CUDACC__)
     cluster_arrive();
+#else
+    arrive_at_cluster(false);
 #endif
   }
 
   /// Waits until all blocks have begun.
-  __device__ __forceinline__ void open() { cluster_wait(); }
+  __device__ __forceinline__ void open() {
+#if defined(__CUDACC__)
+    cluster_wait();
+#else
+    wait_for_cluster(false);
+#endif
+  }
 
   /// `value` goes to `mine` as the block of that rank sees it.
   __device__ __forceinline__ void send(float* mine, unsigned rank, float value) {
@@ -120,8 +128,10 @@ class ClusterExchange {
         "}" ::"r"(shared_address(mine)),
         "r"(shared_address(barriers_ + round_ % 2)), "r"(rank), "r"(__float_as_uint(value))
         : "memory");
-#else
+#elif defined(__CUDACC__)
     *shared_of_block(mine, rank) = value;
+#else
+    send_to_block(mine, rank, value);
 #endif
   }
   /// All that this block sends in this round is on its way; `bytes`: what it is to receive.
@@ -132,8 +142,10 @@ class ClusterExchange {
                    "r"(bytes)
                    : "memory");
     }
-#else
+#elif defined(__CUDACC__)
     cluster_arrive();
+#else
+    arrive_with_sent(threadIdx.x == 0);
 #endif
   }
   /// Waits until all of this round has arrived.
@@ -148,8 +160,10 @@ class ClusterExchange {
         "}" ::"r"(shared_address(barriers_ + round_ % 2)),
         "r"(round_ / 2 % 2)
         : "memory");
-#else
+#elif defined(__CUDACC__)
     cluster_wait();
+#else
+    receive_from_blocks();
 #endif
     ++round_;
   }

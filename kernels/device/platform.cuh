@@ -149,6 +149,7 @@ inline Status zero_fill(void* memory, std::size_t bytes, [[maybe_unused]] Stream
   if (error != cudaSuccess) return Status::infrastructure(std::string("memset failed: ") + cudaGetErrorString(error));
 #else
   memset(memory, 0, bytes);
+  watch::is_written(memory, bytes);
 #endif
   return {};
 }

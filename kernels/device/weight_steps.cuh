@@ -55,7 +55,9 @@ __device__ __forceinline__ TernaryScale scale_of(const WeightQuant& a, const dou
     const bool finite = is_finite_magnitude(magnitude_bits(absmean));
     const float factor = finite ? fmaxf(absmean, scale_floor) : nan_value();
     if (blockIdx.x == 0 && a.dequant_factor != nullptr) *a.dequant_factor = factor;
-    shared->scale = ternary_scale<W>(factor, a.out.type);
+    // By way of registers: docs/races.md, what is not seen.
+    const TernaryScale scale = ternary_scale<W>(factor, a.out.type);
+    shared->scale = scale;
   }
   __syncthreads();
   return shared->scale;

@@ -19,20 +19,21 @@ std::string place(const dim3& index) {
   return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," + std::to_string(index.z) + ")";
 }
 
-// Bytes behind the shared memory that nobody may write; none where AddressSanitizer sees every access past the end.
+// Bytes behind the shared memory that nobody may write; none where AddressSanitizer or a watcher sees every access past the
+// end. A watcher has zones on both sides.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr std::size_t guard_bytes = 0;
 #else
-constexpr std::size_t guard_bytes = 16384;
+constexpr std::size_t guard_bytes = watch::watched ? 0 : 16384;
 #endif
 constexpr unsigned char guard_value = 0xA5;
 
 unsigned char* allocate_shared(std::size_t bytes) {
   void* memory = nullptr;
-  if (posix_memalign(&memory, 128, std::max<std::size_t>(bytes + guard_bytes, 1)) != 0) throw std::bad_alloc();
-  auto* const shared = static_cast<unsigned char*>(memory);
-  std::memset(shared + bytes, guard_value, guard_bytes);
-  return shared;
+  const std::size_t all = watch::zone_bytes + bytes + std::max(guard_bytes, watch::zone_bytes);
+  if (posix_memalign(&memory, 128, std::max<std::size_t>(all, 1)) != 0) throw std::bad_alloc();
+  std::memset(static_cast<unsigned char*>(memory) + watch::zone_bytes + bytes, guard_value, guard_bytes);
+  return static_cast<unsigned char*>(memory);
 }
 
 bool guard_is_whole(const unsigned char* shared, std::size_t bytes) {
@@ -72,7 +73,8 @@ Block::Block(const GridShape& shape, const dim3& block_index, unsigned rank_in_c
       threads(size_of(shape.block)),
       warps((threads.size() + warp_size - 1) / warp_size),
       shared_bytes(shape.shared_bytes),
-      shared(allocate_shared(shape.shared_bytes), &std::free) {
+      memory(allocate_shared(shape.shared_bytes), &std::free),
+      shared(memory.get() + watch::zone_bytes) {
   poison_shared();
   unsigned number = 0;
   for (CudaThread& thread : threads) {
@@ -82,6 +84,7 @@ Block::Block(const GridShape& shape, const dim3& block_index, unsigned rank_in_c
                     number / (shape.block.x * shape.block.y)};
     ++number;
   }
+  watch::block_is_made(*this);
 }
 
 Cluster::Cluster(const GridShape& shape, const dim3& first_block, const std::function<void()>& body, std::uint64_t seed)
@@ -106,7 +109,9 @@ void Cluster::run() {
     current_ = &thread;
     threadIdx = thread.index;
     blockIdx = thread.block->index;
+    watch::runs(&thread);
     thread.fiber.resume();
+    watch::runs(nullptr);
     if (!error_.empty()) throw std::runtime_error(error_);
     if (!thread.fiber.ended()) continue;
     ++ended;
@@ -117,12 +122,15 @@ void Cluster::run() {
 
 void Cluster::start(CudaThread& thread) {
   // What another block wrote before this one began is lost, as it may be on a GPU.
-  if (thread.block->threads_started++ == 0 && blocks_.size() > 1) thread.block->poison_shared();
+  if (thread.block->threads_started++ == 0 && blocks_.size() > 1) {
+    thread.block->poison_shared();
+    watch::shared_memory_is_lost(*thread.block, false);
+  }
   thread.fiber.start(body_);
 }
 
 void Cluster::end(Block& block) {
-  if (!guard_is_whole(block.shared.get(), block.shared_bytes)) {
+  if (!guard_is_whole(block.shared, block.shared_bytes)) {
     throw std::runtime_error("block " + place(block.index) + " wrote past the end of its " +
                              std::to_string(block.shared_bytes) + " bytes of shared memory");
   }
@@ -130,8 +138,9 @@ void Cluster::end(Block& block) {
   // finds NaN, and whoever touches it AddressSanitizer.
   if (blocks_.size() == 1) return;
   block.poison_shared();
+  watch::shared_memory_is_lost(block, true);
 #if defined(__SANITIZE_ADDRESS__)
-  __asan_poison_memory_region(block.shared.get(), block.shared_bytes);
+  __asan_poison_memory_region(block.shared, block.shared_bytes);
 #endif
 }
 
@@ -144,6 +153,18 @@ void Cluster::release_others(Block& block) {
 void Cluster::fail(const std::string& what) {
   error_ = "block " + place(current_->block->index) + ", thread " + place(current_->index) + ": " + what;
   wait("a mistake");  // never resumed: run() throws
+}
+
+void Cluster::stop_current(const std::string& what) {
+  current_->fiber.lose();
+  fail(what);
+}
+
+void Cluster::tell_of_meeting(const std::vector<CudaThread*>& waited, const char* what, bool orders) {
+  if constexpr (!watch::watched) return;
+  std::vector<CudaThread*> threads = waited;
+  if (std::find(threads.begin(), threads.end(), current_) == threads.end()) threads.push_back(current_);
+  watch::meet(threads, what, orders);
 }
 
 void Cluster::report_deadlock() const {
@@ -164,6 +185,11 @@ void Cluster::wait_for_block() {
   Block& block = *current_->block;
   if (++block.at_barrier < block.threads.size()) return wait("__syncthreads");
   block.at_barrier = 0;
+  if constexpr (watch::watched) {
+    std::vector<CudaThread*> all;
+    for (CudaThread& thread : block.threads) all.push_back(&thread);
+    tell_of_meeting(all, "__syncthreads", true);
+  }
   release_others(block);
 }
 
@@ -185,18 +211,21 @@ void Cluster::wait_for_group(unsigned id, unsigned threads) {
     barrier.waiting.push_back(current_);
     return wait("a group barrier");
   }
+  tell_of_meeting(barrier.waiting, "a group barrier", true);
   for (CudaThread* thread : barrier.waiting) release(*thread);
   barrier.waiting.clear();
 }
 
-void Cluster::arrive() {
+void Cluster::arrive(bool orders) {
   CudaThread& self = *current_;
   if (self.arrived) fail("it arrives at the cluster barrier a second time without having waited there");
   self.arrived = true;
   self.arrived_in = phase_;
+  if (orders) watch::arrives_at_cluster();
   if (++at_barrier_ < threads_) return;
   at_barrier_ = 0;
   ++phase_;
+  watch::all_arrived_at_cluster();
   for (Block& block : blocks_) {
     for (CudaThread& thread : block.threads) {
       if (thread.waits_for == cluster_barrier_name) release(thread);
@@ -204,12 +233,19 @@ void Cluster::arrive() {
   }
 }
 
-void Cluster::wait_for_cluster() {
+void Cluster::wait_for_cluster(bool orders) {
   CudaThread& self = *current_;
   if (!self.arrived) fail("it waits at the cluster barrier without having arrived there");
   self.arrived = false;
   if (self.arrived_in == phase_) wait(cluster_barrier_name);
+  if (orders) watch::leaves_cluster_barrier();
 }
+
+void Cluster::send_to(unsigned rank) {
+  if (rank < blocks_.size()) watch::sends(blocks_[rank], phase_);
+}
+
+void Cluster::receive() { watch::receives(current_->arrived_in); }
 
 const std::uint64_t* Cluster::exchange(unsigned mask, std::uint64_t value, const char* kind) {
   CudaThread& self = *current_;
@@ -232,6 +268,13 @@ const std::uint64_t* Cluster::exchange(unsigned mask, std::uint64_t value, const
   } else {
     warp.arrived = 0;
     warp.parity ^= 1U;
+    if constexpr (watch::watched) {
+      std::vector<CudaThread*> all;
+      for (unsigned other = 0; other < lanes; ++other) {
+        if ((mask & (1U << other)) != 0) all.push_back(&threads[first + other]);
+      }
+      tell_of_meeting(all, kind, std::strcmp(kind, "__syncwarp") == 0);
+    }
     for (unsigned other = 0; other < lanes; ++other) {
       if (other != lane && (mask & (1U << other)) != 0) release(threads[first + other]);
     }
@@ -241,15 +284,14 @@ const std::uint64_t* Cluster::exchange(unsigned mask, std::uint64_t value, const
 
 void* Cluster::shared_of(void* mine, unsigned rank) {
   const Block& own = *current_->block;
-  const std::size_t offset =
-      reinterpret_cast<std::uintptr_t>(mine) - reinterpret_cast<std::uintptr_t>(own.shared.get());
+  const std::size_t offset = reinterpret_cast<std::uintptr_t>(mine) - reinterpret_cast<std::uintptr_t>(own.shared);
   if (offset > own.shared_bytes) fail("shared_of_block of an address that is not in the block's shared memory");
   if (rank >= blocks_.size()) {
     fail("shared_of_block of block " + std::to_string(rank) + " of a cluster of " + std::to_string(blocks_.size()));
   }
   const Block& other = blocks_[rank];
   if (other.ended()) fail("shared_of_block of block " + place(other.index) + ", whose threads have all ended");
-  return other.shared.get() + offset;
+  return other.shared + offset;
 }
 
 }  // namespace normquant::host_exec

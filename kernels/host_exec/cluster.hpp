@@ -14,6 +14,7 @@
 
 #include "host_exec/cuda_on_host.hpp"
 #include "host_exec/fiber.hpp"
+#include "watch/events.hpp"
 
 namespace normquant::host_exec {
 
@@ -43,6 +44,7 @@ struct CudaThread {
   const char* waits_for = nullptr;  ///< the operation it waits in; null while it may run
   bool arrived = false;             ///< at the cluster's barrier, and has not waited there yet
   std::size_t arrived_in = 0;       ///< the phase of that barrier in which it arrived
+  [[no_unique_address]] watch::ThreadState watched;
 };
 
 /// Two sets of slots: a lane that runs ahead writes the next exchange's set, and cannot come to the one after that
@@ -63,7 +65,7 @@ struct GroupBarrier {
 /// One block's threads, warps and shared memory, which is filled with 0xFF.
 struct Block {
   Block(const GridShape& shape, const dim3& block_index, unsigned rank_in_cluster);
-  void poison_shared() { std::memset(shared.get(), 0xFF, shared_bytes); }
+  void poison_shared() { std::memset(shared, 0xFF, shared_bytes); }
   bool ended() const { return threads_ended == threads.size(); }
 
   dim3 index;
@@ -71,7 +73,9 @@ struct Block {
   std::vector<CudaThread> threads;
   std::vector<Warp> warps;
   std::size_t shared_bytes;
-  std::unique_ptr<unsigned char, decltype(&std::free)> shared;
+  std::unique_ptr<unsigned char, decltype(&std::free)>
+      memory;  ///< the shared memory, between zones that nobody may touch
+  unsigned char* shared;
   std::size_t threads_started = 0;
   std::size_t threads_ended = 0;
   std::size_t at_barrier = 0;
@@ -85,14 +89,22 @@ class Cluster {
   /// An even seed lets those that were released last go on first, nearly always: a warp runs ahead of the others as far as
   /// the barriers let it.
   Cluster(const GridShape& shape, const dim3& first_block, const std::function<void()>& body, std::uint64_t seed);
+  ~Cluster() { watch::cluster_ends(); }
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
   /// Runs all threads to their end. Throws std::runtime_error when one does something wrong or never gets on.
   void run();
 
   // Called by the thread that runs now.
   void wait_for_block();
   void wait_for_group(unsigned id, unsigned threads);
-  void arrive();
-  void wait_for_cluster();
+  /// `orders`: what threads did before they arrived, all see after the wait.
+  void arrive(bool orders);
+  void wait_for_cluster(bool orders);
+  void send_to(unsigned rank);
+  void receive();
+  /// A mistake after which the current thread cannot go on, found where no exception can pass.
+  void stop_current(const std::string& what);
   const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const char* kind);
   void* shared_of(void* mine, unsigned rank);
   CudaThread& current() { return *current_; }
@@ -102,6 +114,8 @@ class Cluster {
   void start(CudaThread& thread);
   void end(Block& block);
   void release_others(Block& block);
+  /// For whoever watches: all threads of the block, or of the group, have met.
+  void tell_of_meeting(const std::vector<CudaThread*>& waited, const char* what, bool orders);
   // These two run at every switch, and only what is defined here is inlined in position-independent code.
   void wait(const char* operation) {
     CudaThread& self = *current_;
@@ -126,5 +140,8 @@ class Cluster {
   std::size_t phase_ = 0;       ///< of that barrier
   std::string error_;           ///< a misuse found inside a fiber; thrown by the scheduler
 };
+
+/// Cluster::stop_current, for the cluster that runs on this OS thread.
+void stop_this_thread(const std::string& what);
 
 }  // namespace normquant::host_exec

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <functional>
 
+#include "watch/events.hpp"
+
 #define __global__
 #define __device__
 #define __host__
@@ -67,13 +69,25 @@ unsigned rank_of_this_block();
 unsigned blocks_of_this_cluster();
 
 /// The cluster's barrier in two halves: this thread is here; waits until all threads of all blocks were. It is an error to
-/// arrive twice without a wait, or to wait without having arrived.
-void arrive_at_cluster();
-void wait_for_cluster();
+/// arrive twice without a wait, or to wait without having arrived. `orders`: what was done before the arrival, all see after
+/// the wait (the hardware's release and acquire); otherwise it says no more than that all were here.
+void arrive_at_cluster(bool orders = true);
+void wait_for_cluster(bool orders = true);
+
+/// An exchange of values between the blocks of a cluster: `value` goes to `mine` as the block of that rank sees it; all is sent,
+/// and one thread of the block says so to its block; waits for the values of all blocks. Values come with what their senders
+/// have seen, and nothing else is ordered.
+void send_to_block(float* mine, unsigned rank, float value);
+void arrive_with_sent(bool says_so);
+void receive_from_blocks();
 
 /// Where the block of that rank has what this block has at `mine` in its shared memory. It is an error when that block
 /// has ended. Its memory is filled with 0xFF when it begins and when it ends.
 void* shared_memory_of_block(void* mine, unsigned rank);
+
+/// An asynchronous copy of 16 bytes begins, and the place holds 0xFF; it ends, and the place holds what it is to.
+void copy_begins(void* to_shared, const void* from_global);
+void copy_ends(void* to_shared, const void* from_global);
 
 /// Waits until all lanes of `mask` are here, each with a value of its own; returns the values by lane.
 /// `kind` names the operation, so that lanes that meet in different ones are found.
@@ -84,7 +98,7 @@ unsigned lane_of_this_thread();
 
 inline void __syncthreads() { block_barrier(); }
 inline void __syncwarp(unsigned mask = 0xffffffffU) { warp_exchange(mask, 0, "__syncwarp"); }
-inline void __threadfence() {}
+inline void __threadfence() { watch::fence(); }
 
 template <class T>
 T shuffled(unsigned mask, T value, unsigned from_lane, const char* kind) {
@@ -116,7 +130,8 @@ inline std::uint32_t __reduce_max_sync(unsigned mask, std::uint32_t value) {
 // One launch runs on one OS thread, and a fiber gives way only at barriers and warp operations: plain reads and writes
 // are atomic.
 template <class T>
-T atomicAdd(T* address, T value) {
+__attribute__((noinline, no_sanitize("thread"))) T atomicAdd(T* address, T value) {
+  watch::atomic(address, sizeof(T), __builtin_return_address(0));
   const T before = *address;
   *address = before + value;
   return before;

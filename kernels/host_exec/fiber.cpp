@@ -10,13 +10,6 @@
 namespace normquant::host_exec {
 namespace {
 
-// Enough for the kernels' register arrays; AddressSanitizer pads every variable.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t stack_bytes = std::size_t{512} * 1024;
-#else
-constexpr std::size_t stack_bytes = std::size_t{64} * 1024;
-#endif
-
 /// Stacks are reused from block to block; a fresh one costs page faults.
 struct StackPool {
   std::vector<void*> free;
@@ -32,12 +25,12 @@ struct PooledStack {
     if (!stack_pool.free.empty()) {
       memory = stack_pool.free.back();
       stack_pool.free.pop_back();
-    } else if (memory = std::aligned_alloc(4096, stack_bytes); memory == nullptr) {
+    } else if (memory = std::aligned_alloc(fiber_stack_bytes, fiber_stack_bytes); memory == nullptr) {
       throw std::bad_alloc();
     }
     boost::context::stack_context context;
-    context.size = stack_bytes;
-    context.sp = static_cast<char*>(memory) + stack_bytes;
+    context.size = fiber_stack_bytes;
+    context.sp = static_cast<char*>(memory) + fiber_stack_bytes;
     return context;
   }
   void deallocate(boost::context::stack_context& context) noexcept {
@@ -49,6 +42,10 @@ struct PooledStack {
 
 Fiber::~Fiber() {
   if (!started_ || ended_) return;
+  if (lost_) {
+    (void)new boost::context::fiber(std::move(self_));  // whose destructor would unwind it
+    return;
+  }
   abandoned_ = true;
   resume();
 }

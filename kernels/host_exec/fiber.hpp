@@ -13,6 +13,16 @@
 
 namespace normquant::host_exec {
 
+/// Enough for the kernels' register arrays; AddressSanitizer pads every variable, and a watcher (kernels/watch) is called from
+/// everywhere. A stack begins at a multiple of its size.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t fiber_stack_bytes = std::size_t{512} * 1024;
+#elif defined(NORMQUANT_WATCHED)
+constexpr std::size_t fiber_stack_bytes = std::size_t{128} * 1024;
+#else
+constexpr std::size_t fiber_stack_bytes = std::size_t{64} * 1024;
+#endif
+
 /// One such function. What is still in the middle when its Fiber is destroyed is unwound. Small and inline: a kernel on
 /// the host spends its time here.
 class Fiber {
@@ -27,6 +37,9 @@ class Fiber {
 
   /// Gives it a stack; the first resume enters `body`, which must live until the end.
   void start(const std::function<void()>& body);
+
+  /// It pauses for ever, and is not unwound either: where it stopped no exception can pass. What it holds is lost.
+  void lose() { lost_ = true; }
 
   /// Runs it until it pauses or ends.
   void resume() {
@@ -55,6 +68,7 @@ class Fiber {
   bool started_ = false;
   bool ended_ = false;
   bool abandoned_ = false;  ///< to be unwound instead of going on
+  bool lost_ = false;
 
   // What AddressSanitizer must be told at every switch.
 #if defined(__SANITIZE_ADDRESS__)

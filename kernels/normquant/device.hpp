@@ -49,11 +49,20 @@ class Device {
   virtual Status copy_to_device(void* to, const void* from, std::size_t bytes) = 0;
   virtual Status copy_to_host(void* to, const void* from, std::size_t bytes) = 0;
   virtual Status fill_bytes(void* memory, unsigned char value, std::size_t bytes) = 0;
+  /// The same, and the memory counts as never written: a kernel that reads it makes a mistake, which a device that watches
+  /// its kernels finds.
+  virtual Status poison_bytes(void* memory, unsigned char value, std::size_t bytes) {
+    return fill_bytes(memory, value, bytes);
+  }
   /// Waits for all work and reports any error that a kernel left behind.
   virtual Status synchronize() = 0;
   /// Makes this device the calling thread's current one (cudaSetDevice). Threads other than the one that opened the
   /// device call it before anything else.
   virtual Status make_current() = 0;
+  /// Whether it looks for races and other misuse of memory in the kernels that it runs (docs/races.md).
+  virtual bool watches() const { return false; }
+  /// What it found in the launches that the calling thread made since the last call: a sentence each.
+  virtual std::vector<std::string> take_findings() { return {}; }
 };
 
 /// The host device. `schedule_seed` picks the order in which the threads of a block run; the same seed gives the same
