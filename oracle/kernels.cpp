@@ -34,6 +34,7 @@ void add(const CaseResult& result, KernelFindings& findings) {
       ++findings.errors;
       findings.alarms.push_back(result);
       return;
+    case Outcome::hazard:
     case Outcome::fail: findings.alarms.push_back(result); break;
     case Outcome::pass: break;
   }
