@@ -52,6 +52,20 @@ validate::DeviceChoice device_of(const Options& options) {
   return selection.devices.front();
 }
 
+/// The same without asking CUDA, which must not have been used in this process when others are forked off it: they ask.
+validate::DeviceChoice device_for_processes(const Options& options) {
+  if (!options.device.starts_with("cuda")) return device_of(options);
+#if !defined(NORMQUANT_MUTANTS_ON_GPU)
+  throw Refusal{exit_usage, "this program has no mutants for GPUs; normquant-mutants-gpu has"};
+#endif
+  if (options.device == "cuda") return {DeviceKind::cuda, 0};
+  const std::string digits = options.device.size() > 5 ? options.device.substr(5) : "";
+  if (options.device[4] == ':' && digits.size() == 1 && digits[0] >= '0' && digits[0] <= '9') {
+    return {DeviceKind::cuda, digits[0] - '0'};
+  }
+  throw Refusal{exit_usage, fmt::format("'{}' is not a device; write host, cuda or cuda:I", options.device)};
+}
+
 int side_by_side(const Options& options) {
   return options.jobs > 0 ? options.jobs : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
@@ -101,7 +115,7 @@ class Records {
 
 int run(const Options& options) {
   Campaign campaign;
-  campaign.device = device_of(options);
+  campaign.device = device_for_processes(options);
   campaign.suites = suites_of(options);
   campaign.stop_when_caught = options.suite == "first";
   campaign.seed = options.seed;
@@ -125,6 +139,9 @@ int run(const Options& options) {
   std::set<std::string> caught_at_all;
   std::map<std::string, std::pair<int, int>> shares;  // of a suite: caught, run
   run_campaign(campaign, mutants, [&](const Finding& finding) {
+    if (finding.check.starts_with("not activated")) {
+      throw Refusal{exit_infrastructure, fmt::format("{}: {}", finding.mutant, finding.check)};
+    }
     records.add(finding);
     auto& [caught, all] = shares[finding.suite];
     caught += finding.caught ? 1 : 0;
@@ -149,21 +166,24 @@ int run(const Options& options) {
   return caught_at_all.size() == mutants.size() ? exit_pass : exit_wrong_results;
 }
 
+void print_alarm(const validate::CaseResult& alarm) {
+  fmt::print("FALSE ALARM: {} on {}: {}: {}\n", alarm.variant, alarm.device, to_text(alarm.problem),
+             alarm.verdict.reason);
+}
+
 int control(const Options& options) {
   const validate::DeviceChoice device = device_of(options);
   const std::vector<SuiteSize> suites = suites_of(options);
   if (suites.size() != 1) throw Refusal{exit_usage, "name one suite: smoke, standard or exhaustive"};
   const auto start = std::chrono::steady_clock::now();
+  std::size_t shown = 0;  // alarms
   const Control result = run_control(device, suites.front(), options.seed, options.seeds, options.elements,
                                      side_by_side(options), [&](const Control& so_far) {
+                                       for (; shown < so_far.alarms.size(); ++shown) print_alarm(so_far.alarms[shown]);
                                        fmt::print("{} seeds: {} passed, {} alarms, {} elements\n", so_far.seeds,
                                                   so_far.passed, so_far.alarms.size(), so_far.elements);
                                        std::fflush(stdout);
                                      });
-  for (const validate::CaseResult& alarm : result.alarms) {
-    fmt::print("FALSE ALARM: {} on {}: {}: {}\n", alarm.variant, alarm.device, to_text(alarm.problem),
-               alarm.verdict.reason);
-  }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   fmt::print("{} false alarms in {} passed cases, {} elements, {} seeds of {} on {}, {:.0f} s\n", result.alarms.size(),
              result.passed, result.elements, result.seeds, name_of(suites.front()), device.name(), seconds);
