@@ -38,10 +38,9 @@ Control run_control(const validate::DeviceChoice& device, validate::SuiteSize su
   while (control.seeds < seeds || control.elements < elements) {
     const auto seed = first_seed + static_cast<std::uint64_t>(control.seeds);
     for (const validate::CaseResult& result : validate::run_jobs(all_jobs(device, suite, seed), {threads, {}})) {
-      if (result.verdict.outcome == validate::Outcome::pass) ++control.passed;
-      if (result.verdict.outcome == validate::Outcome::fail || result.verdict.outcome == validate::Outcome::error) {
-        control.alarms.push_back(result);
-      }
+      const validate::Outcome outcome = result.verdict.outcome;
+      if (outcome == validate::Outcome::pass) ++control.passed;
+      if (outcome != validate::Outcome::pass && outcome != validate::Outcome::skipped) control.alarms.push_back(result);
       control.elements += result.verdict.elements_checked;
     }
     ++control.seeds;
