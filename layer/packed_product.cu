@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(32 * W, 16 / W) multiply_packed(const __grid_c
 
 template <int W, int T>
 Status launch_packed(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
-  constexpr std::int64_t features = features_of_tile * T, most_groups = 65535;
+  constexpr std::int64_t features = std::int64_t{features_of_tile} * T, most_groups = 65535;
   for (std::int64_t first = 0; first < p.rows; first += most_groups * rows_of_block) {
     PackedProduct part = p;
     part.rows = p.rows - first < most_groups * rows_of_block ? p.rows - first : most_groups * rows_of_block;
@@ -122,7 +122,7 @@ constexpr int T = 4;  // tiles of a block: 1 and 2 read the activations more oft
 /// A block of 16 warps has its multiprocessor to itself and all its loads under way at once; where there are several blocks
 /// for each, small ones hide each other's beginning and end.
 int warps_for(const PackedProduct& p, const DeviceInfo& device) {
-  const std::int64_t blocks = p.columns / (features_of_tile * T) * divide_up(p.rows, rows_of_block);
+  const std::int64_t blocks = p.columns / (std::int64_t{features_of_tile} * T) * divide_up(p.rows, rows_of_block);
   if (2 * blocks >= std::int64_t{3} * device.sm_count || p.depth <= 4 * step) return 4;
   return p.depth <= 8 * step ? 8 : 16;
 }

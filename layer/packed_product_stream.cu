@@ -37,10 +37,10 @@ struct Activations {
 #pragma unroll
     for (int s = 0; s < S; ++s) {
       uint4 words[4];
-      load_codes(p, first_row + g, first_column + s * W * step, aligned, words);
+      load_codes(p, first_row + g, first_column + step * W * s, aligned, words);
 #pragma unroll
       for (int w = 0; w < 4; ++w) transpose_bytes(words[w], low[s][w]);
-      load_codes(p, first_row + g + 8, first_column + s * W * step, aligned, words);
+      load_codes(p, first_row + g + 8, first_column + step * W * s, aligned, words);
 #pragma unroll
       for (int w = 0; w < 4; ++w) transpose_bytes(words[w], high[s][w]);
     }
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(32 * W, 1)
   std::uint32_t weights[S][4][T];
   const auto load = [&](std::int64_t tile) {
 #pragma unroll
-    for (int s = 0; s < S; ++s) load_weights(p, tile * features, first_column + s * W * step, aligned, weights[s]);
+    for (int s = 0; s < S; ++s) load_weights(p, tile * features, first_column + step * W * s, aligned, weights[s]);
   };
   load(blockIdx.x);
   Activations<S> activations;
@@ -152,7 +152,7 @@ std::int64_t most_features(const PackedProduct& p, const DeviceInfo& device, int
 
 /// From where packed_product.cu's blocks, of 32 features each, no longer all run at the same time.
 bool streams(const PackedProduct& p, const DeviceInfo& device) {
-  return p.depth <= 2 * W * step && p.rows <= rows_of_block && p.columns > std::int64_t{32} * device.sm_count;
+  return p.depth <= 2 * step * W && p.rows <= rows_of_block && p.columns > std::int64_t{32} * device.sm_count;
 }
 
 Status stream_packed(const PackedProduct& p, const DeviceInfo& device, Stream stream) {
