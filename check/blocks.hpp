@@ -7,28 +7,19 @@
 #include <string_view>
 
 #include "check/given.hpp"
-#include "reference/types.hpp"
 #include "validate/bounds.hpp"
 #include "validate/comparison.hpp"
+#include "validate/reference_types.hpp"
 
 namespace normquant::check {
 
 using validate::Array;
 using validate::Comparison;
 using validate::HostTensor;
+using validate::reference_norm;
+using validate::reference_rounding;
+using validate::reference_storage;
 using validate::Vector;
-
-inline reference::NormKind reference_norm(NormKind norm) {
-  return norm == NormKind::layer ? reference::NormKind::layer : reference::NormKind::rms;
-}
-inline reference::Rounding reference_rounding(Rounding rounding) {
-  return rounding == Rounding::half_away ? reference::Rounding::half_away : reference::Rounding::half_even;
-}
-inline reference::Storage reference_storage(DType type) {
-  return type == DType::float32   ? reference::Storage::float32
-         : type == DType::float16 ? reference::Storage::float16
-                                  : reference::Storage::bfloat16;
-}
 
 /// Rows [first, first + count).
 struct Block {

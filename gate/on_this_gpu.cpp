@@ -23,7 +23,7 @@ namespace {
 
 using bench::Refusal;
 
-const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};  // NOLINT(cert-err58-cpp): four numbers
+const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};
 
 /// A folder of its own for the files of one call.
 class ScratchFolder {

@@ -1,9 +1,6 @@
 // The program as a user meets it: exit statuses, sentences, files.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -11,30 +8,14 @@
 
 #include <normquant/device.hpp>
 
+#include "run_program.hpp"
+
 namespace normquant {
 namespace {
 
-struct Answer {
-  int status = -1;
-  std::string output;  ///< standard output and standard error
-};
-
-Answer run(const std::string& arguments) {
-  Answer result;
-  FILE* pipe = popen((std::string(NORMQUANT_PROGRAM) + " " + arguments + " 2>&1 </dev/null").c_str(), "r");
-  std::array<char, 4096> buffer{};
-  while (std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    result.output.append(buffer.data(), count);
-  const int status = pclose(pipe);
-  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-  return result;
-}
-
-void expect_refused(const std::string& arguments, int status, const std::string& sentence_part) {
-  const Answer r = run(arguments);
-  EXPECT_EQ(r.status, status) << arguments << "\n" << r.output;
-  EXPECT_NE(r.output.find(sentence_part), std::string::npos) << arguments << "\n" << r.output;
-}
+using testing::Answer;
+using testing::expect_answer;
+using testing::run_program;
 
 bool gpu_here() {
   std::string why;
@@ -48,53 +29,53 @@ std::filesystem::path scratch_folder(const std::string& name) {
 }
 
 TEST(CommandLine, BadArgumentsAreStatusTwoAndASentence) {
-  expect_refused("", 2, "subcommand");
-  expect_refused("frobnicate", 2, "frobnicate");
-  expect_refused("gate", 2, "--baseline");
-  EXPECT_EQ(run("gate").output.find("does not name"), std::string::npos);
-  expect_refused("validate --shape 0x", 2, "'0x' is not a shape");
-  expect_refused("validate --shape=-1x4", 2, "out of range");
-  expect_refused("validate --shape 1e9x1e9", 2, "not a shape");
-  expect_refused("validate --variant no_such_variant", 2, "nothing matched");
-  expect_refused("validate --variant '('", 2, "regular expression");
-  expect_refused("validate --op sideways", 2, "sideways");
-  expect_refused("validate --dtype int4", 2, "int4");
-  expect_refused("validate --suite tiny", 2, "tiny");
-  expect_refused("validate --device tpu", 2, "tpu");
-  expect_refused("validate --device cuda:x", 2, "cuda:x");
-  expect_refused("validate --case 'op=forward shape=2x2 x=int4'", 2, "x=int4");
-  expect_refused("validate --seed many", 2, "seed");
-  expect_refused("list --op sideways", 2, "sideways");
+  expect_answer("", 2, "subcommand");
+  expect_answer("frobnicate", 2, "frobnicate");
+  expect_answer("gate", 2, "--baseline");
+  EXPECT_EQ(run_program("gate").output.find("does not name"), std::string::npos);
+  expect_answer("validate --shape 0x", 2, "'0x' is not a shape");
+  expect_answer("validate --shape=-1x4", 2, "out of range");
+  expect_answer("validate --shape 1e9x1e9", 2, "not a shape");
+  expect_answer("validate --variant no_such_variant", 2, "nothing matched");
+  expect_answer("validate --variant '('", 2, "regular expression");
+  expect_answer("validate --op sideways", 2, "sideways");
+  expect_answer("validate --dtype int4", 2, "int4");
+  expect_answer("validate --suite tiny", 2, "tiny");
+  expect_answer("validate --device tpu", 2, "tpu");
+  expect_answer("validate --device cuda:x", 2, "cuda:x");
+  expect_answer("validate --case 'op=forward shape=2x2 x=int4'", 2, "x=int4");
+  expect_answer("validate --seed many", 2, "seed");
+  expect_answer("list --op sideways", 2, "sideways");
 }
 
 TEST(CommandLine, AMissingGpuIsSaid) {
   if (gpu_here()) {
-    expect_refused("validate --device cuda:99 --shape 2x8", 5, "99");
+    expect_answer("validate --device cuda:99 --shape 2x8", 5, "99");
     return;
   }
-  expect_refused("validate --device cuda", 5, "GPU");
-  expect_refused("validate --device all --require-gpu", 77, "GPU");
-  const Answer all = run("validate --device all --op forward --shape 2x16 --dtype float32");
+  expect_answer("validate --device cuda", 5, "GPU");
+  expect_answer("validate --device all --require-gpu", 77, "GPU");
+  const Answer all = run_program("validate --device all --op forward --shape 2x16 --dtype float32");
   EXPECT_EQ(all.status, 0) << all.output;
   EXPECT_NE(all.output.find("no GPU"), std::string::npos) << all.output;
 }
 
 TEST(CommandLine, ASkippedQuestionIsNotPassed) {
   // N = 3 cannot be cut into packets, so this variant skips every feature at this shape.
-  const Answer r = run("validate --op forward --variant '^one_pass_e8$' --shape 2x3 --dtype bfloat16");
+  const Answer r = run_program("validate --op forward --variant '^one_pass_e8$' --shape 2x3 --dtype bfloat16");
   EXPECT_EQ(r.status, 2) << r.output;
   EXPECT_NE(r.output.find("nothing was checked"), std::string::npos) << r.output;
 }
 
 TEST(CommandLine, UnwritableResultFilesAreRefusedBeforeAnyWork) {
-  expect_refused("validate --op forward --shape 2x16 --json /nonexistent/folder/file.json", 5, "cannot write");
+  expect_answer("validate --op forward --shape 2x16 --json /nonexistent/folder/file.json", 5, "cannot write");
 }
 
 TEST(CommandLine, ValidateWritesJsonAndJunit) {
   const auto folder = scratch_folder("validate");
   const auto json_file = folder / "v.json", junit_file = folder / "v.xml";
-  const Answer r = run("validate --op forward --variant v16 --shape 3x20 --dtype bfloat16 --json " +
-                       json_file.string() + " --junit " + junit_file.string());
+  const Answer r = run_program("validate --op forward --variant v16 --shape 3x20 --dtype bfloat16 --json " +
+                               json_file.string() + " --junit " + junit_file.string());
   EXPECT_EQ(r.status, 2) << r.output;  // 20 is no multiple of 8: all skipped, and named so
   const auto document = nlohmann::json::parse(std::ifstream(json_file));
   EXPECT_EQ(document["schema"], "normquant.validate/1");
@@ -119,8 +100,8 @@ TEST(CommandLine, ResultFilesNameTheGpuThatIsNotThereAndTheAmbiguityOfEveryCase)
   const auto folder = scratch_folder("left_out");
   const auto json_file = folder / "v.json", junit_file = folder / "v.xml";
   const Answer r =
-      run("validate --device all --op activation_quant --variant auto --shape 3x20 --dtype bfloat16 --json " +
-          json_file.string() + " --junit " + junit_file.string());
+      run_program("validate --device all --op activation_quant --variant auto --shape 3x20 --dtype bfloat16 --json " +
+                  json_file.string() + " --junit " + junit_file.string());
   EXPECT_EQ(r.status, 0) << r.output;
   const auto document = nlohmann::json::parse(std::ifstream(json_file));
   EXPECT_NE(document["summary"]["left_out"].get<std::string>().find("no GPU"), std::string::npos);
@@ -137,32 +118,32 @@ TEST(CommandLine, ResultFilesNameTheGpuThatIsNotThereAndTheAmbiguityOfEveryCase)
 }
 
 TEST(CommandLine, ACasePrintedByListRunsAlone) {
-  const Answer listed = run("validate --op backward --list");
+  const Answer listed = run_program("validate --op backward --list");
   ASSERT_EQ(listed.status, 0);
   const std::size_t line = listed.output.find("\nhost op=") + 6;
   const std::string text = listed.output.substr(line, listed.output.find('\n', line) - line);
-  const Answer alone = run("validate --variant '^two_pass_t1024_v1$' --case '" + text + "'");
+  const Answer alone = run_program("validate --variant '^two_pass_t1024_v1$' --case '" + text + "'");
   EXPECT_EQ(alone.status, 0) << text << "\n" << alone.output;
   EXPECT_NE(alone.output.find("1 passed, 0 wrong"), std::string::npos) << alone.output;
 }
 
 TEST(CommandLine, DryRunNamesEveryCaseAndVariantAndRunsNothing) {
-  const Answer r = run("validate --op weight_quant --dry-run");
+  const Answer r = run_program("validate --op weight_quant --dry-run");
   EXPECT_EQ(r.status, 0);
   EXPECT_NE(r.output.find("host two_pass_t256_v1 op=weight_quant"), std::string::npos);
   EXPECT_EQ(r.output.find("passed"), std::string::npos);
 }
 
 TEST(CommandLine, AutoIsValidatedAtEveryShape) {
-  const Answer r = run("validate --variant auto --op forward --shape 3x17 --shape 2x4096 --dtype float16");
+  const Answer r = run_program("validate --variant auto --op forward --shape 3x17 --shape 2x4096 --dtype float16");
   EXPECT_EQ(r.status, 0) << r.output;
   EXPECT_NE(r.output.find(" 0 skipped"), std::string::npos) << r.output;
 }
 
 TEST(CommandLine, ListNamesEveryOperationAsTableAndJson) {
-  const Answer table = run("list");
+  const Answer table = run_program("list");
   EXPECT_EQ(table.status, 0);
-  const Answer as_json = run("list --format json");
+  const Answer as_json = run_program("list --format json");
   const auto document = nlohmann::json::parse(as_json.output);
   EXPECT_EQ(document["operations"].size(), 6U);
   for (const auto& op : document["operations"]) {

@@ -15,20 +15,9 @@
 #include "validate/device_tensor.hpp"
 #include "validate/host_tensor.hpp"
 #include "validate/prepared_problem.hpp"
+#include "validate/reference_types.hpp"
 
 namespace normquant::validate {
-
-inline reference::NormKind reference_norm(NormKind norm) {
-  return norm == NormKind::layer ? reference::NormKind::layer : reference::NormKind::rms;
-}
-inline reference::Rounding reference_rounding(Rounding rounding) {
-  return rounding == Rounding::half_away ? reference::Rounding::half_away : reference::Rounding::half_even;
-}
-inline reference::Storage reference_storage(DType type) {
-  return type == DType::float32   ? reference::Storage::float32
-         : type == DType::float16 ? reference::Storage::float16
-                                  : reference::Storage::bfloat16;
-}
 
 inline constexpr double least_code = -128, most_code = 127;
 
