@@ -8,7 +8,7 @@ namespace normquant::bench {
 namespace {
 
 // From NVML's documented, stable interface; nvml.h is not part of every toolkit.
-using Result = int;  // 0 is success
+using NvmlReturn = int;  // 0 is success
 using Gpu = void*;
 constexpr int clock_sm = 1, clock_memory = 2;
 constexpr int sensor_gpu = 0;
@@ -17,18 +17,18 @@ constexpr int sensor_gpu = 0;
 
 struct Nvml::Functions {
   void* library = nullptr;
-  Result (*init)() = nullptr;
-  Result (*shutdown)() = nullptr;
-  Result (*driver_version)(char*, unsigned) = nullptr;
-  Result (*gpu_by_index)(unsigned, Gpu*) = nullptr;
-  Result (*gpu_by_pci)(const char*, Gpu*) = nullptr;
-  Result (*name)(Gpu, char*, unsigned) = nullptr;
-  Result (*clock)(Gpu, int, unsigned*) = nullptr;
-  Result (*max_clock)(Gpu, int, unsigned*) = nullptr;
-  Result (*temperature)(Gpu, int, unsigned*) = nullptr;
-  Result (*power_limit)(Gpu, unsigned*) = nullptr;  // milliwatts
-  Result (*ecc_mode)(Gpu, unsigned*, unsigned*) = nullptr;
-  Result (*throttle_reasons)(Gpu, unsigned long long*) = nullptr;
+  NvmlReturn (*init)() = nullptr;
+  NvmlReturn (*shutdown)() = nullptr;
+  NvmlReturn (*driver_version)(char*, unsigned) = nullptr;
+  NvmlReturn (*gpu_by_index)(unsigned, Gpu*) = nullptr;
+  NvmlReturn (*gpu_by_pci)(const char*, Gpu*) = nullptr;
+  NvmlReturn (*name)(Gpu, char*, unsigned) = nullptr;
+  NvmlReturn (*clock)(Gpu, int, unsigned*) = nullptr;
+  NvmlReturn (*max_clock)(Gpu, int, unsigned*) = nullptr;
+  NvmlReturn (*temperature)(Gpu, int, unsigned*) = nullptr;
+  NvmlReturn (*power_limit)(Gpu, unsigned*) = nullptr;  // milliwatts
+  NvmlReturn (*ecc_mode)(Gpu, unsigned*, unsigned*) = nullptr;
+  NvmlReturn (*throttle_reasons)(Gpu, unsigned long long*) = nullptr;
 
   template <class Function>
   void load(Function*& function, const char* symbol) {

@@ -28,7 +28,7 @@ struct ProductsOptions {
   bool require_gpu = false;
 };
 
-struct Sizes {
+struct ProductSizes {
   std::int64_t rows = 0, k_in = 0, k_out = 0;
 };
 
@@ -98,10 +98,10 @@ class Filler {
 
 /// Operands and results of one product in every form. bfloat16; rows without gaps.
 struct Slot {
-  Sizes sizes;
+  ProductSizes sizes;
   Memory y, w, y_codes, w_codes, packed, dequant_scale, dequant_factor, out, sums, dx, dw;
 
-  Slot(Device& device, Filler& filler, Sizes s)
+  Slot(Device& device, Filler& filler, ProductSizes s)
       : sizes(s),
         y(device, bytes(s.rows * s.k_in * 2)),
         w(device, bytes(s.k_out * s.k_in * 2)),
@@ -220,7 +220,7 @@ class ProductTimes {
         filler_(*session.device),
         file_(file) {}
 
-  void run(const Sizes& sizes) {
+  void run(const ProductSizes& sizes) {
     std::vector<std::unique_ptr<Slot>> slots;
     const int wanted = sizes.rows * sizes.k_out > (1 << 22) ? 3 : 24;
     for (int i = 0; i < (session_.on_gpu() ? wanted : 1); ++i) {
@@ -230,7 +230,7 @@ class ProductTimes {
   }
 
  private:
-  std::vector<Way> ways(const Sizes& sizes) {
+  std::vector<Way> ways(const ProductSizes& sizes) {
     const DeviceInfo& device = session_.device->info();
     const auto product = [this](std::string name, MatrixProduct (Slot::*of)() const) {
       return Way{
@@ -280,7 +280,7 @@ class ProductTimes {
     return all;
   }
 
-  void time(const Sizes& sizes, const Way& way, std::vector<std::unique_ptr<Slot>>& slots) {
+  void time(const ProductSizes& sizes, const Way& way, std::vector<std::unique_ptr<Slot>>& slots) {
     const std::string shape = fmt::format("{}x{}x{}", sizes.rows, sizes.k_in, sizes.k_out);
     if (const std::string why = way.why_not(*slots.front()); !why.empty()) {
       fmt::print("{:<18} {:<26} skipped: {}\n", shape, way.name, why);
@@ -317,8 +317,8 @@ class ProductTimes {
 };
 
 /// `MxK_inxK_out`.
-Sizes parse_sizes(const std::string& text) {
-  Sizes sizes;
+ProductSizes parse_sizes(const std::string& text) {
+  ProductSizes sizes;
   char end = 0;
   if (std::sscanf(text.c_str(), "%ldx%ldx%ld%c", &sizes.rows, &sizes.k_in, &sizes.k_out, &end) != 3 || sizes.rows < 1 ||
       sizes.k_in < 1 || sizes.k_out < 1 || sizes.k_in % 16 != 0 || sizes.k_out % 16 != 0) {
@@ -330,14 +330,14 @@ Sizes parse_sizes(const std::string& text) {
 }
 
 int run_products(const ProductsOptions& options) {
-  std::vector<Sizes> sizes;
+  std::vector<ProductSizes> sizes;
   for (const std::string& text : options.shapes) sizes.push_back(parse_sizes(text));
   Session session = open_session(choose_device(options.device, options.require_gpu));
   if (sizes.empty()) {
-    sizes = session.on_gpu() ? std::vector<Sizes>{{8192, 4096, 4096}, {2048, 4096, 4096}, {16384, 2560, 6912},
-                                                  {1, 4096, 4096},    {16, 4096, 4096},   {16, 4096, 14336},
-                                                  {16, 14336, 4096},  {16, 2560, 2560},   {16, 8192, 28672}}
-                             : std::vector<Sizes>{{16, 256, 128}};
+    sizes = session.on_gpu() ? std::vector<ProductSizes>{{8192, 4096, 4096}, {2048, 4096, 4096}, {16384, 2560, 6912},
+                                                         {1, 4096, 4096},    {16, 4096, 4096},   {16, 4096, 14336},
+                                                         {16, 14336, 4096},  {16, 2560, 2560},   {16, 8192, 28672}}
+                             : std::vector<ProductSizes>{{16, 256, 128}};
   }
   std::string why;
   auto products = open_matrix_products(session.device->info(), why);
@@ -347,7 +347,7 @@ int run_products(const ProductsOptions& options) {
   if (!file.write(first_record(session))) throw Refusal{exit_infrastructure, "writing the records failed"};
   if (!session.on_gpu()) fmt::print("host: CPU execution, not a GPU time\n");
   ProductTimes times(session, std::move(products), file);
-  for (const Sizes& s : sizes) times.run(s);
+  for (const ProductSizes& s : sizes) times.run(s);
   return exit_pass;
 }
 

@@ -4,16 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
+#include "bench/timer.hpp"
+
 namespace normquant::bench {
 namespace {
-
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 std::string duration_text(double seconds) {
   if (seconds < 100) return fmt::format("{:.0f} s", std::ceil(seconds));

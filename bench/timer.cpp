@@ -4,11 +4,12 @@
 #include <cmath>
 
 namespace normquant::bench {
-namespace {
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+namespace {
 
 class WallTimer final : public Timer {
  public:

@@ -27,6 +27,9 @@ struct LaunchPlan {
   std::optional<double> extra_work;
 };
 
+/// What the steady clock says.
+double seconds_now();
+
 /// Launches done twice among the first `launches`: the share, rounded down.
 int extra_launches(int launches, double share);
 

@@ -31,14 +31,14 @@ Json rounded_all(const std::vector<double>& samples) {
 /// The figures that steady, cold and hot have in common.
 Json figure_json(const Figure& figure) {
   const Summary& summary = figure.summary;
-  Json json = {{"median_us", rounded(summary.median)}, {"q1_us", rounded(summary.q1)},
-               {"q3_us", rounded(summary.q3)},         {"min_us", rounded(summary.minimum)},
-               {"p05_us", rounded(summary.p05)},       {"p95_us", rounded(summary.p95)},
-               {"max_us", rounded(summary.maximum)},   {"count", summary.count}};
-  if (std::isfinite(summary.relative_error)) json["relative_error"] = rounded_share(summary.relative_error);
-  json["stop_reason"] = name_of(figure.stop);
-  json["samples"] = rounded_all(figure.samples);
-  return json;
+  Json members = {{"median_us", rounded(summary.median)}, {"q1_us", rounded(summary.q1)},
+                  {"q3_us", rounded(summary.q3)},         {"min_us", rounded(summary.minimum)},
+                  {"p05_us", rounded(summary.p05)},       {"p95_us", rounded(summary.p95)},
+                  {"max_us", rounded(summary.maximum)},   {"count", summary.count}};
+  if (std::isfinite(summary.relative_error)) members["relative_error"] = rounded_share(summary.relative_error);
+  members["stop_reason"] = name_of(figure.stop);
+  members["samples"] = rounded_all(figure.samples);
+  return members;
 }
 
 /// What is known of the GPU around the samples.

@@ -34,10 +34,10 @@ std::unique_ptr<TensorFile> open_file(const std::string& path, std::string& why)
 }
 
 /// FILE, FILE:NAME; a file of the whole name comes first.
-struct Place {
+struct FileAndName {
   std::string path, name;
 };
-Place place_of(const std::string& text) {
+FileAndName file_and_name(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   std::error_code ignored;
   if (colon == std::string::npos || std::filesystem::exists(text, ignored)) return {text, {}};
@@ -45,7 +45,7 @@ Place place_of(const std::string& text) {
 }
 
 std::optional<Tensor> tensor_at(const std::string& role, const std::string& text, std::string& why) {
-  Place place = place_of(text);
+  FileAndName place = file_and_name(text);
   const auto file = open_file(place.path, why);
   if (file == nullptr) return std::nullopt;
   const std::vector<std::string>& names = file->names();

@@ -13,8 +13,6 @@
 namespace normquant {
 namespace {
 
-ConstMatrix constant(const Matrix& matrix) { return {matrix.data, matrix.type, matrix.ld}; }
-
 /// The norm's arguments but dy and y_q, which are scratch.
 NormQuantBackward norm_arguments(const BitLinearBackward& a) {
   NormQuantBackward args;

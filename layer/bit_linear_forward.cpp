@@ -81,8 +81,6 @@ struct Quantised {
   }
 };
 
-ConstMatrix constant(const Matrix& matrix) { return {matrix.data, matrix.type, matrix.ld}; }
-
 // ---- fake_quantised: out = y_q * w_q^T in the operands' type, accumulated in float32.
 
 MatrixProduct fake_quantised_product(const BitLinearForward& a, const Quantised& quantised) {

@@ -26,6 +26,9 @@ inline void check_layer(ArgumentCheck& check, const BitLinearLayer& layer) {
                 "weights.dequant_factor is null; codes and packed mean nothing without it");
 }
 
+/// What was written, to be read.
+inline ConstMatrix constant(const Matrix& matrix) { return {matrix.data, matrix.type, matrix.ld}; }
+
 template <class Tensor>
 std::int64_t element_bytes(const Tensor& tensor) {
   return tensor.given() ? static_cast<std::int64_t>(size_of(tensor.type)) : 0;

@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace normquant::reference {
 namespace {
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 /// max|x| of each row; NaN for a row that float32 cannot hold.
 Vector finite_absmax(const Array& x) {

@@ -3,8 +3,6 @@
 namespace normquant::reference {
 namespace {
 
-Vector row_mean(const Array& values) { return values.rowwise().sum() / static_cast<double>(values.cols()); }
-
 /// Sum over rows of multiplicity[row] * values[row].
 Vector sum_of_rows(const Array& values, const Vector& multiplicity) {
   return (values.matrix().transpose() * multiplicity.matrix()).array();

@@ -8,10 +8,7 @@
 namespace normquant::reference {
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double largest_float = std::numeric_limits<float>::max();
-
-Vector row_mean(const Array& values) { return values.rowwise().sum() / static_cast<double>(values.cols()); }
 
 Array affine(const Array& xhat, const NormQuantForward& forward) {
   Array y = xhat;

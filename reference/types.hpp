@@ -2,6 +2,8 @@
 // when it is stored.
 #pragma once
 
+#include <limits>
+
 #include <Eigen/Core>
 
 namespace normquant::reference {
@@ -23,6 +25,11 @@ enum class Storage { float64, float32, float16, bfloat16 };
 /// Floor of absmax and absmean (specification, sections 1 and 3). A float32 kernel's floor is 1e-5 rounded to float32:
 /// 2.5e-8 less, relatively, an error that a bound on its scale must count.
 inline constexpr double scale_floor = 1e-5;
+
+inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+/// The mean of each row.
+inline Vector row_mean(const Array& values) { return values.rowwise().sum() / static_cast<double>(values.cols()); }
 
 /// `value` as a float32 kernel stores it: rounded to float32, and from there to `storage`, to nearest even both times.
 double round_to_storage(double value, Storage storage);

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace normquant::reference {
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr Eigen::Index codes_per_byte = 4;
 
 /// sum|w| / count; NaN when an element is not finite.
@@ -17,7 +15,7 @@ double finite_absmean(const Array& w) {
 }
 
 /// clamp(round_half_even(scaled), -1, 1); 0 for NaN.
-double code_of(double scaled) {
+double ternary_code_of(double scaled) {
   return std::isnan(scaled) ? 0.0 : std::clamp(round_to_integer(scaled, Rounding::half_even), -1.0, 1.0);
 }
 
@@ -30,7 +28,7 @@ WeightQuantResult weight_quant(const Array& w, double absmean) {
   result.absmean = std::isfinite(absmean) ? absmean : nan;
   result.dequant_factor = std::isnan(result.absmean) ? nan : std::max(result.absmean, scale_floor);
   result.weight_scale = 1.0 / result.dequant_factor;
-  result.code = (w * result.weight_scale).unaryExpr(&code_of);
+  result.code = (w * result.weight_scale).unaryExpr(&ternary_code_of);
   result.out = result.code / result.weight_scale;
   return result;
 }

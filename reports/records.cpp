@@ -9,6 +9,7 @@
 #include <tuple>
 #include <nlohmann/json.hpp>
 
+#include "reports/json_fields.hpp"
 #include "reports/order_statistics.hpp"
 #include "reports/whole_file.hpp"
 
@@ -22,21 +23,10 @@ struct Malformed {
   std::string sentence;
 };
 
-std::string text(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 std::string required_text(const json& object, const char* key) {
   std::string value = text(object, key);
   if (value.empty()) throw Malformed{fmt::format("the record has no \"{}\"", key)};
   return value;
-}
-
-std::optional<double> number(const json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return std::nullopt;
-  return found->get<double>();
 }
 
 double required_time(const json& object, const char* key) {

@@ -6,6 +6,8 @@
 #include <sstream>
 #include <nlohmann/json.hpp>
 
+#include "reports/json_fields.hpp"
+
 namespace normquant::reports {
 namespace {
 
@@ -13,19 +15,8 @@ using nlohmann::json;
 
 constexpr std::string_view schema = "normquant.validate/1";
 
-std::string text(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-/// 0 when there is no such number.
-double number(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<double>() : 0;
-}
-
 std::int64_t count(const json& object, const char* key) {
-  return static_cast<std::int64_t>(std::clamp(number(object, key), 0.0, 9e15));
+  return static_cast<std::int64_t>(std::clamp(number(object, key).value_or(0), 0.0, 9e15));
 }
 
 ValidatedVariant variant_of(const json& entry) {
@@ -37,9 +28,9 @@ ValidatedVariant variant_of(const json& entry) {
   variant.wrong = count(entry, "failed");
   variant.skipped = count(entry, "skipped");
   variant.errors = count(entry, "errors");
-  variant.worst_error_over_bound = number(entry, "worst_error_over_bound");
-  const double codes = number(entry, "codes_checked");
-  if (codes > 0) variant.ambiguous_share = number(entry, "codes_ambiguous") / codes;
+  variant.worst_error_over_bound = number(entry, "worst_error_over_bound").value_or(0);
+  const double codes = number(entry, "codes_checked").value_or(0);
+  if (codes > 0) variant.ambiguous_share = number(entry, "codes_ambiguous").value_or(0) / codes;
   return variant;
 }
 

@@ -13,8 +13,7 @@ namespace {
 
 constexpr std::array<unsigned char, 6> magic = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 /// NumPy itself refuses longer ones.
-constexpr std::uint32_t longest_header = 10000;
-constexpr std::size_t most_dimensions = 32;
+constexpr std::uint32_t longest_npy_header = 10000;
 
 struct Header {
   std::string descr;
@@ -99,7 +98,7 @@ class HeaderText {
 };
 
 /// The element type that a descr such as "<f4" means; nothing for those without a use here.
-std::optional<Element> element_of(std::string_view descr) {
+std::optional<Element> element_of_descr(std::string_view descr) {
   constexpr std::pair<std::string_view, Element> known[] = {
       {"<f8", Element::float64}, {"<f4", Element::float32},       {"<f2", Element::float16}, {"|i1", Element::int8},
       {"|u1", Element::uint8},   {"bfloat16", Element::bfloat16}, {"<u2", Element::bits16},  {"<i2", Element::bits16},
@@ -130,8 +129,8 @@ std::string header_text(ByteSource& bytes, std::uint64_t& data, std::string& why
     length += (static_cast<std::uint32_t>(start[10]) << 16) + (static_cast<std::uint32_t>(start[11]) << 24);
     data = 12;
   }
-  if (length > longest_header) {
-    why = fmt::format("the header of the .npy array claims {} bytes; NumPy reads up to {}", length, longest_header);
+  if (length > longest_npy_header) {
+    why = fmt::format("the header of the .npy array claims {} bytes; NumPy reads up to {}", length, longest_npy_header);
     return {};
   }
   std::vector<unsigned char> text(length);
@@ -161,7 +160,7 @@ std::optional<Tensor> read_npy(ByteSource& bytes, std::string& why) {
     why = "the header of the .npy array is not {'descr': '...', 'fortran_order': ..., 'shape': (...)} of plain numbers";
     return std::nullopt;
   }
-  const auto element = element_of(header->descr);
+  const auto element = element_of_descr(header->descr);
   if (!element) {
     why = fmt::format(
         "its elements are '{}'; known are little-endian float32, float16, float64, int8, uint8 and, for bfloat16, any "

@@ -13,8 +13,7 @@ namespace {
 using nlohmann::json;
 
 /// The format allows 100 MB; a model's header takes one.
-constexpr std::uint64_t longest_header = std::uint64_t{16} << 20;
-constexpr std::size_t most_dimensions = 32;
+constexpr std::uint64_t longest_safetensors_header = std::uint64_t{16} << 20;
 
 std::optional<std::uint64_t> header_length(ByteSource& bytes) {
   std::array<unsigned char, 9> start{};
@@ -54,7 +53,7 @@ std::optional<SafetensorsEntry> entry_of(const json& value, std::uint64_t data_s
   return entry;
 }
 
-std::optional<Element> element_of(std::string_view type) {
+std::optional<Element> element_of_name(std::string_view type) {
   constexpr std::pair<std::string_view, Element> known[] = {
       {"F64", Element::float64}, {"F32", Element::float32}, {"F16", Element::float16}, {"BF16", Element::bfloat16},
       {"I8", Element::int8},     {"U8", Element::uint8},    {"I16", Element::bits16},  {"U16", Element::bits16}};
@@ -79,8 +78,8 @@ std::optional<SafetensorsHeader> read_safetensors_header(ByteSource& bytes, std:
                       bytes.size() - 8);
     return std::nullopt;
   }
-  if (*length > longest_header) {
-    why = fmt::format("the header takes {} bytes; up to {} are read", *length, longest_header);
+  if (*length > longest_safetensors_header) {
+    why = fmt::format("the header takes {} bytes; up to {} are read", *length, longest_safetensors_header);
     return std::nullopt;
   }
   std::vector<unsigned char> text(*length);
@@ -107,7 +106,7 @@ std::optional<SafetensorsHeader> read_safetensors_header(ByteSource& bytes, std:
 }
 
 std::optional<Tensor> read_safetensors(ByteSource& bytes, const SafetensorsEntry& entry, std::string& why) {
-  const auto element = element_of(entry.type);
+  const auto element = element_of_name(entry.type);
   if (!element) {
     why = fmt::format("its elements are '{}'; known are F32, F16, BF16, F64, I8 and U8", entry.type.substr(0, 20));
     return std::nullopt;

@@ -34,6 +34,9 @@ constexpr std::size_t size_of(Element element) {
   return 2;
 }
 
+/// As NumPy has it.
+inline constexpr std::size_t most_dimensions = 32;
+
 /// Little-endian elements in row-major order.
 struct Tensor {
   Element element = Element::float32;

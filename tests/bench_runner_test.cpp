@@ -8,7 +8,7 @@
 namespace normquant::bench {
 namespace {
 
-std::size_t plenty() { return std::size_t{1} << 34; }
+std::size_t much_memory() { return std::size_t{1} << 34; }
 std::size_t nothing_left() { return 0; }
 
 class RunnerTest : public testing::Test {
@@ -38,7 +38,7 @@ TEST_F(RunnerTest, ARightCaseGetsTimes) {
 }
 
 TEST_F(RunnerTest, EveryCopyOfTheRotationIsRight) {
-  const TimingRecord record = run(forward(3, 64), "auto", plenty);
+  const TimingRecord record = run(forward(3, 64), "auto", much_memory);
   EXPECT_EQ(record.result, Result::pass) << record.reason;
   EXPECT_GE(record.rotated_bytes, 2 * record.bytes);
 }

@@ -155,9 +155,9 @@ TEST(Stop, NamesAreStable) {
 }
 
 /// Returns invented samples one after another.
-class InventedTimer final : public Timer {
+class TimerOfSamples final : public Timer {
  public:
-  explicit InventedTimer(std::vector<double> samples, int launches = 1)
+  explicit TimerOfSamples(std::vector<double> samples, int launches = 1)
       : samples_(std::move(samples)), launches_(launches) {}
   std::string_view time_kind() const override { return "steady"; }
   Status prepare(const Enqueue&, const LaunchPlan&) override { return {}; }
@@ -180,7 +180,7 @@ Surroundings clock_with_step(double step) {
 }
 
 TEST(Collect, StopsAtTheMinimumForStillSamples) {
-  InventedTimer timer({5.0});
+  TimerOfSamples timer({5.0});
   Sampling sampling;
   ASSERT_TRUE(collect(timer, {}, 0, clock_with_step(0.001), sampling).ok());
   EXPECT_EQ(sampling.stop, Stop::precise);
@@ -188,7 +188,7 @@ TEST(Collect, StopsAtTheMinimumForStillSamples) {
 }
 
 TEST(Collect, StopsWhenTimeIsOver) {
-  InventedTimer timer({1, 2, 3, 4, 5, 6, 7, 8, 9});
+  TimerOfSamples timer({1, 2, 3, 4, 5, 6, 7, 8, 9});
   Sampling sampling;
   ASSERT_TRUE(collect(timer, {}, 0, clock_with_step(0.1), sampling).ok());
   EXPECT_EQ(sampling.stop, Stop::time_cap);
@@ -196,7 +196,7 @@ TEST(Collect, StopsWhenTimeIsOver) {
 }
 
 TEST(Collect, TakesAsManyLaunchesAsAskedFor) {
-  InventedTimer timer({5.0}, /*launches=*/4);
+  TimerOfSamples timer({5.0}, /*launches=*/4);
   Sampling sampling;
   ASSERT_TRUE(collect(timer, {}, 1000, clock_with_step(0.001), sampling).ok());
   EXPECT_EQ(sampling.microseconds.size(), 250U);
@@ -204,7 +204,7 @@ TEST(Collect, TakesAsManyLaunchesAsAskedFor) {
 
 /// Samples that a GPU of which the conditions change would give: `slowed` says of each batch whether it was disturbed.
 Sampling collected_while(const std::vector<bool>& slowed, std::vector<double> samples, const SamplingRule& rule) {
-  InventedTimer timer(std::move(samples));
+  TimerOfSamples timer(std::move(samples));
   Surroundings around = clock_with_step(0.001);
   std::size_t look = 0;
   // Look i + 1 is behind batch i.
@@ -319,7 +319,7 @@ TEST(ExtraLaunches, AreTheShareRoundedDown) {
 
 TEST(Collect, RefusesTimesThatAreNotPositive) {
   for (double bad : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN()}) {
-    InventedTimer timer({bad});
+    TimerOfSamples timer({bad});
     Sampling sampling;
     EXPECT_FALSE(collect(timer, {}, 0, clock_with_step(0.1), sampling).ok());
   }

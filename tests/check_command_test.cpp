@@ -15,10 +15,10 @@
 namespace normquant {
 namespace {
 
-using testing::Bytes;
-using testing::expect_answer;
-using testing::run_program;
-using testing::ScratchFolder;
+using tests::Bytes;
+using tests::expect_answer;
+using tests::run_program;
+using tests::ScratchFolder;
 using validate::Array;
 using validate::HostTensor;
 using validate::Tensor;
@@ -49,12 +49,12 @@ struct Forward {
     forward.weight = validate::input_tensor(p, Tensor::weight, DType::float32, 1, columns).values().row(0).transpose();
     truth = reference::norm_quant_forward(x, forward);
     out = floats(truth.out);
-    testing::write_file(folder.file("x.npy"), testing::npy("'<f4'", shape(rows, columns), floats(x)));
-    testing::write_file(folder.file("w.npy"), testing::npy("'<f4'", "(136,)", floats(forward.weight->transpose())));
+    tests::write_file(folder.file("x.npy"), tests::npy("'<f4'", shape(rows, columns), floats(x)));
+    tests::write_file(folder.file("w.npy"), tests::npy("'<f4'", "(136,)", floats(forward.weight->transpose())));
     write_out(out);
   }
   void write_out(const Bytes& data) const {
-    testing::write_file(folder.file("out.npy"), testing::npy("'<f4'", shape(rows, columns), data));
+    tests::write_file(folder.file("out.npy"), tests::npy("'<f4'", shape(rows, columns), data));
   }
   std::string command() const {
     return "check --op forward --norm rms --eps 1e-5 --x " + folder.file("x.npy") + " --weight " +
@@ -92,8 +92,8 @@ TEST(Check, SaysWhichOtherReadingWouldBeRight) {
   ties << 127.0, 2.5, -2.5, 0.5;
   Array away(1, 4);
   away << 127.0, 3.0, -3.0, 1.0;
-  testing::write_file(f.folder.file("t.npy"), testing::npy("'<f4'", "(1, 4)", floats(ties)));
-  testing::write_file(f.folder.file("c.npy"), testing::npy("'|i1'", "(1, 4)", codes(away)));
+  tests::write_file(f.folder.file("t.npy"), tests::npy("'<f4'", "(1, 4)", floats(ties)));
+  tests::write_file(f.folder.file("c.npy"), tests::npy("'|i1'", "(1, 4)", codes(away)));
   const std::string command =
       "check --op activation_quant --x " + f.folder.file("t.npy") + " --codes " + f.folder.file("c.npy");
   expect_answer(command, 1, "with --rounding half_away all of it would be right");
@@ -111,15 +111,14 @@ TEST(Check, ReadsBfloat16FromSafetensorsAndFromSixteenBits) {
                              R"(]},"out":{"dtype":"BF16","shape":[1,5,136],"data_offsets":[)" + size + "," + end +
                              R"(]},"weight":{"dtype":"F32","shape":[136],"data_offsets":[)" + end + "," + all +
                              R"(]},"extra":{"dtype":"I64","shape":[0],"data_offsets":[0,0]}})";
-  testing::write_file(
-      f.folder.file("case.safetensors"),
-      testing::safetensors(header, bytes_of(x) + bytes_of(out) + floats(f.forward.weight->transpose())));
+  tests::write_file(f.folder.file("case.safetensors"),
+                    tests::safetensors(header, bytes_of(x) + bytes_of(out) + floats(f.forward.weight->transpose())));
   const std::string switches = "check --op forward --norm rms --eps 1e-5 ";
   expect_answer(switches + "--tensors " + f.folder.file("case.safetensors"), 0, "ignored: extra");
 
-  testing::write_file(f.folder.file("case.npz"),
-                      testing::zip({{"x.npy", testing::npy("'<u2'", shape(rows, columns), bytes_of(x))},
-                                    {"y.npy", testing::npy("'<u2'", shape(rows, columns), bytes_of(out))}}));
+  tests::write_file(f.folder.file("case.npz"),
+                    tests::zip({{"x.npy", tests::npy("'<u2'", shape(rows, columns), bytes_of(x))},
+                                {"y.npy", tests::npy("'<u2'", shape(rows, columns), bytes_of(out))}}));
   const std::string npz = switches + "--tensors " + f.folder.file("case.npz") + " --out " + f.folder.file("case.npz") +
                           ":y --weight " + f.folder.file("w.npy");
   expect_answer(npz, 2, "x holds 16 bits without a floating type; if they are bfloat16, say --as x=bfloat16");
@@ -134,7 +133,7 @@ TEST(Check, TheBackwardIsCheckedWithItsSums) {
   const reference::Vector rstd = f.truth.rstd.cast<float>().cast<double>();
   const auto truth = reference::norm_quant_backward(dy, f.x, {}, rstd, nullptr, {f.forward.norm, f.forward.weight});
   const auto save = [&](const char* name, const std::string& form, const Bytes& data) {
-    testing::write_file(f.folder.file(name), testing::npy("'<f4'", form, data));
+    tests::write_file(f.folder.file(name), tests::npy("'<f4'", form, data));
     return " --" + std::string(name).substr(0, std::string(name).find('.')) + " " + f.folder.file(name);
   };
   std::string command =
@@ -151,15 +150,15 @@ TEST(Check, WeightsAreCheckedInEveryForm) {
   const Array w = validate::input_tensor(p, Tensor::x, DType::float32, 6, 10).values();
   const auto truth = reference::weight_quant(w);
   const auto packed = reference::pack_codes(truth.code);
-  testing::write_file(folder.file("w.npy"), testing::npy("'<f4'", "(6, 10)", floats(w)));
-  testing::write_file(folder.file("c.npy"), testing::npy("'|i1'", "(6, 10)", codes(truth.code)));
-  testing::write_file(folder.file("p.npy"), testing::npy("'|u1'", "(6, 3)", Bytes(packed.data(), packed.data() + 18)));
-  testing::write_file(folder.file("f.npy"), testing::npy("'<f4'", "()", floats(Array::Constant(1, 1, truth.absmean))));
+  tests::write_file(folder.file("w.npy"), tests::npy("'<f4'", "(6, 10)", floats(w)));
+  tests::write_file(folder.file("c.npy"), tests::npy("'|i1'", "(6, 10)", codes(truth.code)));
+  tests::write_file(folder.file("p.npy"), tests::npy("'|u1'", "(6, 3)", Bytes(packed.data(), packed.data() + 18)));
+  tests::write_file(folder.file("f.npy"), tests::npy("'<f4'", "()", floats(Array::Constant(1, 1, truth.absmean))));
   const std::string command = "check --op weight_quant --w " + folder.file("w.npy") + " --codes " +
                               folder.file("c.npy") + " --packed " + folder.file("p.npy") + " --dequant_factor " +
                               folder.file("f.npy");
   expect_answer(command, 0, "121 elements checked, 0 wrong");
-  testing::write_file(folder.file("p.npy"), testing::npy("'|u1'", "(6, 3)", Bytes(18, '\0')));
+  tests::write_file(folder.file("p.npy"), tests::npy("'|u1'", "(6, 3)", Bytes(18, '\0')));
   expect_answer(command, 1, "packed[");
 }
 
@@ -184,9 +183,9 @@ TEST(Check, BadQuestionsAreStatusTwoAndASentence) {
   expect_answer(forward + "--x / --out " + out, 2, "not a regular file");
   expect_answer(forward + "--x " + x + " --out " + out + " --as x=bfloat16", 2, "no type of 16 bits");
   expect_answer(forward + "--x " + x + " --out " + out + " --mean " + out, 2, "must have 5 elements");
-  testing::write_file(f.folder.file("cut.npy"), "\x93NUMPY\x01");
+  tests::write_file(f.folder.file("cut.npy"), "\x93NUMPY\x01");
   expect_answer(forward + "--x " + f.folder.file("cut.npy") + " --out " + out, 2, "cut off");
-  testing::write_file(f.folder.file("empty.npy"), testing::npy("'<f4'", "(0, 8)", ""));
+  tests::write_file(f.folder.file("empty.npy"), tests::npy("'<f4'", "(0, 8)", ""));
   const std::string empty = f.folder.file("empty.npy");
   expect_answer(forward + "--x " + empty + " --out " + empty, 2, "nothing was checked");
   expect_answer(f.command() + " --json /nonexistent/file.json", 5, "cannot write");

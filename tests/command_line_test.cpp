@@ -13,9 +13,9 @@
 namespace normquant {
 namespace {
 
-using testing::Answer;
-using testing::expect_answer;
-using testing::run_program;
+using tests::Answer;
+using tests::expect_answer;
+using tests::run_program;
 
 bool gpu_here() {
   std::string why;

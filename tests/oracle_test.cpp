@@ -43,7 +43,7 @@ TEST(Oracle, AnErrorBeyondTheBoundIsCounted) {
 }
 
 TEST(OracleCommand, SaysWhatTheChecksAreWorth) {
-  using testing::expect_answer;
+  using tests::expect_answer;
   expect_answer("oracle --elements 0", 0, "nothing speaks against the checks");
   expect_answer("oracle --op activation_quant --elements 1", 0, "0 false alarms, 0 errors");
   expect_answer("oracle --suite huge", 2, "huge");

@@ -9,9 +9,9 @@
 namespace normquant {
 namespace {
 
-using testing::Answer;
-using testing::expect_answer;
-using testing::run_program;
+using tests::Answer;
+using tests::expect_answer;
+using tests::run_program;
 
 const std::string build = NORMQUANT_BUILD_DIR;
 const std::string example = " --plugin " + build + "/examples/plugin/row_loop.so";
@@ -27,7 +27,7 @@ TEST(Plugin, TheExampleIsListed) {
 }
 
 TEST(Plugin, TheExamplePassesTheWholeSuiteOrSaysWhyNot) {
-  const testing::ScratchFolder folder("plugin");
+  const tests::ScratchFolder folder("plugin");
   const std::string json = folder.file("v.json");
   const Answer r = run_program("validate --suite standard --op activation_quant --variant '^example:'" + example +
                                " --json " + json);
@@ -81,7 +81,7 @@ TEST(Plugin, AFailureIsReproducedByItsOwnCommand) {
 }
 
 TEST(Plugin, AnUnreadableReasonIsStillAReason) {
-  const testing::ScratchFolder folder("plugin_reason");
+  const tests::ScratchFolder folder("plugin_reason");
   const std::string json = folder.file("v.json");
   EXPECT_EQ(run_program("validate --op activation_quant --shape 2x8 --variant mistakes" + mistakes + " --json " + json)
                 .status,

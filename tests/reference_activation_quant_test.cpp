@@ -6,11 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/random_arrays.hpp"
+
 namespace normquant::reference {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(ReferenceActivationQuant, MatchesARowComputedByHand) {
   Array x(2, 3);

@@ -5,37 +5,26 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
 
 #include "reference/activation_quant.hpp"
+#include "tests/random_arrays.hpp"
 
 namespace normquant::reference {
 namespace {
 
-constexpr Eigen::Index rows = 3, inputs = 7, outputs = 4;
-
-Array random_array(Eigen::Index row_count, Eigen::Index columns, std::uint64_t seed) {
-  std::mt19937_64 generator(seed);
-  std::normal_distribution<double> normal;
-  return Array::NullaryExpr(row_count, columns, [&] { return normal(generator); });
-}
-
-Vector random_vector(Eigen::Index size, std::uint64_t seed) { return random_array(size, 1, seed).col(0); }
+constexpr Eigen::Index row_count = 3, inputs = 7, outputs = 4;
 
 BitLinearParameters random_parameters(Eigen::Index columns = inputs) {
   return {random_vector(columns, 1), random_vector(columns, 2), random_array(outputs, columns, 3),
           random_vector(outputs, 4)};
 }
 
-Array x_values() { return random_array(rows, inputs, 5); }
-Array dout_values() { return random_array(rows, outputs, 6); }
-Array dresidual_values() { return random_array(rows, inputs, 7); }
-
-/// Largest difference; NaN when there is one. Accept by worst_error <= bound.
-double worst_error(const Array& a, const Array& b) { return (a - b).abs().maxCoeff<Eigen::PropagateNaN>(); }
+Array x_values() { return random_array(row_count, inputs, 5); }
+Array dout_values() { return random_array(row_count, outputs, 6); }
+Array dresidual_values() { return random_array(row_count, inputs, 7); }
 
 /// a * b by plain loops.
 Array loop_product(const Array& a, const Array& b) {
@@ -79,7 +68,7 @@ TEST(ReferenceBitLinear, ComputesGradientsOfTheProductFromTheQuantisedOperands) 
     const BitLinearForwardResult saved = bit_linear_forward(x_values(), nullptr, layer);
     const BitLinearGradients gradients = bit_linear_backward(dout_values(), nullptr, saved, layer);
     EXPECT_LE(worst_error(gradients.dlinear_weight, loop_product(dout_values().transpose(), saved.y_q)), product_bound);
-    EXPECT_LE(worst_error(*gradients.dlinear_bias, loop_product(dout_values().transpose(), Array::Ones(rows, 1))),
+    EXPECT_LE(worst_error(*gradients.dlinear_bias, loop_product(dout_values().transpose(), Array::Ones(row_count, 1))),
               product_bound);
 
     const NormQuantBackwardResult normed =
@@ -97,7 +86,7 @@ TEST(ReferenceBitLinear, RoundsBothOperandsToTheirTypeButNotTheResult) {
   EXPECT_TRUE((rounded.y_q == round_to_storage(exact.y_q, Storage::bfloat16)).all());
   EXPECT_TRUE((rounded.w_q == round_to_storage(exact.w_q, Storage::bfloat16)).all());
   EXPECT_FALSE((rounded.y_q == exact.y_q).all());
-  const Array bias = layer.parameters.linear_bias->transpose().replicate(rows, 1);
+  const Array bias = layer.parameters.linear_bias->transpose().replicate(row_count, 1);
   EXPECT_LE(worst_error(rounded.out, loop_product(rounded.y_q, rounded.w_q.transpose()) + bias), product_bound);
 }
 
@@ -211,7 +200,7 @@ TEST(ReferenceBitLinearGradients, AreGivenOnlyForWhatTheLayerHas) {
 // --- the residual stream ---
 
 TEST(ReferenceBitLinearResidual, EntersAsXPlusResidualAndItsGradientIsDx) {
-  const Array residual = random_array(rows, inputs, 8);
+  const Array residual = random_array(row_count, inputs, 8);
   const BitLinearLayer layer = rms_norm_linear_quant(random_parameters(), 1e-5, {});
   const BitLinearForwardResult with_residual = bit_linear_forward(x_values(), &residual, layer);
   const BitLinearForwardResult of_sum = bit_linear_forward(residual_add(x_values(), &residual), nullptr, layer);
@@ -226,7 +215,7 @@ TEST(ReferenceBitLinearResidual, EntersAsXPlusResidualAndItsGradientIsDx) {
 }
 
 TEST(ReferenceBitLinearResidual, ComesOutAsStoredWithPrenormOnly) {
-  const Array residual = round_to_storage(random_array(rows, inputs, 8), Storage::bfloat16);
+  const Array residual = round_to_storage(random_array(row_count, inputs, 8), Storage::bfloat16);
   ResidualStream stream{true, HSource::unrounded, Storage::bfloat16};
   const auto residual_out = [&] {
     return bit_linear_forward(x_values(), &residual, rms_norm_linear_quant(random_parameters(), 1e-5, stream))
@@ -269,8 +258,8 @@ TEST(ReferenceBitLinearResidual, IsStoredInItsOwnTypeElseInFloat32WhenAskedElseI
 
 TEST(ReferenceBitLinearResidual, MakesTheBackwardStartFromTheStoredH) {
   constexpr Eigen::Index columns = 512;  // enough elements for some codes to differ
-  const Array x = round_to_storage(random_array(rows, columns, 9), Storage::bfloat16);
-  const Array residual = round_to_storage(random_array(rows, columns, 10), Storage::bfloat16);
+  const Array x = round_to_storage(random_array(row_count, columns, 9), Storage::bfloat16);
+  const Array residual = round_to_storage(random_array(row_count, columns, 10), Storage::bfloat16);
   for (const HSource source : {HSource::stored, HSource::unrounded}) {
     const BitLinearLayer layer =
         rms_norm_linear_quant(random_parameters(columns), 1e-5, {false, source, Storage::bfloat16});
@@ -329,8 +318,8 @@ TEST(ReferenceBitLinearForms, TheUnfusedModuleIsNormThenTheTwoQuantisationsThenT
   // The definition once more, by plain loops.
   const BitLinearParameters parameters = random_parameters();
   const Array x = x_values();
-  Array x_quant(rows, inputs), w_quant(outputs, inputs);
-  for (Eigen::Index row = 0; row < rows; ++row) {
+  Array x_quant(row_count, inputs), w_quant(outputs, inputs);
+  for (Eigen::Index row = 0; row < row_count; ++row) {
     double squares = 0.0, absmax = 0.0;
     for (Eigen::Index i = 0; i < inputs; ++i) squares += x(row, i) * x(row, i);
     const double rstd = 1.0 / std::sqrt(squares / inputs + default_eps::unfused_module);
@@ -347,7 +336,7 @@ TEST(ReferenceBitLinearForms, TheUnfusedModuleIsNormThenTheTwoQuantisationsThenT
   const double absmean = magnitudes / static_cast<double>(w.size());
   for (Eigen::Index i = 0; i < w.size(); ++i)
     w_quant.data()[i] = std::clamp(std::nearbyint(w.data()[i] / absmean), -1.0, 1.0) * absmean;
-  const Array bias = parameters.linear_bias->transpose().replicate(rows, 1);
+  const Array bias = parameters.linear_bias->transpose().replicate(row_count, 1);
 
   const BitLinearLayer module = unfused_bit_linear_module(parameters, default_eps::unfused_module);
   const BitLinearForwardResult result = bit_linear_forward(x, nullptr, module);
@@ -385,7 +374,7 @@ TEST(ReferenceBitLinearForms, TheUnfusedModuleAddsItsBiasUnlessTheDroppedBiasIsR
   without_bias.linear_bias = std::nullopt;
   const auto out = [](const BitLinearLayer& layer) { return bit_linear_forward(x_values(), nullptr, layer).out; };
   const Array plain = out(unfused_bit_linear_module(without_bias, 1e-8));
-  const Array bias = parameters.linear_bias->transpose().replicate(rows, 1);
+  const Array bias = parameters.linear_bias->transpose().replicate(row_count, 1);
   EXPECT_TRUE((out(unfused_bit_linear_module(parameters, 1e-8)) == plain + bias).all());
   EXPECT_TRUE((out(unfused_bit_linear_module(parameters, 1e-8, true)) == plain).all());
 }

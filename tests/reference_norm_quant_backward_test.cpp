@@ -5,27 +5,16 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <random>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "reference/norm_quant_forward.hpp"
+#include "tests/random_arrays.hpp"
 
 namespace normquant::reference {
 namespace {
-
-Array random_array(Eigen::Index rows, Eigen::Index columns, std::uint64_t seed) {
-  std::mt19937_64 generator(seed);
-  std::normal_distribution<double> normal;
-  return Array::NullaryExpr(rows, columns, [&] { return normal(generator); });
-}
-
-Vector random_vector(Eigen::Index size, std::uint64_t seed) { return random_array(size, 1, seed).col(0); }
-
-/// Largest difference; NaN when there is one. Accept by worst_error <= bound.
-double worst_error(const Array& a, const Array& b) { return (a - b).abs().maxCoeff<Eigen::PropagateNaN>(); }
 
 /// d loss / d values by central differences.
 Array finite_differences(const std::function<double(const Array&)>& loss, const Array& values) {
@@ -40,7 +29,7 @@ Array finite_differences(const std::function<double(const Array&)>& loss, const 
 
 /// Central differences err by step^2 / 6 times a third derivative (about 100 at most here: 2e-9) and by the rounding of
 /// the loss over the step (about 100 * 2^-53 / 1e-5: 1e-9).
-constexpr double difference_bound = 1e-8;
+constexpr double central_difference_bound = 1e-8;
 
 /// One backward with random values: M = 3, N = 7.
 struct Case {
@@ -89,7 +78,7 @@ TEST_P(ReferenceNormQuantBackward, GivesTheDerivativeWithRespectToH) {
     varied.h = h;
     return varied.loss();
   };
-  EXPECT_LE(worst_error(GetParam().gradients().dx, finite_differences(loss, GetParam().h)), difference_bound);
+  EXPECT_LE(worst_error(GetParam().gradients().dx, finite_differences(loss, GetParam().h)), central_difference_bound);
 }
 
 TEST_P(ReferenceNormQuantBackward, GivesTheDerivativeWithRespectToTheWeight) {
@@ -102,7 +91,7 @@ TEST_P(ReferenceNormQuantBackward, GivesTheDerivativeWithRespectToTheWeight) {
     return varied.loss();
   };
   const Array expected = finite_differences(loss, with_weight.weight);
-  EXPECT_LE(worst_error(GetParam().gradients().dweight, expected), difference_bound);
+  EXPECT_LE(worst_error(GetParam().gradients().dweight, expected), central_difference_bound);
 }
 
 TEST_P(ReferenceNormQuantBackward, GivesTheDerivativeWithRespectToTheBias) {
@@ -111,7 +100,8 @@ TEST_P(ReferenceNormQuantBackward, GivesTheDerivativeWithRespectToTheBias) {
     varied.bias = bias.col(0);
     return varied.loss();
   };
-  EXPECT_LE(worst_error(GetParam().gradients().dbias, finite_differences(loss, GetParam().bias)), difference_bound);
+  EXPECT_LE(worst_error(GetParam().gradients().dbias, finite_differences(loss, GetParam().bias)),
+            central_difference_bound);
 }
 
 TEST(ReferenceNormQuantBackwardByHand, MatchesALayerNormRow) {

@@ -3,22 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <random>
 
 #include <gtest/gtest.h>
 
+#include "tests/random_arrays.hpp"
+
 namespace normquant::reference {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-Array random_array(Eigen::Index rows, Eigen::Index columns, std::uint64_t seed) {
-  std::mt19937_64 generator(seed);
-  std::normal_distribution<double> normal;
-  return Array::NullaryExpr(rows, columns, [&] { return normal(generator); });
-}
 
 Vector vector_of(std::initializer_list<double> values) {
   return Eigen::Map<const Vector>(values.begin(), static_cast<Eigen::Index>(values.size()));

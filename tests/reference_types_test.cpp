@@ -2,15 +2,13 @@
 #include "reference/types.hpp"
 
 #include <cmath>
-#include <limits>
 
 #include <gtest/gtest.h>
 
+#include "tests/random_arrays.hpp"
+
 namespace normquant::reference {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(ReferenceRoundToInteger, SendsTiesAwayFromZeroForHalfAway) {
   const double ties[][2] = {{0.5, 1}, {1.5, 2}, {2.5, 3}, {126.5, 127}, {-0.5, -1}, {-1.5, -2}, {-2.5, -3}};

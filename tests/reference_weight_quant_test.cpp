@@ -2,16 +2,14 @@
 #include "reference/weight_quant.hpp"
 
 #include <cmath>
-#include <limits>
 #include <random>
 
 #include <gtest/gtest.h>
 
+#include "tests/random_arrays.hpp"
+
 namespace normquant::reference {
 namespace {
-
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 Array random_codes(Eigen::Index rows, Eigen::Index columns) {
   std::mt19937_64 generator(20);

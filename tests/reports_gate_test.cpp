@@ -23,7 +23,7 @@ std::vector<double> normal_samples(int n, double mean, double deviation, unsigne
   return samples;
 }
 
-Timing timing(const std::string& variant, std::vector<double> samples) {
+Timing sampled(const std::string& variant, std::vector<double> samples) {
   Timing timing;
   timing.op = "norm_quant_forward";
   timing.variant = variant;
@@ -37,7 +37,7 @@ Timing timing(const std::string& variant, std::vector<double> samples) {
   return timing;
 }
 
-RecordSet gpu_set(std::vector<Timing> timings) {
+RecordSet gate_set(std::vector<Timing> timings) {
   RecordSet set;
   Environment environment;
   environment.gpu = "NVIDIA Invented";
@@ -51,8 +51,8 @@ RecordSet gpu_set(std::vector<Timing> timings) {
 
 /// The verdict on one case whose times have these means and 0.2% scatter.
 Change verdict_on(double baseline, double candidate, int n = 40) {
-  const GateResult result = compare(gpu_set({timing("v", normal_samples(n, baseline, 0.002, 1))}),
-                                    gpu_set({timing("v", normal_samples(n, candidate, 0.002, 2))}), {});
+  const GateResult result = compare(gate_set({sampled("v", normal_samples(n, baseline, 0.002, 1))}),
+                                    gate_set({sampled("v", normal_samples(n, candidate, 0.002, 2))}), {});
   return result.comparisons.at(0).change;
 }
 
@@ -112,28 +112,28 @@ TEST(Compare, FindsChangesBeyondTheMinimumEffect) {
 
 TEST(Compare, EqualDistributionsAreNeverSlowerOrFaster) {
   for (unsigned seed = 0; seed < 300; ++seed) {
-    const GateResult result = compare(gpu_set({timing("v", normal_samples(30, 100, 0.05, 2 * seed))}),
-                                      gpu_set({timing("v", normal_samples(30, 100, 0.05, 2 * seed + 1))}), {});
+    const GateResult result = compare(gate_set({sampled("v", normal_samples(30, 100, 0.05, 2 * seed))}),
+                                      gate_set({sampled("v", normal_samples(30, 100, 0.05, 2 * seed + 1))}), {});
     const Change change = result.comparisons.at(0).change;
     EXPECT_TRUE(change == Change::same || change == Change::inconclusive) << seed;
   }
 }
 
 TEST(Compare, MoreCasesWidenEveryInterval) {
-  std::vector<Timing> few = {timing("v0", normal_samples(40, 100, 0.01, 1))}, many = few;
-  for (int i = 1; i < 200; ++i) many.push_back(timing("v" + std::to_string(i), normal_samples(40, 100, 0.01, 1)));
+  std::vector<Timing> few = {sampled("v0", normal_samples(40, 100, 0.01, 1))}, many = few;
+  for (int i = 1; i < 200; ++i) many.push_back(sampled("v" + std::to_string(i), normal_samples(40, 100, 0.01, 1)));
   const auto width = [](const GateResult& result) {
     return result.comparisons.at(0).interval->high - result.comparisons.at(0).interval->low;
   };
-  EXPECT_GT(width(compare(gpu_set(many), gpu_set(many), {})), width(compare(gpu_set(few), gpu_set(few), {})));
+  EXPECT_GT(width(compare(gate_set(many), gate_set(many), {})), width(compare(gate_set(few), gate_set(few), {})));
 }
 
 TEST(Compare, MostImportantFirst) {
   const GateResult result =
-      compare(gpu_set({timing("same", std::vector<double>(20, 10)), timing("slow", std::vector<double>(20, 10)),
-                       timing("slower", std::vector<double>(20, 10)), timing("fast", std::vector<double>(20, 10))}),
-              gpu_set({timing("same", std::vector<double>(20, 10)), timing("slow", std::vector<double>(20, 11)),
-                       timing("slower", std::vector<double>(20, 12)), timing("fast", std::vector<double>(20, 9))}),
+      compare(gate_set({sampled("same", std::vector<double>(20, 10)), sampled("slow", std::vector<double>(20, 10)),
+                        sampled("slower", std::vector<double>(20, 10)), sampled("fast", std::vector<double>(20, 10))}),
+              gate_set({sampled("same", std::vector<double>(20, 10)), sampled("slow", std::vector<double>(20, 11)),
+                        sampled("slower", std::vector<double>(20, 12)), sampled("fast", std::vector<double>(20, 9))}),
               {});
   ASSERT_EQ(result.comparisons.size(), 4U);
   const char* order[] = {"slower", "slow", "fast", "same"};
@@ -142,12 +142,12 @@ TEST(Compare, MostImportantFirst) {
 }
 
 TEST(Compare, MissingCasesAreNamedAndInconclusive) {
-  Timing wrong = timing("b", {1});
+  Timing wrong = sampled("b", {1});
   wrong.verdict = "wrong";
   wrong.reason = "codes differ";
   const std::vector<double> still(20, 10);
-  const GateResult result = compare(gpu_set({timing("a", still), timing("b", still), timing("c", still)}),
-                                    gpu_set({timing("a", still), wrong, timing("new", still)}), {});
+  const GateResult result = compare(gate_set({sampled("a", still), sampled("b", still), sampled("c", still)}),
+                                    gate_set({sampled("a", still), wrong, sampled("new", still)}), {});
   ASSERT_EQ(result.missing.size(), 2U);
   EXPECT_NE(result.missing[0].find("b (wrong: codes differ)"), std::string::npos) << result.missing[0];
   EXPECT_EQ(result.added, 1U);
@@ -156,7 +156,7 @@ TEST(Compare, MissingCasesAreNamedAndInconclusive) {
 }
 
 TEST(Compare, OtherMachinesAreRefused) {
-  const RecordSet baseline = gpu_set({timing("a", std::vector<double>(20, 10))});
+  const RecordSet baseline = gate_set({sampled("a", std::vector<double>(20, 10))});
   const auto refused = [&baseline](auto change) {
     RecordSet candidate = baseline;
     change(candidate.environments[0]);
@@ -173,11 +173,11 @@ TEST(Compare, OtherMachinesAreRefused) {
 }
 
 TEST(Compare, CpuTimesAndStrangersAreRefused) {
-  RecordSet host = gpu_set({timing("a", std::vector<double>(20, 10))});
+  RecordSet host = gate_set({sampled("a", std::vector<double>(20, 10))});
   host.environments[0].gpu.clear();
   EXPECT_EQ(gate_status(compare(host, host, {})), exit_usage);
-  const GateResult strangers = compare(gpu_set({timing("a", std::vector<double>(20, 10))}),
-                                       gpu_set({timing("b", std::vector<double>(20, 10))}), {});
+  const GateResult strangers = compare(gate_set({sampled("a", std::vector<double>(20, 10))}),
+                                       gate_set({sampled("b", std::vector<double>(20, 10))}), {});
   EXPECT_EQ(gate_status(strangers), exit_usage);
   EXPECT_NE(strangers.refusal.find("in common"), std::string::npos);
 }

@@ -16,7 +16,7 @@
 namespace normquant::reports {
 namespace {
 
-Timing timing(const std::string& variant, double median_us, const std::string& shape = "16x4096") {
+Timing timed(const std::string& variant, double median_us, const std::string& shape = "16x4096") {
   Timing timing;
   timing.op = "norm_quant_forward";
   timing.variant = variant;
@@ -34,7 +34,7 @@ Timing timing(const std::string& variant, double median_us, const std::string& s
   return timing;
 }
 
-RecordSet gpu_set(std::vector<Timing> timings) {
+RecordSet set_of(std::vector<Timing> timings) {
   RecordSet set;
   Environment environment;
   environment.gpu = "NVIDIA Invented";
@@ -51,9 +51,9 @@ std::string render(const RecordSet& set, Format format) { return reports::render
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST(Rank, TheFastestPassingVariantIsBest) {
-  Timing wrong = timing("wrong", 0.1);
+  Timing wrong = timed("wrong", 0.1);
   wrong.verdict = "wrong";
-  const auto cases = rank(gpu_set({timing("one_pass", 2.2), timing("two_pass", 2.0), wrong, timing("slow", 9)}));
+  const auto cases = rank(set_of({timed("one_pass", 2.2), timed("two_pass", 2.0), wrong, timed("slow", 9)}));
   ASSERT_EQ(cases.size(), 1U);
   EXPECT_EQ(cases[0].best.variant, "two_pass");
   EXPECT_EQ(cases[0].runners_up, 2U);
@@ -62,7 +62,7 @@ TEST(Rank, TheFastestPassingVariantIsBest) {
 }
 
 TEST(Rank, CasesAndDevicesStayApart) {
-  RecordSet set = gpu_set({timing("a", 1), timing("a", 1, "1x1"), timing("b", 0.5)});
+  RecordSet set = set_of({timed("a", 1), timed("a", 1, "1x1"), timed("b", 0.5)});
   set.environments.push_back({});
   set.environments[1].gpu = "Another";
   set.timings[2].environment = 1;
@@ -70,12 +70,12 @@ TEST(Rank, CasesAndDevicesStayApart) {
 }
 
 TEST(Rank, AutoThatWasNotTimedHasNoRatio) {
-  EXPECT_FALSE(rank(gpu_set({timing("two_pass", 1)}))[0].auto_ratio);
-  EXPECT_EQ(rank(gpu_set({timing("auto", 1)}))[0].auto_ratio, 1.0);
+  EXPECT_FALSE(rank(set_of({timed("two_pass", 1)}))[0].auto_ratio);
+  EXPECT_EQ(rank(set_of({timed("auto", 1)}))[0].auto_ratio, 1.0);
 }
 
 TEST(Render, TableShowsDeviceVariantTimeAndShare) {
-  const std::string text = render(gpu_set({timing("two_pass", 2.0), timing("one_pass", 4.0)}), Format::table);
+  const std::string text = render(set_of({timed("two_pass", 2.0), timed("one_pass", 4.0)}), Format::table);
   for (const char* part :
        {"NVIDIA Invented", "driver 580.1", "two_pass", "2.00", "#####-----   50%", "2.00x", "2 timed"}) {
     EXPECT_TRUE(contains(text, part)) << part << "\n" << text;
@@ -83,7 +83,7 @@ TEST(Render, TableShowsDeviceVariantTimeAndShare) {
 }
 
 TEST(Render, HostTimesAreLabelledAndHaveNoRates) {
-  RecordSet set = gpu_set({timing("one_pass", 2)});
+  RecordSet set = set_of({timed("one_pass", 2)});
   set.environments[0].gpu.clear();
   set.timings[0].time_kind = "cpu_execution";
   set.timings[0].gb_per_s = set.timings[0].share_of_copy = std::nullopt;
@@ -96,22 +96,22 @@ TEST(Render, HostTimesAreLabelledAndHaveNoRates) {
 }
 
 TEST(Render, FailuresAreNamed) {
-  Timing wrong = timing("broken", 1);
+  Timing wrong = timed("broken", 1);
   wrong.verdict = "wrong";
   wrong.reason = "codes[0, 3] is 5";
-  const std::string text = render(gpu_set({timing("one_pass", 2), wrong}), Format::table);
+  const std::string text = render(set_of({timed("one_pass", 2), wrong}), Format::table);
   EXPECT_TRUE(contains(text, "1 WRONG")) << text;
   EXPECT_TRUE(contains(text, "codes[0, 3] is 5")) << text;
 }
 
 TEST(Render, NothingTimedIsSaid) {
-  EXPECT_TRUE(contains(render(gpu_set({}), Format::table), "Nothing was timed"));
-  EXPECT_TRUE(contains(render(gpu_set({}), Format::csv), "best_variant"));
-  EXPECT_TRUE(nlohmann::json::accept(render(gpu_set({}), Format::json)));
+  EXPECT_TRUE(contains(render(set_of({}), Format::table), "Nothing was timed"));
+  EXPECT_TRUE(contains(render(set_of({}), Format::csv), "best_variant"));
+  EXPECT_TRUE(nlohmann::json::accept(render(set_of({}), Format::json)));
 }
 
 TEST(Render, JsonHoldsTheSameFacts) {
-  const auto report = nlohmann::json::parse(render(gpu_set({timing("two_pass", 2.0)}), Format::json));
+  const auto report = nlohmann::json::parse(render(set_of({timed("two_pass", 2.0)}), Format::json));
   EXPECT_EQ(report["cases"][0]["best_variant"], "two_pass");
   EXPECT_EQ(report["cases"][0]["median_us"], 2.0);
   EXPECT_EQ(report["outcomes"]["pass"], 1);
@@ -119,13 +119,13 @@ TEST(Render, JsonHoldsTheSameFacts) {
 }
 
 TEST(Render, HostileTextsAreText) {
-  Timing hostile = timing("a|b<script>\"x\",\x1b[31m", 2.0);
-  EXPECT_FALSE(contains(render(gpu_set({hostile}), Format::table), "\x1b"));
-  const std::string markdown = render(gpu_set({hostile}), Format::markdown);
+  Timing hostile = timed("a|b<script>\"x\",\x1b[31m", 2.0);
+  EXPECT_FALSE(contains(render(set_of({hostile}), Format::table), "\x1b"));
+  const std::string markdown = render(set_of({hostile}), Format::markdown);
   EXPECT_FALSE(contains(markdown, "<script>")) << markdown;
   EXPECT_TRUE(contains(markdown, "a\\|b")) << markdown;
-  EXPECT_TRUE(contains(render(gpu_set({hostile}), Format::csv), "\"a|b<script>\"\"x\"\",")) << "quoted";
-  EXPECT_TRUE(nlohmann::json::accept(render(gpu_set({hostile}), Format::json)));
+  EXPECT_TRUE(contains(render(set_of({hostile}), Format::csv), "\"a|b<script>\"\"x\"\",")) << "quoted";
+  EXPECT_TRUE(nlohmann::json::accept(render(set_of({hostile}), Format::json)));
 }
 
 TEST(ShareBar, IsFullAtTheLimit) {

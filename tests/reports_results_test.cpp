@@ -87,7 +87,7 @@ TEST(ParseValidation, OtherTextsAreRefused) {
 
 constexpr const char* environment = R"({"kind":"environment","suite":"normquant","schema":1,"gpu":{"name":"G"}})";
 
-std::string timing_line(const std::string& variant, const std::string& shape, const std::string& us) {
+std::string short_timing_line(const std::string& variant, const std::string& shape, const std::string& us) {
   return R"({"kind":"timing","op":"o","variant":")" + variant + R"(","shape":")" + shape +
          R"(","dtype":"d","form":"f","time_kind":"steady","verdict":"pass","samples":[)" + us + R"(],"median_us":)" +
          us + R"(,"q1_us":)" + us + R"(,"q3_us":)" + us + "}\n";
@@ -101,7 +101,7 @@ std::string file_with(const std::string& name, const std::string& content) {
 
 TEST(ReadResults, TellsRecordsAndValidationApart) {
   const std::string records =
-      file_with("results_r.jsonl", std::string(environment) + "\n" + timing_line("v", "2x3", "5"));
+      file_with("results_r.jsonl", std::string(environment) + "\n" + short_timing_line("v", "2x3", "5"));
   const std::string validation = file_with("results_v.json", validate_json());
   std::string why;
   const auto results = read_results({validation, records}, Repeated::pool, why);
@@ -116,10 +116,10 @@ TEST(ReadResults, TellsRecordsAndValidationApart) {
 
 TEST(ReadResults, ACaseOfSeveralFilesIsPooledOrTheFirstFiles) {
   const std::string head = std::string(environment) + "\n";
-  const std::string first = file_with("results_1.jsonl", head + timing_line("a", "1x1", "5"));
+  const std::string first = file_with("results_1.jsonl", head + short_timing_line("a", "1x1", "5"));
   const std::string second =
-      file_with("results_2.jsonl",
-                head + timing_line("a", "1x1", "7") + timing_line("b", "1x1", "1") + timing_line("a", "2x2", "9"));
+      file_with("results_2.jsonl", head + short_timing_line("a", "1x1", "7") + short_timing_line("b", "1x1", "1") +
+                                       short_timing_line("a", "2x2", "9"));
   std::string why;
   const auto pooled = read_results({first, second}, Repeated::pool, why);
   ASSERT_TRUE(pooled) << why;
@@ -135,8 +135,8 @@ TEST(ReadResults, ACaseOfSeveralFilesIsPooledOrTheFirstFiles) {
 
 TEST(ReadResults, AShapeThatIsNotMxNHasNoDimensions) {
   const std::string records =
-      file_with("results_s.jsonl", std::string(environment) + "\n" + timing_line("v", "3xx", "5") +
-                                       timing_line("v", "<b>", "5") + timing_line("v", "4x", "5"));
+      file_with("results_s.jsonl", std::string(environment) + "\n" + short_timing_line("v", "3xx", "5") +
+                                       short_timing_line("v", "<b>", "5") + short_timing_line("v", "4x", "5"));
   std::string why;
   const auto results = read_results({records}, Repeated::pool, why);
   ASSERT_TRUE(results) << why;

@@ -10,7 +10,7 @@
 #include <filesystem>
 #include <string>
 
-namespace normquant::testing {
+namespace normquant::tests {
 
 struct Answer {
   int status = -1;     ///< 128 when a signal ended it
@@ -51,4 +51,4 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace normquant::testing
+}  // namespace normquant::tests

@@ -10,7 +10,7 @@
 #include "validate/prepared_problem.hpp"
 #include "validate/run.hpp"
 
-namespace normquant::testing {
+namespace normquant::tests {
 
 /// The host device, and the first GPU where there is one.
 inline std::vector<validate::DeviceChoice> devices_here() {
@@ -37,4 +37,4 @@ inline void expect_all_variants_pass(const validate::Problem& problem, std::int6
   }
 }
 
-}  // namespace normquant::testing
+}  // namespace normquant::tests

@@ -14,7 +14,7 @@
 namespace normquant {
 namespace {
 
-using testing::expect_all_variants_pass;
+using tests::expect_all_variants_pass;
 using validate::Operation;
 using validate::Problem;
 using validate::Values;

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-namespace normquant::testing {
+namespace normquant::tests {
 
 using Bytes = std::string;
 
@@ -58,4 +58,4 @@ inline Bytes zip(const std::vector<std::pair<std::string, Bytes>>& entries) {
 
 inline void write_file(const std::string& path, const Bytes& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
-}  // namespace normquant::testing
+}  // namespace normquant::tests

@@ -10,7 +10,7 @@
 namespace normquant::tensors {
 namespace {
 
-using testing::Bytes;
+using tests::Bytes;
 
 /// Owns what it reads.
 class OwnBytes final : public ByteSource {
@@ -49,30 +49,30 @@ TEST(Npy, ReadsEveryElementTypeAndShape) {
                                                    {"'|V2'", Element::bits16},  {"'bfloat16'", Element::bfloat16}};
   for (const auto& [descr, element] : types) {
     std::string why;
-    const auto tensor = read(testing::npy(descr, "(2, 3)", Bytes(6 * size_of(element), '\7')), "", why);
+    const auto tensor = read(tests::npy(descr, "(2, 3)", Bytes(6 * size_of(element), '\7')), "", why);
     ASSERT_TRUE(tensor.has_value()) << why;
     EXPECT_EQ(tensor->element, element);
     EXPECT_EQ(tensor->shape, (std::vector<std::int64_t>{2, 3}));
     EXPECT_EQ(tensor->bytes, std::vector<unsigned char>(6 * size_of(element), 7));
   }
   std::string why;
-  EXPECT_EQ(read(testing::npy("'<f4'", "(6,)", six_floats), "", why)->shape, std::vector<std::int64_t>{6});
-  EXPECT_EQ(read(testing::npy("'<f4'", "()", Bytes(4, 0)), "", why)->elements(), 1);
-  EXPECT_EQ(read(testing::npy("'<f4'", "(0, 64)", ""), "", why)->elements(), 0);
-  EXPECT_TRUE(read(testing::npy("'<f4'", "(6,)", six_floats, "True"), "", why).has_value())
+  EXPECT_EQ(read(tests::npy("'<f4'", "(6,)", six_floats), "", why)->shape, std::vector<std::int64_t>{6});
+  EXPECT_EQ(read(tests::npy("'<f4'", "()", Bytes(4, 0)), "", why)->elements(), 1);
+  EXPECT_EQ(read(tests::npy("'<f4'", "(0, 64)", ""), "", why)->elements(), 0);
+  EXPECT_TRUE(read(tests::npy("'<f4'", "(6,)", six_floats, "True"), "", why).has_value())
       << "one dimension has no order";
 }
 
 TEST(Npy, RefusesWhatItCannotMean) {
-  expect_refused(testing::npy("'<f4'", "(2, 3)", six_floats, "True"), "", "column by column");
-  expect_refused(testing::npy("'>f4'", "(2, 3)", six_floats), "", "'>f4'");
-  expect_refused(testing::npy("'<c8'", "(3,)", six_floats), "", "'<c8'");
-  expect_refused(testing::npy("'|O'", "(3,)", six_floats), "", "'|O'");
-  expect_refused(testing::npy("[('a', '<f4')]", "(6,)", six_floats), "", "header");
+  expect_refused(tests::npy("'<f4'", "(2, 3)", six_floats, "True"), "", "column by column");
+  expect_refused(tests::npy("'>f4'", "(2, 3)", six_floats), "", "'>f4'");
+  expect_refused(tests::npy("'<c8'", "(3,)", six_floats), "", "'<c8'");
+  expect_refused(tests::npy("'|O'", "(3,)", six_floats), "", "'|O'");
+  expect_refused(tests::npy("[('a', '<f4')]", "(6,)", six_floats), "", "header");
 }
 
 TEST(Npy, RefusesBrokenAndHostileFiles) {
-  const Bytes whole = testing::npy("'<f4'", "(2, 3)", six_floats);
+  const Bytes whole = tests::npy("'<f4'", "(2, 3)", six_floats);
   for (std::size_t length = 0; length < whole.size(); ++length) {
     std::string why;
     EXPECT_FALSE(read(whole.substr(0, length), "", why).has_value()) << length;
@@ -80,11 +80,11 @@ TEST(Npy, RefusesBrokenAndHostileFiles) {
   }
   expect_refused(whole.substr(0, whole.size() - 1), "", "cut off");
   expect_refused(whole + "x", "", "holds 25");
-  expect_refused(testing::npy("'<f4'", "(4611686018427387904, 4)", six_floats), "", "impossible");
-  expect_refused(testing::npy("'<f4'", "(9223372036854775807, 9223372036854775807, 0)", ""), "", "impossible");
-  expect_refused(testing::npy("'<f4'", "(99999999999999999999,)", ""), "", "header");
-  expect_refused(testing::npy("'<f4'", "(-1, -6)", six_floats), "", "impossible");
-  expect_refused(testing::npy("'<f4'", "(1000000, 1000000)", six_floats), "", "takes 4000000000000 bytes");
+  expect_refused(tests::npy("'<f4'", "(4611686018427387904, 4)", six_floats), "", "impossible");
+  expect_refused(tests::npy("'<f4'", "(9223372036854775807, 9223372036854775807, 0)", ""), "", "impossible");
+  expect_refused(tests::npy("'<f4'", "(99999999999999999999,)", ""), "", "header");
+  expect_refused(tests::npy("'<f4'", "(-1, -6)", six_floats), "", "impossible");
+  expect_refused(tests::npy("'<f4'", "(1000000, 1000000)", six_floats), "", "takes 4000000000000 bytes");
   expect_refused(Bytes("\x93NUMPY\x09\0\x10\0", 10) + Bytes(64, ' '), "", "version");
   expect_refused(Bytes("\x93NUMPY\x02\0\xFF\xFF\xFF\xFF", 12), "", "claims");
 }
@@ -95,7 +95,7 @@ const std::string two_tensors =
 
 TEST(Safetensors, ReadsTensorsByName) {
   std::string why;
-  const auto file = open(testing::safetensors(two_tensors, Bytes(12, '\2') + Bytes(12, '\3')), why);
+  const auto file = open(tests::safetensors(two_tensors, Bytes(12, '\2') + Bytes(12, '\3')), why);
   ASSERT_NE(file, nullptr) << why;
   EXPECT_EQ(file->names(), (std::vector<std::string>{"rstd", "x"}));
   const auto x = file->read("x", why);
@@ -107,13 +107,13 @@ TEST(Safetensors, ReadsTensorsByName) {
 }
 
 TEST(Safetensors, RefusesBrokenAndHostileFiles) {
-  const Bytes whole = testing::safetensors(two_tensors, six_floats);
+  const Bytes whole = tests::safetensors(two_tensors, six_floats);
   for (std::size_t length = 0; length < whole.size(); ++length) {
     std::string why;
     EXPECT_FALSE(read(whole.substr(0, length), "rstd", why).has_value()) << length;
     EXPECT_FALSE(why.empty()) << length;
   }
-  const auto entry = [](const std::string& text) { return testing::safetensors("{\"x\":" + text + "}", six_floats); };
+  const auto entry = [](const std::string& text) { return tests::safetensors("{\"x\":" + text + "}", six_floats); };
   expect_refused(entry(R"({"dtype":"F32","shape":[2,3],"data_offsets":[0,25]})"), "x", "within the 24 bytes");
   expect_refused(entry(R"({"dtype":"F32","shape":[2,3],"data_offsets":[24,0]})"), "x", "needs a dtype");
   expect_refused(entry(R"({"dtype":"F32","shape":[2,3],"data_offsets":[-4,20]})"), "x", "needs a dtype");
@@ -125,14 +125,14 @@ TEST(Safetensors, RefusesBrokenAndHostileFiles) {
   expect_refused(entry(R"({"dtype":"F8_E4M3","shape":[24],"data_offsets":[0,24]})"), "x", "F8_E4M3");
   expect_refused(entry("[]"), "x", "needs a dtype");
   expect_refused(entry("1"), "x", "needs a dtype");
-  expect_refused(testing::safetensors("{" + std::string(100000, '['), ""), "x", "not a JSON object");
-  expect_refused(testing::little_endian(~0ULL, 8) + "{", "x", "claims");
+  expect_refused(tests::safetensors("{" + std::string(100000, '['), ""), "x", "not a JSON object");
+  expect_refused(tests::little_endian(~0ULL, 8) + "{", "x", "claims");
 }
 
 TEST(Npz, ReadsArraysByName) {
-  const Bytes archive = testing::zip({{"x.npy", testing::npy("'<f4'", "(2, 3)", six_floats)},
-                                      {"readme.txt", "hello"},
-                                      {"out.npy", testing::npy("'|i1'", "(2, 3)", Bytes(6, '\5'))}});
+  const Bytes archive = tests::zip({{"x.npy", tests::npy("'<f4'", "(2, 3)", six_floats)},
+                                    {"readme.txt", "hello"},
+                                    {"out.npy", tests::npy("'|i1'", "(2, 3)", Bytes(6, '\5'))}});
   std::string why;
   const auto file = open(archive, why);
   ASSERT_NE(file, nullptr) << why;
@@ -143,7 +143,7 @@ TEST(Npz, ReadsArraysByName) {
 }
 
 TEST(Npz, RefusesBrokenAndHostileFiles) {
-  const Bytes whole = testing::zip({{"x.npy", testing::npy("'<f4'", "(2, 3)", six_floats)}});
+  const Bytes whole = tests::zip({{"x.npy", tests::npy("'<f4'", "(2, 3)", six_floats)}});
   for (std::size_t length = 0; length < whole.size(); ++length) {
     std::string why;
     EXPECT_FALSE(read(whole.substr(0, length), "x", why).has_value()) << length;
@@ -156,8 +156,8 @@ TEST(Npz, RefusesBrokenAndHostileFiles) {
   const std::size_t directory = bomb.rfind("PK\x01\x02");
   std::memset(bomb.data() + directory + 24, 0xFE, 4);
   expect_refused(bomb, "x", "impossible");
-  expect_refused(testing::zip({{"archive/data.pkl", "torch.save wrote this"}}), "x", "torch.save");
-  expect_refused(testing::zip({}), "x", "zip archive");
+  expect_refused(tests::zip({{"archive/data.pkl", "torch.save wrote this"}}), "x", "torch.save");
+  expect_refused(tests::zip({}), "x", "zip archive");
 }
 
 TEST(TensorFile, OtherFilesAreRefused) {

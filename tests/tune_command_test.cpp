@@ -54,13 +54,13 @@ class TuneCommand : public testing::Test {
 /// Two variants that `auto` may take, the simpler first.
 std::string variant(std::size_t i) { return candidates_of_this_build()(choice::Operation::norm_quant_forward).at(i); }
 
-std::string environment_line(const std::string& gpu) {
+std::string environment_of(const std::string& gpu) {
   auto record = bench::describe_environment(std::nullopt);
   record["gpu"] = {{"name", gpu}, {"compute_capability", "9.0"}, {"sm_count", 132}};
   return record.dump() + "\n";
 }
 
-std::string timing_line(const std::string& name, double us, validate::Shape shape) {
+std::string record_of(const std::string& name, double us, validate::Shape shape) {
   bench::TimingRecord record;
   record.timed = *bench::make_case(validate::Operation::norm_quant_forward, shape, DType::bfloat16, "rms");
   record.variant = name;
@@ -74,17 +74,17 @@ std::string timing_line(const std::string& name, double us, validate::Shape shap
 
 /// The simpler variant is better at N = 1024, the other at N = 16384.
 std::string tuning_records(const std::string& gpu) {
-  return environment_line(gpu) + timing_line(variant(0), 10, {16, 1024}) + timing_line(variant(1), 12, {16, 1024}) +
-         timing_line(variant(0), 13, {16, 16384}) + timing_line(variant(1), 10, {16, 16384});
+  return environment_of(gpu) + record_of(variant(0), 10, {16, 1024}) + record_of(variant(1), 12, {16, 1024}) +
+         record_of(variant(0), 13, {16, 16384}) + record_of(variant(1), 10, {16, 16384});
 }
 
 TEST_F(TuneCommand, MakesATableFromRecordsAndTakesItsRegret) {
   const std::string tuned = written("tuning.jsonl", tuning_records("NVIDIA H200"));
   // Served by every variant that serves 2x64, whichever comes out fastest.
   const std::string left_out =
-      written("held_out.jsonl", environment_line("NVIDIA H200") + timing_line(variant(0), 10.5, {16, 1536}) +
-                                    timing_line(variant(1), 10, {16, 1536}) + timing_line(variant(0), 13, {16, 8192}) +
-                                    timing_line(variant(1), 10, {16, 8192}) + timing_line(variant(0), 1, {16, 1024}));
+      written("held_out.jsonl", environment_of("NVIDIA H200") + record_of(variant(0), 10.5, {16, 1536}) +
+                                    record_of(variant(1), 10, {16, 1536}) + record_of(variant(0), 13, {16, 8192}) +
+                                    record_of(variant(1), 10, {16, 8192}) + record_of(variant(0), 1, {16, 1024}));
   const Answer answer = normquant("tune --from " + tuned + " --held-out " + left_out);
   EXPECT_EQ(answer.status, exit_pass) << answer.err;
   EXPECT_NE(answer.out.find("worst 5.0%, mean 2.50%, 2 cases"), std::string::npos) << answer.out;
@@ -105,9 +105,9 @@ TEST_F(TuneCommand, BadInputGetsASentenceAndStatusTwo) {
   const std::string good = written("good.jsonl", tuning_records("NVIDIA H200"));
   const std::string other = written("other.jsonl", tuning_records("NVIDIA H100"));
   const std::string corrupt = written("corrupt.jsonl", "hello\n");
-  const std::string empty = written("empty.jsonl", environment_line("NVIDIA H200"));
+  const std::string empty = written("empty.jsonl", environment_of("NVIDIA H200"));
   const std::string unknown =
-      written("unknown.jsonl", environment_line("NVIDIA H200") + timing_line("unheard_of", 1, {1, 64}));
+      written("unknown.jsonl", environment_of("NVIDIA H200") + record_of("unheard_of", 1, {1, 64}));
   const std::string malformed[] = {"--from no_such_file",
                                    "--from " + corrupt,
                                    "--from " + empty,

@@ -91,7 +91,7 @@ TEST(Inputs, ResidualOutKeepsTheSignOfZero) {
     p.x = type;
     p.out = p.residual_out = type;
     p.values = Values::negative_zeros;
-    testing::expect_all_variants_pass(p);
+    tests::expect_all_variants_pass(p);
   }
 }
 
@@ -103,7 +103,7 @@ TEST(Inputs, AnIntegerSumOfZeroIsPositive) {
       "seed=7373514568681542804",
       why);
   ASSERT_TRUE(p.has_value()) << why;
-  testing::expect_all_variants_pass(*p);
+  tests::expect_all_variants_pass(*p);
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr Eigen::Index rows = 3, depth = 64, features = 5;
+constexpr Eigen::Index row_count = 3, depth = 64, features = 5;
 
 Array drawn(Eigen::Index m, Eigen::Index n, unsigned seed) {
   std::mt19937 generator(seed);
@@ -30,9 +30,9 @@ float evaluated(const Array& a, const Array& b, Eigen::Index i, Eigen::Index j, 
 }
 
 TEST(ProductBounds, HoldHonestSumsInAnyOrder) {
-  const Array a = drawn(rows, depth, 1), b = drawn(features, depth, 2);
+  const Array a = drawn(row_count, depth, 1), b = drawn(features, depth, 2);
   const ProductBounds bounds = product_bounds(exact_operand(a), exact_operand(b));
-  for (Eigen::Index i = 0; i < rows; ++i) {
+  for (Eigen::Index i = 0; i < row_count; ++i) {
     for (Eigen::Index j = 0; j < features; ++j) {
       for (bool backwards : {false, true}) {
         EXPECT_LE(std::abs(evaluated(a, b, i, j, backwards) - bounds.value(i, j)), bounds.bound(i, j));
@@ -42,9 +42,9 @@ TEST(ProductBounds, HoldHonestSumsInAnyOrder) {
 }
 
 TEST(ProductBounds, StopALostTermAndASumInSixteenBits) {
-  const Array a = drawn(rows, depth, 1), b = drawn(features, depth, 2);
+  const Array a = drawn(row_count, depth, 1), b = drawn(features, depth, 2);
   const ProductBounds bounds = product_bounds(exact_operand(a), exact_operand(b));
-  for (Eigen::Index i = 0; i < rows; ++i) {
+  for (Eigen::Index i = 0; i < row_count; ++i) {
     for (Eigen::Index j = 0; j < features; ++j) {
       const double without_last = bounds.value(i, j) - a(i, depth - 1) * b(j, depth - 1);
       EXPECT_GT(std::abs(without_last - bounds.value(i, j)), bounds.bound(i, j));
@@ -93,7 +93,7 @@ TEST(Operands, ARowOfNaNHasNaNAndNoSlack) {
 }
 
 TEST(CodeProducts, AreHeldTighterThanProductsOfOperands) {
-  const Array a = drawn(rows, depth, 1), b = drawn(features, depth, 2);
+  const Array a = drawn(row_count, depth, 1), b = drawn(features, depth, 2);
   const ProductBounds codes = code_product_bounds(exact_operand(a), exact_operand(b));
   const ProductBounds operands = product_bounds(exact_operand(a), exact_operand(b));
   EXPECT_TRUE((codes.bound < operands.bound / 20).all()) << "codes are added exactly";

@@ -85,10 +85,10 @@ TEST(DistinctRows, LongRowsHaveFewerButStartAlikeStill) {
 TEST(DistinctRows, UnalignedRowsPassOnEveryVariant) {
   Problem p = forward(61 * 4 + 40, 67, DType::float32);
   p.seed = 7;
-  testing::expect_all_variants_pass(p, distinct_rows(p));
+  tests::expect_all_variants_pass(p, distinct_rows(p));
   p.op = Operation::norm_quant_backward;
   p.dy = DType::float32;
-  testing::expect_all_variants_pass(p, distinct_rows(p));
+  tests::expect_all_variants_pass(p, distinct_rows(p));
 }
 
 }  // namespace

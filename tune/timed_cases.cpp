@@ -30,7 +30,7 @@ double gpu_number(const reports::Environment& environment, const char* key) {
 
 int small_whole(double number) { return number > 0 && number < 1e6 ? static_cast<int>(std::lround(number)) : 0; }
 
-TimedDevice device_of(const reports::Environment& environment, const std::string& time_kind) {
+TimedDevice described_by(const reports::Environment& environment, const std::string& time_kind) {
   std::string about = fmt::format("commit {}, {}", environment.commit, environment.time);
   if (!environment.driver.empty()) about += fmt::format(", driver {}", environment.driver);
   if (!environment.cuda_runtime.empty()) about += fmt::format(", CUDA {}", environment.cuda_runtime);
@@ -79,7 +79,7 @@ std::optional<TimedDevice> device_of(const RecordSet& records, std::string& why)
   std::optional<TimedDevice> device;
   for (const Timing& timing : records.timings) {
     if (!timing.passed()) continue;
-    TimedDevice other = device_of(records.environments[timing.environment], timing.time_kind);
+    TimedDevice other = described_by(records.environments[timing.environment], timing.time_kind);
     if (!device) device = std::move(other);
     if (device->name == records.environments[timing.environment].device() && device->time_kind == timing.time_kind) {
       continue;

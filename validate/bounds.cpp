@@ -7,11 +7,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr double u = 0x1p-24;
-/// Underflow: a product below float32's smallest normal number may be lost altogether.
-constexpr double underflow = 0x1p-126;
-/// Products of two errors, each below 2^-11 relatively, are below 2^-10 of the first-order bound.
-constexpr double second_order = 1 + 0x1p-10;
+using namespace float32_arithmetic;
 
 bool is_power_of_two(double value) {
   int exponent = 0;

@@ -17,6 +17,14 @@ namespace normquant::validate {
 
 using Vector = reference::Vector;
 
+namespace float32_arithmetic {
+inline constexpr double u = 0x1p-24;
+/// A product below float32's smallest normal number may be lost altogether.
+inline constexpr double underflow = 0x1p-126;
+/// Products of two errors, each below 2^-11 relatively, are below 2^-10 of the first-order bound.
+inline constexpr double second_order = 1 + 0x1p-10;
+}  // namespace float32_arithmetic
+
 double gamma(double roundings);
 
 /// A division may err by two units in the last place, as CUDA's approximate ones do, but not where the quotient is a power of

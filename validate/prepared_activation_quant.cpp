@@ -8,22 +8,23 @@
 namespace normquant::validate {
 namespace {
 
-struct Truth {
+struct ActivationQuantTruth {
   std::shared_ptr<const HostTensor> x;
   QuantBounds bounds;
 };
 
-std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<Truth>();
+std::shared_ptr<const ActivationQuantTruth> activation_quant_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<ActivationQuantTruth>();
   truth->x = std::make_shared<const HostTensor>(input_tensor(p, Tensor::x, p.x, distinct, p.columns));
   const Array x = truth->x->values();
   truth->bounds = activation_bounds(x, reference::activation_quant(x, reference_rounding(p.rounding)));
   return truth;
 }
 
-class PreparedActivation final : public PreparedBase<ActivationQuant> {
+class PreparedActivationQuant final : public PreparedBase<ActivationQuant> {
  public:
-  PreparedActivation(const Problem& p, Device& device, std::int64_t distinct, std::shared_ptr<const Truth> truth)
+  PreparedActivationQuant(const Problem& p, Device& device, std::int64_t distinct,
+                          std::shared_ptr<const ActivationQuantTruth> truth)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)) {
     args_.rows = p.rows;
     args_.columns = p.columns;
@@ -33,7 +34,7 @@ class PreparedActivation final : public PreparedBase<ActivationQuant> {
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
-    auto other = std::make_unique<PreparedActivation>(problem_, device_, distinct_, truth_);
+    auto other = std::make_unique<PreparedActivationQuant>(problem_, device_, distinct_, truth_);
     if (!other->complete(why)) return nullptr;
     return other;
   }
@@ -41,14 +42,15 @@ class PreparedActivation final : public PreparedBase<ActivationQuant> {
   using PreparedBase::complete;
 
  private:
-  std::shared_ptr<const Truth> truth_;
+  std::shared_ptr<const ActivationQuantTruth> truth_;
 };
 
 }  // namespace
 
 std::unique_ptr<PreparedProblem> prepare_activation_quant(const Problem& problem, Device& device, std::int64_t distinct,
                                                           std::string& why) {
-  auto prepared = std::make_unique<PreparedActivation>(problem, device, distinct, truth_of(problem, distinct));
+  auto prepared =
+      std::make_unique<PreparedActivationQuant>(problem, device, distinct, activation_quant_truth(problem, distinct));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }

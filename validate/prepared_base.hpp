@@ -21,6 +21,18 @@ namespace normquant::validate {
 
 inline constexpr double least_code = -128, most_code = 127;
 
+inline Vector rounded_to_float(const Vector& values) { return values.cast<float>().cast<double>(); }
+
+/// How often each of the distinct rows occurs.
+inline Vector multiplicity_of(std::int64_t rows, std::int64_t distinct) {
+  Vector multiplicity(distinct);
+  for (std::int64_t i = 0; i < distinct; ++i) {
+    const std::int64_t times = (rows - i + distinct - 1) / distinct;
+    multiplicity(i) = static_cast<double>(times);
+  }
+  return multiplicity;
+}
+
 /// How an element of the fake-quantised output, and of the codes, is compared with the truth.
 inline auto compare_fake_quantised(const std::string& name, DType type, const QuantBounds* bounds, Rounding rounding) {
   return [=](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {

@@ -12,7 +12,7 @@ namespace normquant::validate {
 namespace {
 
 /// Everything that does not depend on the device: shared by copies of a problem.
-struct Truth {
+struct BitLinearBackwardTruth {
   std::shared_ptr<const HostTensor> dout, h, weight, bias, dresidual, mean, rstd;
   LinearWeights weights;
   reference::NormQuantBackwardResult result;
@@ -20,18 +20,6 @@ struct Truth {
   ProductBounds dlinear_weight;  ///< [K_out, K_in]
   Vector dlinear_bias, dlinear_bias_bound;
 };
-
-Vector rounded_to_float(const Vector& values) { return values.cast<float>().cast<double>(); }
-
-/// How often each of the distinct rows occurs.
-Vector multiplicity_of(std::int64_t rows, std::int64_t distinct) {
-  Vector multiplicity(distinct);
-  for (std::int64_t i = 0; i < distinct; ++i) {
-    const std::int64_t times = (rows - i + distinct - 1) / distinct;
-    multiplicity(i) = static_cast<double>(times);
-  }
-  return multiplicity;
-}
 
 /// dout * w_q, where the rows of w_q repeat: a product with the folded dout; its magnitudes bound it with all K_out terms.
 ProductBounds dy_of(const Array& dout, const Array& w_q) {
@@ -54,8 +42,8 @@ ProductBounds dlinear_weight_of(const Array& dout, const Operand& y_q, const Vec
   return {product(dout, y_q.value), product(dout.abs(), y_q.slack + rounding * largest) + 0x1p-126};
 }
 
-std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<Truth>();
+std::shared_ptr<const BitLinearBackwardTruth> bit_linear_backward_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<BitLinearBackwardTruth>();
   const auto tensor = [&](Tensor which, DType type, std::int64_t rows, std::int64_t columns) {
     return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, columns));
   };
@@ -101,12 +89,13 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   return truth;
 }
 
-class PreparedBackward final : public PreparedBase<BitLinearBackward> {
+class PreparedBitLinearBackward final : public PreparedBase<BitLinearBackward> {
  public:
-  PreparedBackward(const Problem& p, Device& device, std::int64_t distinct, std::shared_ptr<const Truth> truth,
-                   std::shared_ptr<MatrixProducts> products)
+  PreparedBitLinearBackward(const Problem& p, Device& device, std::int64_t distinct,
+                            std::shared_ptr<const BitLinearBackwardTruth> truth,
+                            std::shared_ptr<MatrixProducts> products)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)), products_(std::move(products)) {
-    const Truth& t = *truth_;
+    const BitLinearBackwardTruth& t = *truth_;
     const std::int64_t k_out = p.outputs(), ld = input_ld(p.columns);
     args_.rows = p.rows;
     args_.products = products_.get();
@@ -143,7 +132,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
-    auto other = std::make_unique<PreparedBackward>(problem_, device_, distinct_, truth_, products_);
+    auto other = std::make_unique<PreparedBitLinearBackward>(problem_, device_, distinct_, truth_, products_);
     if (!other->complete(why)) return nullptr;
     return other;
   }
@@ -180,7 +169,7 @@ class PreparedBackward final : public PreparedBase<BitLinearBackward> {
     args_.dlinear_weight = {tensor->data(), type, ld};
   }
 
-  std::shared_ptr<const Truth> truth_;
+  std::shared_ptr<const BitLinearBackwardTruth> truth_;
   std::shared_ptr<MatrixProducts> products_;
 };
 
@@ -190,8 +179,8 @@ std::unique_ptr<PreparedProblem> prepare_bit_linear_backward(const Problem& prob
                                                              std::int64_t distinct, std::string& why) {
   auto products = open_matrix_products(device.info(), why);
   if (products == nullptr) return nullptr;
-  auto prepared =
-      std::make_unique<PreparedBackward>(problem, device, distinct, truth_of(problem, distinct), std::move(products));
+  auto prepared = std::make_unique<PreparedBitLinearBackward>(
+      problem, device, distinct, bit_linear_backward_truth(problem, distinct), std::move(products));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }

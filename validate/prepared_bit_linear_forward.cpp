@@ -13,7 +13,7 @@ namespace normquant::validate {
 namespace {
 
 /// Everything that does not depend on the device: shared by copies of a problem.
-struct Truth {
+struct BitLinearForwardTruth {
   std::shared_ptr<const HostTensor> x, residual, weight, bias, linear_bias;
   Array h;                      ///< x + residual in float32
   std::optional<Array> stored;  ///< h as residual_out stores it
@@ -25,8 +25,8 @@ struct Truth {
   ProductBounds out_from_codes;  ///< of codes
 };
 
-std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<Truth>();
+std::shared_ptr<const BitLinearForwardTruth> bit_linear_forward_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<BitLinearForwardTruth>();
   const auto tensor = [&](Tensor which, DType type, std::int64_t rows, std::int64_t columns) {
     return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, columns));
   };
@@ -103,12 +103,12 @@ class ExactOut {
   Array value_;
 };
 
-class PreparedForward final : public PreparedBase<BitLinearForward> {
+class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
  public:
-  PreparedForward(const Problem& p, Device& device, std::int64_t distinct, std::shared_ptr<const Truth> truth,
-                  std::shared_ptr<MatrixProducts> products)
+  PreparedBitLinearForward(const Problem& p, Device& device, std::int64_t distinct,
+                           std::shared_ptr<const BitLinearForwardTruth> truth, std::shared_ptr<MatrixProducts> products)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)), products_(std::move(products)) {
-    const Truth& t = *truth_;
+    const BitLinearForwardTruth& t = *truth_;
     args_.rows = p.rows;
     args_.products = products_.get();
     BitLinearLayer& layer = args_.layer;
@@ -171,7 +171,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
-    auto other = std::make_unique<PreparedForward>(problem_, device_, distinct_, truth_, products_);
+    auto other = std::make_unique<PreparedBitLinearForward>(problem_, device_, distinct_, truth_, products_);
     if (!other->complete(why)) return nullptr;
     return other;
   }
@@ -272,7 +272,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   }
 
   void add_norm_outputs() {
-    const Truth& t = *truth_;
+    const BitLinearForwardTruth& t = *truth_;
     if (problem_.codes) args_.y_q = add_quantised(&t.bounds.quant, std::nullopt, true);
     if (problem_.residual_out) {
       args_.residual_out = add_output_matrix("residual_out", *problem_.residual_out,
@@ -292,7 +292,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
   }
 
   void add_out() {
-    const Truth* t = truth_.get();
+    const BitLinearForwardTruth* t = truth_.get();
     const DType type = problem_.out.value_or(args_.layer.operand);
     const std::int64_t k_out = args_.layer.k_out, ld = output_ld(k_out);
     const std::int64_t features = distinct_features(problem_), rows = distinct_;
@@ -310,7 +310,7 @@ class PreparedForward final : public PreparedBase<BitLinearForward> {
                  type, ld};
   }
 
-  std::shared_ptr<const Truth> truth_;
+  std::shared_ptr<const BitLinearForwardTruth> truth_;
   std::shared_ptr<MatrixProducts> products_;
   std::vector<std::unique_ptr<DeviceTensor>> bytes_;
   BitLinearWeights forms_;  ///< all
@@ -325,8 +325,8 @@ std::unique_ptr<PreparedProblem> prepare_bit_linear_forward(const Problem& probl
   // Without products only the variants that need none serve; their why_not says so.
   std::string no_products;
   auto products = open_matrix_products(device.info(), no_products);
-  auto prepared =
-      std::make_unique<PreparedForward>(problem, device, distinct, truth_of(problem, distinct), std::move(products));
+  auto prepared = std::make_unique<PreparedBitLinearForward>(
+      problem, device, distinct, bit_linear_forward_truth(problem, distinct), std::move(products));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }

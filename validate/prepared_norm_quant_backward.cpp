@@ -10,7 +10,7 @@ namespace normquant::validate {
 namespace {
 
 /// Everything that does not depend on the device: shared by copies of a problem.
-struct Truth {
+struct NormQuantBackwardTruth {
   std::shared_ptr<const HostTensor> dy, h, weight, bias, dresidual, mean, rstd, quant_scale;
   reference::NormQuantBackwardResult result;
   BackwardBounds bounds;
@@ -18,20 +18,8 @@ struct Truth {
   QuantBounds recomputed_bounds;
 };
 
-Vector rounded_to_float(const Vector& values) { return values.cast<float>().cast<double>(); }
-
-/// How often each of the distinct rows occurs.
-Vector multiplicity_of(std::int64_t rows, std::int64_t distinct) {
-  Vector multiplicity(distinct);
-  for (std::int64_t i = 0; i < distinct; ++i) {
-    const std::int64_t times = (rows - i + distinct - 1) / distinct;
-    multiplicity(i) = static_cast<double>(times);
-  }
-  return multiplicity;
-}
-
-std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<Truth>();
+std::shared_ptr<const NormQuantBackwardTruth> norm_quant_backward_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<NormQuantBackwardTruth>();
   const auto tensor = [&](Tensor which, DType type, std::int64_t rows) {
     return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, p.columns));
   };
@@ -74,11 +62,12 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   return truth;
 }
 
-class PreparedBackward final : public PreparedBase<NormQuantBackward> {
+class PreparedNormQuantBackward final : public PreparedBase<NormQuantBackward> {
  public:
-  PreparedBackward(const Problem& p, Device& device, std::int64_t distinct, std::shared_ptr<const Truth> truth)
+  PreparedNormQuantBackward(const Problem& p, Device& device, std::int64_t distinct,
+                            std::shared_ptr<const NormQuantBackwardTruth> truth)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)) {
-    const Truth& t = *truth_;
+    const NormQuantBackwardTruth& t = *truth_;
     args_.rows = p.rows;
     args_.columns = p.columns;
     args_.norm = p.norm;
@@ -102,7 +91,7 @@ class PreparedBackward final : public PreparedBase<NormQuantBackward> {
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
-    auto other = std::make_unique<PreparedBackward>(problem_, device_, distinct_, truth_);
+    auto other = std::make_unique<PreparedNormQuantBackward>(problem_, device_, distinct_, truth_);
     if (!other->complete(why)) return nullptr;
     return other;
   }
@@ -125,14 +114,15 @@ class PreparedBackward final : public PreparedBase<NormQuantBackward> {
         });
   }
 
-  std::shared_ptr<const Truth> truth_;
+  std::shared_ptr<const NormQuantBackwardTruth> truth_;
 };
 
 }  // namespace
 
 std::unique_ptr<PreparedProblem> prepare_norm_quant_backward(const Problem& problem, Device& device,
                                                              std::int64_t distinct, std::string& why) {
-  auto prepared = std::make_unique<PreparedBackward>(problem, device, distinct, truth_of(problem, distinct));
+  auto prepared = std::make_unique<PreparedNormQuantBackward>(problem, device, distinct,
+                                                              norm_quant_backward_truth(problem, distinct));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }

@@ -9,7 +9,7 @@ namespace normquant::validate {
 namespace {
 
 /// Everything that does not depend on the device: shared by copies of a problem.
-struct Truth {
+struct NormQuantForwardTruth {
   std::shared_ptr<const HostTensor> x, residual, weight, bias;
   Array h;                      ///< x + residual in float32
   std::optional<Array> stored;  ///< h as residual_out stores it
@@ -17,8 +17,8 @@ struct Truth {
   ForwardBounds bounds;
 };
 
-std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<Truth>();
+std::shared_ptr<const NormQuantForwardTruth> norm_quant_forward_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<NormQuantForwardTruth>();
   const auto tensor = [&](Tensor which, DType type, std::int64_t rows) {
     return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, p.columns));
   };
@@ -41,11 +41,12 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   return truth;
 }
 
-class PreparedForward final : public PreparedBase<NormQuantForward> {
+class PreparedNormQuantForward final : public PreparedBase<NormQuantForward> {
  public:
-  PreparedForward(const Problem& p, Device& device, std::int64_t distinct, std::shared_ptr<const Truth> truth)
+  PreparedNormQuantForward(const Problem& p, Device& device, std::int64_t distinct,
+                           std::shared_ptr<const NormQuantForwardTruth> truth)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)) {
-    const Truth& t = *truth_;
+    const NormQuantForwardTruth& t = *truth_;
     args_.rows = p.rows;
     args_.columns = p.columns;
     args_.norm = p.norm;
@@ -81,7 +82,7 @@ class PreparedForward final : public PreparedBase<NormQuantForward> {
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
-    auto other = std::make_unique<PreparedForward>(problem_, device_, distinct_, truth_);
+    auto other = std::make_unique<PreparedNormQuantForward>(problem_, device_, distinct_, truth_);
     if (!other->complete(why)) return nullptr;
     return other;
   }
@@ -89,14 +90,15 @@ class PreparedForward final : public PreparedBase<NormQuantForward> {
   using PreparedBase::complete;
 
  private:
-  std::shared_ptr<const Truth> truth_;
+  std::shared_ptr<const NormQuantForwardTruth> truth_;
 };
 
 }  // namespace
 
 std::unique_ptr<PreparedProblem> prepare_norm_quant_forward(const Problem& problem, Device& device,
                                                             std::int64_t distinct, std::string& why) {
-  auto prepared = std::make_unique<PreparedForward>(problem, device, distinct, truth_of(problem, distinct));
+  auto prepared = std::make_unique<PreparedNormQuantForward>(problem, device, distinct,
+                                                             norm_quant_forward_truth(problem, distinct));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }

@@ -10,14 +10,14 @@ namespace {
 
 constexpr reference::Rounding ternary_rounding = reference::Rounding::half_even;
 
-struct Truth {
+struct WeightQuantTruth {
   std::shared_ptr<const HostTensor> w;
   reference::WeightQuantResult result;
   WeightBounds bounds;
 };
 
-std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<Truth>();
+std::shared_ptr<const WeightQuantTruth> weight_quant_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<WeightQuantTruth>();
   truth->w = std::make_shared<const HostTensor>(input_tensor(p, Tensor::x, p.x, distinct, p.columns));
   const Array w = truth->w->values();
   truth->result = reference::weight_quant(w);
@@ -25,11 +25,12 @@ std::shared_ptr<const Truth> truth_of(const Problem& p, std::int64_t distinct) {
   return truth;
 }
 
-class PreparedWeight final : public PreparedBase<WeightQuant> {
+class PreparedWeightQuant final : public PreparedBase<WeightQuant> {
  public:
-  PreparedWeight(const Problem& p, Device& device, std::int64_t distinct, std::shared_ptr<const Truth> truth)
+  PreparedWeightQuant(const Problem& p, Device& device, std::int64_t distinct,
+                      std::shared_ptr<const WeightQuantTruth> truth)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)) {
-    const Truth* t = truth_.get();
+    const WeightQuantTruth* t = truth_.get();
     args_.rows = p.rows;
     args_.columns = p.columns;
     args_.w = add_input_matrix("w", t->w);
@@ -59,7 +60,7 @@ class PreparedWeight final : public PreparedBase<WeightQuant> {
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
-    auto other = std::make_unique<PreparedWeight>(problem_, device_, distinct_, truth_);
+    auto other = std::make_unique<PreparedWeightQuant>(problem_, device_, distinct_, truth_);
     if (!other->complete(why)) return nullptr;
     return other;
   }
@@ -69,7 +70,7 @@ class PreparedWeight final : public PreparedBase<WeightQuant> {
  private:
   /// Four codes a byte; bit pairs past the last column must hold code 0.
   void add_packed() {
-    const Truth* t = truth_.get();
+    const WeightQuantTruth* t = truth_.get();
     const std::int64_t bytes = packed_row_bytes(problem_.columns), columns = problem_.columns;
     args_.ld_packed = output_ld(bytes);
     auto compare = [t, bytes, columns](Comparison& comparison, std::int64_t i, const unsigned char* row) {
@@ -87,7 +88,7 @@ class PreparedWeight final : public PreparedBase<WeightQuant> {
         add_output("packed", problem_.rows, bytes, 1, args_.ld_packed, DeviceTensor::float_poison, compare)->data());
   }
 
-  std::shared_ptr<const Truth> truth_;
+  std::shared_ptr<const WeightQuantTruth> truth_;
 };
 
 }  // namespace
@@ -96,7 +97,8 @@ std::unique_ptr<PreparedProblem> prepare_weight_quant(const Problem& problem, De
                                                       std::string& why) {
   // The scale is a mean over all rows, so every distinct row must occur equally often.
   while (problem.rows > 0 && problem.rows % distinct != 0) --distinct;
-  auto prepared = std::make_unique<PreparedWeight>(problem, device, distinct, truth_of(problem, distinct));
+  auto prepared =
+      std::make_unique<PreparedWeightQuant>(problem, device, distinct, weight_quant_truth(problem, distinct));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }

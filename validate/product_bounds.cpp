@@ -6,9 +6,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr double u = 0x1p-24;
-constexpr double second_order = 1 + 0x1p-10;
-constexpr double underflow = 0x1p-126;
+using namespace float32_arithmetic;
 
 /// The farthest that an admissible code times a scale within its error lies from `value`, once rounded to the type.
 double slack_of(double value, double first_code, double last_code, double scale, double scale_error,

@@ -8,8 +8,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array all_types = {DType::float32, DType::float16, DType::bfloat16};
-constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
+using namespace short_names;
 
 bool is_row_norm(Operation op) { return op == Operation::norm_quant_forward || op == Operation::norm_quant_backward; }
 

@@ -1,6 +1,7 @@
 // Which problems a suite consists of.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -12,6 +13,12 @@ namespace normquant::validate {
 
 enum class SuiteSize { smoke, standard, exhaustive };
 std::optional<SuiteSize> suite_named(std::string_view name);
+
+/// For lists of problems.
+namespace short_names {
+inline constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
+inline constexpr std::array all_types = {f32, f16, bf16};
+}  // namespace short_names
 
 /// A problem of a suite.
 struct Case {

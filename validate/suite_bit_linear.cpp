@@ -1,4 +1,4 @@
-// The layer's suites: M rows, K_in columns, K_out output features.
+// The layer's suites: M rows, K_in columns, K_out output layer_features.
 #include <array>
 #include <random>
 
@@ -8,14 +8,13 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array all_types = {DType::float32, DType::float16, DType::bfloat16};
-constexpr auto f32 = DType::float32, bf16 = DType::bfloat16;
+using namespace short_names;
 
-struct Sizes {
+struct LayerSizes {
   std::int64_t rows, k_in, k_out;
 };
 
-Problem plain(Operation op, Sizes sizes, DType x) {
+Problem plain_layer(Operation op, LayerSizes sizes, DType x) {
   Problem p;
   p.op = op;
   p.rows = sizes.rows;
@@ -27,11 +26,11 @@ Problem plain(Operation op, Sizes sizes, DType x) {
   return p;
 }
 
-/// The plain problem with each feature in turn.
-std::vector<Problem> features(Operation op, Sizes sizes, DType x) {
+/// The plain_layer problem with each feature in turn.
+std::vector<Problem> layer_features(Operation op, LayerSizes sizes, DType x) {
   std::vector<Problem> all;
   const auto with = [&](auto change) {
-    Problem p = plain(op, sizes, x);
+    Problem p = plain_layer(op, sizes, x);
     change(p);
     all.push_back(p);
   };
@@ -65,11 +64,11 @@ std::vector<Problem> features(Operation op, Sizes sizes, DType x) {
   return all;
 }
 
-std::vector<Problem> kinds_of_values(Operation op, Sizes sizes, DType x) {
+std::vector<Problem> layer_kinds_of_values(Operation op, LayerSizes sizes, DType x) {
   std::vector<Problem> all;
   for (Values values : {Values::outlier_columns, Values::constant, Values::zeros, Values::one_hot, Values::tiny,
                         Values::one_nan, Values::one_inf}) {
-    Problem p = plain(op, sizes, x);
+    Problem p = plain_layer(op, sizes, x);
     p.values = values;
     p.codes = op == Operation::bit_linear_forward;
     p.linear_bias = x;
@@ -78,23 +77,23 @@ std::vector<Problem> kinds_of_values(Operation op, Sizes sizes, DType x) {
   return all;
 }
 
-void add(std::vector<Case>& cases, const std::vector<Problem>& problems, std::uint64_t seed) {
+void add_layers(std::vector<Case>& cases, const std::vector<Problem>& problems, std::uint64_t seed) {
   for (Problem p : problems) {
     p.seed += seed;
     cases.push_back({p, 0, false});
   }
 }
 
-/// Sizes around the tiles of 8 features, 16 rows and 256 codes, and of cuBLASLt's; odd ones.
+/// LayerSizes around the tiles of 8 layer_features, 16 rows and 256 codes, and of cuBLASLt's; odd ones.
 constexpr std::array<std::int64_t, 12> some_rows = {1, 2, 5, 8, 15, 16, 17, 31, 33, 48, 64, 100};
 constexpr std::array<std::int64_t, 14> some_columns = {1, 3, 8, 16, 40, 64, 100, 128, 255, 256, 264, 320, 512, 520};
 
-void add_drawn(std::vector<Case>& cases, Operation op, int count, std::uint64_t seed) {
+void add_drawn_layers(std::vector<Case>& cases, Operation op, int count, std::uint64_t seed) {
   std::mt19937_64 generator(seed);
   const auto one_of = [&](const auto& choices) { return choices[generator() % choices.size()]; };
   const auto one_in = [&](unsigned n) { return generator() % n == 0; };
   for (int i = 0; i < count; ++i) {
-    Problem p = plain(op, {one_of(some_rows), one_of(some_columns), one_of(some_columns)}, one_of(all_types));
+    Problem p = plain_layer(op, {one_of(some_rows), one_of(some_columns), one_of(some_columns)}, one_of(all_types));
     p.norm = one_in(2) ? NormKind::layer : NormKind::rms;
     p.rounding = one_in(2) ? Rounding::half_even : Rounding::half_away;
     if (one_in(2)) p.bias = one_of(all_types);
@@ -117,9 +116,9 @@ void add_drawn(std::vector<Case>& cases, Operation op, int count, std::uint64_t 
   }
 }
 
-void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
-  const auto with = [&](Sizes sizes, bool codes) {
-    Problem p = plain(op, sizes, bf16);
+void add_large_layers(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
+  const auto with = [&](LayerSizes sizes, bool codes) {
+    Problem p = plain_layer(op, sizes, bf16);
     p.seed += seed;
     p.codes = codes && op == Operation::bit_linear_forward;
     cases.push_back({p, distinct_rows(p), true});
@@ -136,23 +135,24 @@ std::vector<Case> layer_suite_cases(Operation op, SuiteSize size, std::uint64_t 
                                     const std::vector<Shape>& shapes) {
   std::vector<Case> cases;
   for (Shape shape : shapes) {
-    for (DType x : all_types) add(cases, features(op, {shape.rows, shape.columns, shape.columns}, x), seed);
+    for (DType x : all_types)
+      add_layers(cases, layer_features(op, {shape.rows, shape.columns, shape.columns}, x), seed);
   }
   if (!shapes.empty()) return cases;
   const bool smoke = size == SuiteSize::smoke;
-  add(cases, {plain(op, {0, 64, 32}, bf16), plain(op, {1, 1, 1}, f32)}, seed);
+  add_layers(cases, {plain_layer(op, {0, 64, 32}, bf16), plain_layer(op, {1, 1, 1}, f32)}, seed);
   for (DType x : all_types) {
-    add(cases, features(op, smoke ? Sizes{5, 144, 80} : Sizes{37, 528, 272}, x), seed);
-    if (!smoke || x == bf16) add(cases, kinds_of_values(op, {19, 80, 48}, x), seed);
+    add_layers(cases, layer_features(op, smoke ? LayerSizes{5, 144, 80} : LayerSizes{37, 528, 272}, x), seed);
+    if (!smoke || x == bf16) add_layers(cases, layer_kinds_of_values(op, {19, 80, 48}, x), seed);
   }
   // Depths that 4, 8 and 16 warps share, with work for each.
   for (std::int64_t k_in : {1000, 2040, 4096}) {
-    Problem deep = plain(op, {3, k_in, 40}, bf16);
+    Problem deep = plain_layer(op, {3, k_in, 40}, bf16);
     deep.codes = op == Operation::bit_linear_forward;
-    add(cases, {deep}, seed);
+    add_layers(cases, {deep}, seed);
   }
-  add_drawn(cases, op, smoke ? 20 : size == SuiteSize::standard ? 150 : 1000, seed);
-  if (!smoke) add_large(cases, op, seed);
+  add_drawn_layers(cases, op, smoke ? 20 : size == SuiteSize::standard ? 150 : 1000, seed);
+  if (!smoke) add_large_layers(cases, op, seed);
   return cases;
 }
 

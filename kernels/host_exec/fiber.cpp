@@ -43,7 +43,7 @@ struct PooledStack {
 Fiber::~Fiber() {
   if (!started_ || ended_) return;
   if (lost_) {
-    (void)new boost::context::fiber(std::move(self_));  // whose destructor would unwind it
+    (void)new (std::nothrow) boost::context::fiber(std::move(self_));  // whose destructor would unwind it
     return;
   }
   abandoned_ = true;
