@@ -9,7 +9,7 @@
 #
 # Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
 # release (with normquant-watched, docs/races.md), mutants (planted bugs, which the suites of validate must catch:
-# docs/mutants.md). Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of
+# docs/mutants.md). clang-tidy and sanitize take files together (unity build), release compiles each by itself. Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of
 # release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail

@@ -141,6 +141,23 @@ TEST(PreparedProblem, OutputsThatNobodyWroteFail) {
   }
 }
 
+TEST(Comparison, ACodeOfAnExactTieIsKeptApartFromOtherAmbiguousOnes) {
+  Comparison comparison;
+  const auto check = [&](double t, double error, int code) {
+    comparison.code("codes", 0, 0, code, t, error, reference::Rounding::half_away, -128, 127);
+    comparison.fake_quantised("out", 0, 0, DType::float32, encode(DType::float32, code), t, error, 1.0, 0,
+                              reference::Rounding::half_away, -128, 127);
+  };
+  check(2.25, 1e-5, 2);                 // one code
+  check(2.5 * (1 + 0x1p-52), 1e-5, 3);  // 127 x / absmax is a tie, but for the roundings of float64
+  check(-3.5, 1e-5, -3);                // the same, and the error decides
+  check(2.5 + 5e-6, 1e-5, 3);           // beside a tie: a smaller error would leave one code
+  EXPECT_EQ(comparison.verdict().outcome, Outcome::pass) << comparison.verdict().reason;
+  EXPECT_EQ(comparison.verdict().codes_checked, 8);
+  EXPECT_EQ(comparison.verdict().codes_ambiguous, 6);
+  EXPECT_EQ(comparison.verdict().codes_on_ties, 4);
+}
+
 TEST(Summary, ExitStatusesFollowTheResults) {
   const auto status = [](std::int64_t passed, std::int64_t failed, std::int64_t errors, std::int64_t skipped) {
     Totals t;
@@ -154,6 +171,9 @@ TEST(Summary, ExitStatusesFollowTheResults) {
   Totals loose;
   loose.passed = 1, loose.codes = 1000, loose.ambiguous = 2;
   EXPECT_EQ(exit_status_of(loose, {}), 1) << "bounds that admit too many codes cannot be trusted";
+  Totals tied = loose;
+  tied.on_ties = 1;
+  EXPECT_EQ(exit_status_of(tied, {}), 0) << "no bound decides a tie, however tight";
   Totals fine;
   fine.passed = 1;
   EXPECT_EQ(exit_status_of(fine, {"some_variant"}), 1) << "a variant that was never checked is no success";

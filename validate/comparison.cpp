@@ -21,7 +21,17 @@ CodeRange admissible_codes(double t, double error, reference::Rounding rounding,
           clamped(reference::round_to_integer(t + error, rounding))};
 }
 
+/// Whether the truth lies midway between two integers, but for the roundings by which float64 came to it: four at most.
+bool is_on_tie(double t) { return std::abs(t - std::floor(t) - 0.5) <= 4 * 0x1p-53 * std::abs(t); }
+
 }  // namespace
+
+void Comparison::count_code(bool ambiguous, double t) {
+  ++verdict_.codes_checked;
+  if (!ambiguous) return;
+  ++verdict_.codes_ambiguous;
+  verdict_.codes_on_ties += is_on_tie(t) ? 1 : 0;
+}
 
 /// Poison is four, or two, bytes of 0xFF.
 bool Comparison::is_poison(DType type, std::uint32_t bits) const {
@@ -112,13 +122,13 @@ void Comparison::exact(std::string_view tensor, std::int64_t row, std::int64_t c
 void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t,
                       double t_error, reference::Rounding rounding, double least, double most) {
   count(tensor);
-  ++verdict_.codes_checked;
   if (std::isnan(t)) {
+    ++verdict_.codes_checked;
     if (actual != 0) wrong(tensor, row, column, "code 0 (a row of NaN)", fmt::format("{}", actual));
     return;
   }
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  verdict_.codes_ambiguous += range.first != range.last ? 1 : 0;
+  count_code(range.first != range.last, t);
   if (actual >= range.first && actual <= range.last) return;
   wrong(tensor, row, column,
         range.first == range.last ? fmt::format("code {}", range.first)
@@ -131,8 +141,7 @@ void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::
                                 reference::Rounding rounding, double least, double most) {
   if (std::isnan(t) || is_poison(type, bits)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  ++verdict_.codes_checked;
-  verdict_.codes_ambiguous += range.first != range.last ? 1 : 0;
+  count_code(range.first != range.last, t);
   const double actual = decode(type, bits);
   const double nearest = std::clamp(std::round(actual / dequant_scale), range.first, range.last);
   // code * dequant_scale, or the quotient, which may be approximate.

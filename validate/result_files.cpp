@@ -49,17 +49,12 @@ json result_as_json(const CaseResult& result) {
 }
 
 json summary_as_json(const VariantSummary& s) {
-  return {{"device", s.device},
-          {"op", name_of(s.op)},
-          {"variant", s.variant},
-          {"passed", s.passed},
-          {"failed", s.failed},
-          {"skipped", s.skipped},
-          {"errors", s.errors},
-          {"elements_checked", s.elements},
-          {"codes_checked", s.codes},
-          {"codes_ambiguous", s.ambiguous},
-          {"worst_error_over_bound", s.worst_error_over_bound}};
+  return {{"device", s.device},         {"op", name_of(s.op)},
+          {"variant", s.variant},       {"passed", s.passed},
+          {"failed", s.failed},         {"skipped", s.skipped},
+          {"errors", s.errors},         {"elements_checked", s.elements},
+          {"codes_checked", s.codes},   {"codes_ambiguous", s.ambiguous},
+          {"codes_on_ties", s.on_ties}, {"worst_error_over_bound", s.worst_error_over_bound}};
 }
 
 json case_as_json(const CaseResult& result) {
@@ -70,6 +65,7 @@ json case_as_json(const CaseResult& result) {
           {"elements_checked", v.elements_checked},
           {"codes_checked", v.codes_checked},
           {"codes_ambiguous", v.codes_ambiguous},
+          {"codes_on_ties", v.codes_on_ties},
           {"worst_error_over_bound", v.worst_error_over_bound},
           {"worst_tensor", v.worst_tensor}};
 }

@@ -28,6 +28,7 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
     if (result.problem.values == Values::normal || result.problem.values == Values::outlier_columns) {
       found->codes += verdict.codes_checked;
       found->ambiguous += verdict.codes_ambiguous;
+      found->on_ties += verdict.codes_on_ties;
     }
     found->worst_error_over_bound = std::max(found->worst_error_over_bound, verdict.worst_error_over_bound);
   }
@@ -46,12 +47,13 @@ Totals totals(const std::vector<VariantSummary>& variants) {
     all.elements += v.elements;
     all.codes += v.codes;
     all.ambiguous += v.ambiguous;
+    all.on_ties += v.on_ties;
   }
   return all;
 }
 
 int exit_status_of(const Totals& totals, const std::vector<std::string>& never_checked) {
-  if (totals.failed > 0 || totals.ambiguous_share() > most_ambiguous) return exit_wrong_results;
+  if (totals.failed > 0 || totals.loose_share() > most_ambiguous) return exit_wrong_results;
   if (totals.errors > 0) return exit_infrastructure;
   if (totals.passed == 0) return exit_usage;
   return never_checked.empty() ? exit_pass : exit_wrong_results;

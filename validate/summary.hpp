@@ -18,14 +18,16 @@ struct VariantSummary {
   std::int64_t hazards = 0;  ///< of those that failed
   bool watched = false;      ///< hazards were looked for
   std::int64_t elements = 0;
-  std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values, where ties have no reason to be
+  std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values
+  std::int64_t on_ties = 0;               ///< of the ambiguous ones, see Verdict
   double worst_error_over_bound = 0;
 };
 
 /// In the order of the first result of each.
 std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results);
 
-/// Share of codes with two admissible values that random input may have; more means that a bound is too loose to trust.
+/// Share of codes with two admissible values that random input may have, those on exact ties apart, where values of 16 bits
+/// lie every few hundred; more means that a bound is too loose to trust.
 inline constexpr double most_ambiguous = 1e-3;
 
 /// Counts over all variants.
@@ -33,8 +35,13 @@ struct Totals {
   std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0, elements = 0, codes = 0, ambiguous = 0;
   std::int64_t hazards = 0;  ///< of those that failed
   bool watched = false;      ///< hazards were looked for, in some
+  std::int64_t on_ties = 0;  ///< of the ambiguous ones
   double ambiguous_share() const {
     return codes == 0 ? 0.0 : static_cast<double>(ambiguous) / static_cast<double>(codes);
+  }
+  /// Of those that a tighter bound would decide.
+  double loose_share() const {
+    return codes == 0 ? 0.0 : static_cast<double>(ambiguous - on_ties) / static_cast<double>(codes);
   }
 };
 Totals totals(const std::vector<VariantSummary>& variants);
