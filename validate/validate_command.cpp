@@ -235,10 +235,10 @@ int validate(const ValidateOptions& options) {
     }
     return exit_pass;
   }
-  ResultFile json, junit;
+  ResultFile json_file, junit_file;
   std::string why;
-  if ((!options.json.empty() && !json.open(options.json, why)) ||
-      (!options.junit.empty() && !junit.open(options.junit, why))) {
+  if ((!options.json.empty() && !json_file.open(options.json, why)) ||
+      (!options.junit.empty() && !junit_file.open(options.junit, why))) {
     throw Refusal{exit_infrastructure, why};
   }
   if (!plan.left_out.empty()) fmt::print("{}\n", plan.left_out);
@@ -248,8 +248,8 @@ int validate(const ValidateOptions& options) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   LeftUndone undone{plan.left_out, {}};
   const int status = report(results, options, seconds, undone.never_checked);
-  write_results(json, options.json, as_json(results, undone));
-  write_results(junit, options.junit, as_junit(results, undone));
+  write_results(json_file, options.json, as_json(results, undone));
+  write_results(junit_file, options.junit, as_junit(results, undone));
   return status;
 }
 
