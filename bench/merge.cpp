@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct NotAShard {
+struct Unmergeable {
   std::string sentence;
 };
 
@@ -37,19 +37,19 @@ void take_environment(Json record, const std::string& where, Merged& merged) {
   const std::optional<Shard> shard =
       ours ? parse_shard(record.at("plan").value("shard", ""), why) : std::optional<Shard>();
   if (!shard)
-    throw NotAShard{where + ": this is not the record file of a shard (normquant bench --shard I/N --out FILE)"};
+    throw Unmergeable{where + ": this is not the record file of a shard (normquant bench --shard I/N --out FILE)"};
   merged.cases += record.at("plan").value("cases", std::int64_t{0});
   record["plan"]["cases"] = 0;
   record["plan"]["shard"] = "";
   if (merged.environment.is_null()) merged.environment = record;
   if (const std::string differ = sweep_difference(merged.environment, record); !differ.empty()) {
-    throw NotAShard{fmt::format("{}: {}, so these are not shards of one sweep", where, differ)};
+    throw Unmergeable{fmt::format("{}: {}, so these are not shards of one sweep", where, differ)};
   }
   if (merged.of != 0 && merged.of != shard->of)
-    throw NotAShard{fmt::format("{}: other files are of {} shards", where, merged.of)};
+    throw Unmergeable{fmt::format("{}: other files are of {} shards", where, merged.of)};
   merged.of = shard->of;
   if (!merged.shards.insert(shard->number).second) {
-    throw NotAShard{fmt::format("{}: the shard {}/{} is there twice", where, shard->number, shard->of)};
+    throw Unmergeable{fmt::format("{}: the shard {}/{} is there twice", where, shard->number, shard->of)};
   }
 }
 
@@ -57,20 +57,20 @@ void take_line(const std::string& line, const std::string& where, Merged& merged
   const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!record.is_object() || record.value("kind", "") != "timing" || !record.contains("index") ||
       !record.at("index").is_number_integer()) {
-    throw NotAShard{where + ": this is not a timing record of a shard"};
+    throw Unmergeable{where + ": this is not a timing record of a shard"};
   }
   if (!merged.lines.emplace(record.at("index").get<std::int64_t>(), line).second) {
-    throw NotAShard{where + ": this case is there twice"};
+    throw Unmergeable{where + ": this case is there twice"};
   }
 }
 
 void take_file(const std::string& path, Merged& merged) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw NotAShard{"cannot read " + path};
+  if (!file) throw Unmergeable{"cannot read " + path};
   int number = 0;
   for (std::string line; std::getline(file, line);) {
     const std::string where = fmt::format("{}:{}", path, ++number);
-    if (file.eof()) throw NotAShard{where + ": the last line is cut off; run that shard again with --resume"};
+    if (file.eof()) throw Unmergeable{where + ": the last line is cut off; run that shard again with --resume"};
     if (number == 1) {
       Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
       take_environment(std::move(record), where, merged);
@@ -78,7 +78,7 @@ void take_file(const std::string& path, Merged& merged) {
       take_line(line, where, merged);
     }
   }
-  if (number == 0) throw NotAShard{path + " holds no records"};
+  if (number == 0) throw Unmergeable{path + " holds no records"};
 }
 
 }  // namespace
@@ -87,8 +87,8 @@ std::optional<std::string> merge_shards(const std::vector<std::string>& files, s
   Merged merged;
   try {
     for (const std::string& path : files) take_file(path, merged);
-  } catch (const NotAShard& malformed) {
-    why = malformed.sentence;
+  } catch (const Unmergeable& found) {
+    why = found.sentence;
     return std::nullopt;
   } catch (const nlohmann::json::exception&) {
     why = "a record is malformed";

@@ -27,7 +27,7 @@ struct LaunchPlan {
   std::optional<double> extra_work;
 };
 
-/// What the steady clock says.
+/// What the steady clock says, in seconds.
 double seconds_now();
 
 /// Launches done twice among the first `launches`: the share, rounded down.

@@ -46,6 +46,7 @@ void add(const CaseResult& result, KernelFindings& findings) {
     Ambiguity& own = findings.ambiguity[{std::string(name_of(p.op)), std::string(name_of(p.x))}];
     own.codes += v.codes_checked;
     own.ambiguous += v.codes_ambiguous;
+    own.on_ties += v.codes_on_ties;
   }
   if (is_layer(p.op)) return;
   for (const validate::TensorScore& score : v.tensors) {

@@ -17,7 +17,12 @@ namespace normquant::oracle {
 /// Codes of random values in cases of one operation and type of x.
 struct Ambiguity {
   std::int64_t codes = 0, ambiguous = 0;
+  std::int64_t on_ties = 0;  ///< of the ambiguous ones, see validate::Verdict
   double share() const { return codes == 0 ? 0 : static_cast<double>(ambiguous) / static_cast<double>(codes); }
+  /// Of those that a tighter bound would decide.
+  double loose_share() const {
+    return codes == 0 ? 0 : static_cast<double>(ambiguous - on_ties) / static_cast<double>(codes);
+  }
 };
 
 struct KernelFindings {

@@ -9,8 +9,9 @@
 #
 # Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
 # release (with normquant-watched, docs/races.md), mutants (planted bugs, which the suites of validate must catch:
-# docs/mutants.md). clang-tidy and sanitize take files together (unity build), release compiles each by itself. Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of
-# release.
+# docs/mutants.md). clang-tidy and sanitize take the files of a target together (unity build); release compiles each of the
+# library's by itself. Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place
+# of release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -50,9 +51,26 @@ check_format() {
   echo "$(sources | tr -dc '\0' | wc -c) files are formatted as .clang-format says"
 }
 
+# What clang-tidy says of the file that it is given only, which here is one that includes the others.
+check_included_files() {
+  local file name status=0
+  while IFS= read -r -d '' file; do
+    if grep -HnE '^#include .*\.(c|cpp)[">]' "$file" | grep -v NOLINT; then status=1; fi
+    [[ $file == *.cpp ]] || continue
+    for name in $(sed -nE 's/^ *(using [A-Za-z_:]*::([A-Za-z_0-9]+);|namespace ([a-z_]+) = ).*/\2\3/p' "$file"); do
+      if [ "$(grep -cw -- "$name" "$file")" -eq 1 ]; then
+        echo "$file: nothing uses $name after it was declared here"
+        status=1
+      fi
+    done
+  done < <(sources)
+  return $status
+}
+
 # The kernels are checked as the host device compiles them; copies with planted bugs, and controls that have bugs, are not. The
 # files of a target are looked at together.
 check_with_clang_tidy() {
+  check_included_files || return 1
   cmake --preset tidy >/dev/null
   cmake --build build/tidy --target normquant_commit >/dev/null # writes a header that others include
   local files status=0

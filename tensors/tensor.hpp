@@ -34,7 +34,7 @@ constexpr std::size_t size_of(Element element) {
   return 2;
 }
 
-/// As NumPy has it.
+/// Most dimensions that a tensor in a file may have: as many as NumPy allows.
 inline constexpr std::size_t most_dimensions = 32;
 
 /// Little-endian elements in row-major order.

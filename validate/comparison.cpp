@@ -13,6 +13,7 @@ constexpr std::size_t most_mismatches = 5;
 /// The integers that some value within `error` of t rounds to.
 struct CodeRange {
   double first, last;
+  double count() const { return last - first + 1; }
 };
 CodeRange admissible_codes(double t, double error, reference::Rounding rounding, double least, double most) {
   const auto clamped = [&](double code) { return std::clamp(code, least, most); };
@@ -26,11 +27,11 @@ bool is_on_tie(double t) { return std::abs(t - std::floor(t) - 0.5) <= 4 * 0x1p-
 
 }  // namespace
 
-void Comparison::count_code(bool ambiguous, double t) {
+void Comparison::count_code(double admissible, double t) {
   ++verdict_.codes_checked;
-  if (!ambiguous) return;
+  if (admissible == 1) return;
   ++verdict_.codes_ambiguous;
-  verdict_.codes_on_ties += is_on_tie(t) ? 1 : 0;
+  verdict_.codes_on_ties += admissible == 2 && is_on_tie(t) ? 1 : 0;
 }
 
 /// Poison is four, or two, bytes of 0xFF.
@@ -128,7 +129,7 @@ void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t co
     return;
   }
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  count_code(range.first != range.last, t);
+  count_code(range.count(), t);
   if (actual >= range.first && actual <= range.last) return;
   wrong(tensor, row, column,
         range.first == range.last ? fmt::format("code {}", range.first)
@@ -141,7 +142,7 @@ void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::
                                 reference::Rounding rounding, double least, double most) {
   if (std::isnan(t) || is_poison(type, bits)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  count_code(range.first != range.last, t);
+  count_code(range.count(), t);
   const double actual = decode(type, bits);
   const double nearest = std::clamp(std::round(actual / dequant_scale), range.first, range.last);
   // code * dequant_scale, or the quotient, which may be approximate.

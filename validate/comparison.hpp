@@ -46,7 +46,7 @@ class Comparison {
   bool is_poison(DType type, std::uint32_t bits) const;
   TensorScore& score(std::string_view tensor);
   void count(std::string_view tensor);
-  void count_code(bool ambiguous, double t);
+  void count_code(double admissible, double t);
   void note_ratio(std::string_view tensor, double error_over_bound);
 
   bool poisoned_;
