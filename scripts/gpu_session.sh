@@ -93,13 +93,13 @@ sanitize_with() {
   local log status=0
   log=$(mktemp)
   within_limit compute-sanitizer --tool "$1" --error-exitcode $exit_wrong_results --print-limit 20 \
-    "$normquant" validate --device cuda --suite smoke >"$log" 2>&1 || status=$?
+    "$normquant" validate --device cuda --suite smoke --warm >"$log" 2>&1 || status=$?
   if [ $status -eq 0 ] && ! grep -Eq '^=+ (ERROR SUMMARY: 0 errors|RACECHECK SUMMARY: 0 hazards)' "$log"; then
     echo "the tool's line about 0 errors is missing" >>"$log"
     status=$exit_infrastructure
   fi
   {
-    echo "compute-sanitizer --tool $1 normquant validate --device cuda --suite smoke: status $status"
+    echo "compute-sanitizer --tool $1 normquant validate --device cuda --suite smoke --warm: status $status"
     grep '^=====' "$log" | head -n 200 || true
     grep -v '^=====' "$log" | tail -n 5 || true
     echo

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "plugin/plugins.hpp"
+#include "validate/cold_start.hpp"
 #include "validate/prepared_problem.hpp"
 #include "validate/side_stream.hpp"
 
@@ -28,9 +29,12 @@ Verdict outcome(Outcome kind, std::string reason) {
 /// How many launches a case goes through that is also run after others.
 constexpr int launches_before = 1000;
 
-/// Poisons, launches, waits.
-Status run_once(PreparedProblem& prepared, Device& device, const std::string& variant) {
+/// Poisons, launches, waits; from a cold start where one is given.
+Status run_once(PreparedProblem& prepared, Device& device, const std::string& variant, ColdStart* cold = nullptr) {
   if (Status status = prepared.poison_outputs(); !status.ok()) return status;
+  if (cold != nullptr) {
+    if (Status status = cold->enqueue(); !status.ok()) return status;
+  }
   if (Status status = prepared.launch(variant, nullptr); !status.ok()) return status;
   return device.synchronize();
 }
@@ -39,18 +43,20 @@ Status run_once(PreparedProblem& prepared, Device& device, const std::string& va
 struct Subject {
   PreparedProblem& prepared;
   Device& device;
+  ColdStart* cold;  ///< may be null
   bool after_others;
   std::unique_ptr<PreparedProblem> twin = {};    ///< the same problem in other memory
   std::unique_ptr<PreparedProblem> others = {};  ///< another problem of the operation
   std::unique_ptr<SideStream> side = {};
 };
 
-/// Poisons, launches, waits; on the host device by a schedule in which warps run ahead of each other.
-Status run_once_ahead(PreparedProblem& prepared, Device& device, const std::string& variant) {
+/// Poisons, launches, waits, where mistakes in the order of reads and writes show best: on a GPU from a cold start, on the host
+/// device by a schedule in which warps run ahead of each other.
+Status run_once_adversely(PreparedProblem& prepared, Device& device, const std::string& variant, ColdStart* cold) {
   constexpr std::uint64_t even_seed = 2;
   std::string why;
   if (device.info().kind == DeviceKind::host) (void)DeviceChoice{DeviceKind::host, 0}.open(even_seed, why);
-  Status status = run_once(prepared, device, variant);
+  Status status = run_once(prepared, device, variant, cold);
   if (Status back = device.make_current(); !back.ok()) return back;
   return status;
 }
@@ -66,7 +72,7 @@ Verdict run_again(Subject& subject, const std::string& variant, Verdict verdict)
     again = subject.twin.get();
     if (Status status = again->reserve(variant); !status.ok()) return outcome(Outcome::error, status.message);
   }
-  if (Status status = run_once_ahead(*again, subject.device, variant); !status.ok()) {
+  if (Status status = run_once_adversely(*again, subject.device, variant, subject.cold); !status.ok()) {
     return outcome(Outcome::error, status.message);
   }
   if (again->digest(why) != before) {
@@ -131,7 +137,7 @@ Verdict check_variant(Subject& subject, const std::string& variant, bool same_bi
   return verdict;
 }
 
-std::vector<CaseResult> run_job(const Job& job, Device& device) {
+std::vector<CaseResult> run_job(const Job& job, Device& device, ColdStart* cold) {
   std::vector<CaseResult> results;
   const auto all = [&](const Verdict& verdict) {
     for (const std::string& variant : job.variants) {
@@ -145,7 +151,7 @@ std::vector<CaseResult> run_job(const Job& job, Device& device) {
   std::string why;
   auto prepared = prepare(job.subject.problem, device, job.subject.distinct_rows, why);
   if (prepared == nullptr) return all(outcome(Outcome::error, why));
-  Subject subject{*prepared, device, job.subject.after_others};
+  Subject subject{*prepared, device, cold, job.subject.after_others};
   std::map<std::string, bool, std::less<>> deterministic;
   for (const VariantEntry& entry : catalogue(job.subject.problem.op, job.device.kind)) {
     deterministic[std::string(entry.name)] = entry.deterministic;
@@ -162,17 +168,28 @@ std::vector<CaseResult> run_job(const Job& job, Device& device) {
   return results;
 }
 
+/// A device that is the current one, and what starts it cold where it is a GPU.
+struct OpenDevice {
+  std::unique_ptr<Device> device = {};
+  std::unique_ptr<ColdStart> cold = {};
+};
+
 /// What one thread has open.
 class OpenDevices {
  public:
-  Device* get(const DeviceChoice& choice, std::uint64_t schedule_seed, std::string& why) {
-    auto& device = devices_[choice.name() + " " + std::to_string(schedule_seed)];
-    if (device == nullptr) device = choice.open(schedule_seed, why);
-    return device.get();
+  Status make_current(const DeviceChoice& choice, std::uint64_t schedule_seed, bool warm, OpenDevice*& current) {
+    std::string why;
+    current = &devices_[choice.name() + " " + std::to_string(schedule_seed)];
+    if (current->device == nullptr) current->device = choice.open(schedule_seed, why);
+    if (current->device == nullptr) return Status::infrastructure(why);
+    if (Status status = current->device->make_current(); !status.ok()) return status;
+    if (warm || choice.kind == DeviceKind::host || current->cold != nullptr) return {};
+    current->cold = ColdStart::open(*current->device, why);
+    return current->cold == nullptr ? Status::infrastructure(why) : Status{};
   }
 
  private:
-  std::map<std::string, std::unique_ptr<Device>> devices_;
+  std::map<std::string, OpenDevice> devices_;
 };
 
 }  // namespace
@@ -196,11 +213,10 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
     OpenDevices devices;
     for (std::size_t i = next++; i < jobs.size(); i = next++) {
       const Job& job = jobs[i];
-      std::string why;
-      Device* device = devices.get(job.device, job.schedule_seed, why);
-      Status current = device == nullptr ? Status::infrastructure(why) : device->make_current();
+      OpenDevice* open = nullptr;
+      const Status current = devices.make_current(job.device, job.schedule_seed, options.warm, open);
       if (current.ok()) {
-        results[i] = run_job(job, *device);
+        results[i] = run_job(job, *open->device, open->cold.get());
       } else {
         for (const std::string& variant : job.variants) {
           results[i].push_back({job.device.name(),

@@ -288,6 +288,8 @@ void add_large(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   for (std::int64_t rows : {3, 4, 5, 107, 109, 131, 132, 133}) with({rows, 72}, DType::bfloat16, false);
   with({70001, 40}, DType::bfloat16, true);
   with({4099, 2560}, DType::bfloat16, true);
+  with({4099, 2560}, DType::bfloat16, true, 8);
+  with({2111, 2563}, DType::bfloat16, true, 3);
   with({1057, 1032}, DType::bfloat16, true);
   // Row offsets beyond 2^31 elements with three short rows, in every tensor; and beyond it with as many elements.
   constexpr std::int64_t far_apart = std::int64_t{1} << 30;

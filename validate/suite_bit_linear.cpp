@@ -151,6 +151,13 @@ std::vector<Case> layer_suite_cases(Operation op, SuiteSize size, std::uint64_t 
     deep.codes = op == Operation::bit_linear_forward;
     add_layers(cases, {deep}, seed);
   }
+  // More features than packed_product.cu's blocks take at a time on a GPU: 32 times an H200's multiprocessors and some. Of little
+  // depth, in larger and smaller tiles, and of more depth.
+  for (LayerSizes sizes : {LayerSizes{2, 64, 8200}, LayerSizes{16, 320, 4300}, LayerSizes{5, 4200, 4300}}) {
+    Problem wide = plain_layer(op, sizes, bf16);
+    wide.seed += seed;
+    if (op == Operation::bit_linear_forward) cases.push_back({wide, 0, true});
+  }
   add_drawn_layers(cases, op, smoke ? 20 : size == SuiteSize::standard ? 150 : 1000, seed);
   if (!smoke) add_large_layers(cases, op, seed);
   return cases;

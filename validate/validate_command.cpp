@@ -29,6 +29,7 @@ struct ValidateOptions {
   std::vector<std::string> ops, shapes, dtypes, cases, plugins;
   std::uint64_t seed = 1, schedule_seed = 1;
   int jobs = 0;
+  bool warm = false;
   bool list = false, dry_run = false, require_gpu = false, after_others = false;
 };
 
@@ -244,7 +245,7 @@ int validate(const ValidateOptions& options) {
   if (!plan.left_out.empty()) fmt::print("{}\n", plan.left_out);
   const auto start = std::chrono::steady_clock::now();
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const auto results = run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress});
+  const auto results = run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress, options.warm});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   LeftUndone undone{plan.left_out, {}};
   const int status = report(results, options, seconds, undone.never_checked);
@@ -273,6 +274,9 @@ void add_validate_command(CLI::App& app, int& status) {
   command->add_option("--schedule-seed", options->schedule_seed, "Seed of the host device's order of threads")
       ->capture_default_str();
   command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
+  command->add_flag("--warm", options->warm,
+                    "No cold caches and poisoned shared memory before second runs on a GPU: for compute-sanitizer, which "
+                    "would take long over them");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");
   command->add_flag("--list", options->list, "Print the problems and stop");
