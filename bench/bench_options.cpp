@@ -46,11 +46,6 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
       ->check(CLI::Range(0.1, 86400.0));
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--no-cold", options.no_cold, "the steady figure only (a GPU also gives the cold one)");
-  command
-      .add_option("--empty-kernel-us", options.empty_us,
-                  "an empty kernel's own time on this GPU, as scripts/qualify.sh finds it by ncu; for the cold figure")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
   command.add_flag("--hot", options.hot, "also the hot figure: one and the same buffers, in the L2 as far as they fit");
   command.add_flag(
       "--lean", options.lean,

@@ -18,10 +18,9 @@ struct BenchOptions {
   PlanRequest request;
   std::string device;  ///< empty: cuda when usable, else host
   std::string out;
-  std::string table;                  ///< file of a tuned table for `auto`
-  std::string shard;                  ///< I/N; empty: everything
-  double empty_us = empty_kernel_us;  ///< see cold_timer.hpp
-  double case_timeout = 0;            ///< seconds; 0: none
+  std::string table;        ///< file of a tuned table for `auto`
+  std::string shard;        ///< I/N; empty: everything
+  double case_timeout = 0;  ///< seconds; 0: none
   std::vector<double> extra_work;
   bool quick = false;
   bool lean = false;
@@ -37,7 +36,7 @@ struct BenchOptions {
 
   Figures figures() const {
     const bool least = lean || profiled;
-    return {!no_cold && !least, hot && !profiled, !least, !least, empty_us, profiled};
+    return {!no_cold && !least, hot && !profiled, !least, !least, profiled};
   }
 };
 

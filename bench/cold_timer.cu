@@ -41,7 +41,7 @@ double microseconds_now() {
 
 class CudaColdTimer final : public ColdTimer {
  public:
-  CudaColdTimer(Device& device, double empty_us) : device_(device), own_us_(empty_us) {}
+  explicit CudaColdTimer(Device& device) : device_(device) {}
 
   Status open() {
     if (Status status = device_.make_current(); !status.ok()) return status;
@@ -61,9 +61,10 @@ class CudaColdTimer final : public ColdTimer {
       empty_kernel<<<1, 32, 0, static_cast<cudaStream_t>(stream)>>>();
       return status_of(cudaGetLastError(), "empty kernel");
     };
-    if (Status status = median_of(nothing, costs_.nothing_us); !status.ok()) return status;
-    if (Status status = median_of(empty, costs_.empty_us); !status.ok()) return status;
-    costs_.overhead_us = std::max(costs_.empty_us - own_us_, 0.0);
+    EventCosts costs;  // while they are taken, nothing is taken off
+    if (Status status = median_of(nothing, costs.nothing_us); !status.ok()) return status;
+    if (Status status = median_of(empty, costs.empty_us); !status.ok()) return status;
+    costs_ = costs;
     return {};
   }
 
@@ -89,7 +90,7 @@ class CudaColdTimer final : public ColdTimer {
       if (Status status = measure_batch(count, batch, clocks); !status.ok()) return status;
       disagreement = clocks_disagree(clocks);
       if (!disagreement.empty()) continue;
-      for (double sample : batch) microseconds.push_back(std::max(sample - costs_.overhead_us, 1e-3));
+      for (double sample : batch) microseconds.push_back(std::max(sample - costs_.nothing_us, 1e-3));
       return {};
     }
     return Status::infrastructure(disagreement);
@@ -114,7 +115,7 @@ class CudaColdTimer final : public ColdTimer {
   }
 
  private:
-  /// Nothing has been taken off yet. The first samples of a process, in which clocks rise, do not count.
+  /// The first samples of a process, in which clocks rise, do not count.
   Status median_of(const Enqueue& enqueue, double& microseconds) {
     std::vector<double> samples;
     if (Status status = prepare(enqueue, {}); !status.ok()) return status;
@@ -190,14 +191,13 @@ class CudaColdTimer final : public ColdTimer {
   Enqueue enqueue_;
   int slots_ = 1;
   int next_ = 0;
-  double own_us_;
   EventCosts costs_;
 };
 
 }  // namespace
 
-std::unique_ptr<ColdTimer> open_cold_timer(Device& device, double empty_us, std::string& why) {
-  auto timer = std::make_unique<CudaColdTimer>(device, empty_us);
+std::unique_ptr<ColdTimer> open_cold_timer(Device& device, std::string& why) {
+  auto timer = std::make_unique<CudaColdTimer>(device);
   if (Status status = timer->open(); !status.ok()) {
     why = status.message;
     return nullptr;

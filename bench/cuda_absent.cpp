@@ -15,7 +15,7 @@ std::unique_ptr<Timer> open_cuda_timer(Device&, std::string& why) {
   return nullptr;
 }
 
-std::unique_ptr<ColdTimer> open_cold_timer(Device&, double, std::string& why) {
+std::unique_ptr<ColdTimer> open_cold_timer(Device&, std::string& why) {
   why = "this build has no CUDA";
   return nullptr;
 }

@@ -8,7 +8,7 @@
 namespace normquant::bench {
 namespace {
 
-__global__ void write_kernel(uint4* memory, std::size_t count, unsigned value) {
+__global__ void flush_by_writing(uint4* memory, std::size_t count, unsigned value) {
   const std::size_t stride = std::size_t{gridDim.x} * blockDim.x;
   for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += stride) {
     memory[i] = make_uint4(value, value, value, value);
@@ -16,7 +16,7 @@ __global__ void write_kernel(uint4* memory, std::size_t count, unsigned value) {
 }
 
 /// The store never happens (no word is all ones here) and keeps the loads.
-__global__ void read_kernel(uint4* memory, std::size_t count) {
+__global__ void flush_by_reading(uint4* memory, std::size_t count) {
   const std::size_t stride = std::size_t{gridDim.x} * blockDim.x;
   unsigned seen = 0;
   for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += stride) {
@@ -41,8 +41,8 @@ class CudaL2Flush final : public L2Flush {
     const std::size_t count = bytes_ / sizeof(uint4);
     auto* const on = static_cast<cudaStream_t>(stream);
     ++turn_;
-    write_kernel<<<blocks_, 256, 0, on>>>(memory, count, turn_ & 0xffffU);
-    read_kernel<<<blocks_, 256, 0, on>>>(memory, count);
+    flush_by_writing<<<blocks_, 256, 0, on>>>(memory, count, turn_ & 0xffffU);
+    flush_by_reading<<<blocks_, 256, 0, on>>>(memory, count);
     NORMQUANT_TRY(cudaGetLastError());
     return {};
   }

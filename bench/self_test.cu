@@ -82,7 +82,7 @@ Status measure_load_latencies(Device& device, LoadLatencies& latencies) {
 
 Status prove_cold_timer(Device& device, TimerProof& proof) {
   std::string why;
-  const std::unique_ptr<ColdTimer> timer = open_cold_timer(device, empty_kernel_us, why);
+  const std::unique_ptr<ColdTimer> timer = open_cold_timer(device, why);
   if (timer == nullptr) return Status::infrastructure(why);
   proof.costs = timer->costs();
   if (Status status = timer->hold_without_go(0.01, proof.hold_timed_out); !status.ok()) return status;

@@ -52,7 +52,7 @@ std::optional<double> memory_peak(const GpuFacts& facts, const Nvml& nvml) {
   return 2e6 * *readings->memory_clock_max_mhz * facts.memory_bus_bits / 8 / 1e9;
 }
 
-/// For a profiler to see what it takes an empty kernel for (EventCosts).
+/// For a profiler to see what it takes an empty kernel for: beside EventCosts::empty_us.
 void launch_empty_kernels(Session& session) {
   const std::unique_ptr<Copier> copier = open_cuda_copier(session.device->info());
   Status status;
@@ -63,15 +63,20 @@ void launch_empty_kernels(Session& session) {
 
 void open_gpu_session(Session& session) {
   std::string why;
-  session.timer =
-      session.figures.profiled ? open_profiled_timer(*session.device) : open_cuda_timer(*session.device, why);
+  if (session.figures.profiled) {
+    std::unique_ptr<L2Flush> flush = open_l2_flush(session.device->info(), why);
+    if (flush == nullptr) throw Refusal{exit_infrastructure, why};
+    session.timer = open_profiled_timer(*session.device, std::move(flush));
+  } else {
+    session.timer = open_cuda_timer(*session.device, why);
+  }
   if (session.timer == nullptr) throw Refusal{exit_infrastructure, why};
   if (session.figures.copy) {
     session.limit = std::make_unique<CopyLimit>(*session.device, *session.timer,
                                                 open_cuda_copier(session.device->info()), gpu_free_bytes);
   }
   if (session.figures.cold) {
-    session.cold = open_cold_timer(*session.device, session.figures.empty_us, why);
+    session.cold = open_cold_timer(*session.device, why);
     if (session.cold == nullptr) throw Refusal{exit_infrastructure, "cold figures cannot be taken: " + why};
   }
   if (session.figures.profiled) launch_empty_kernels(session);
@@ -107,8 +112,7 @@ nlohmann::ordered_json first_record(const Session& session) {
   if (session.limit != nullptr && session.limit->launch_floor(floor_us).ok()) record["launch_floor_us"] = floor_us;
   if (session.cold != nullptr) {
     const EventCosts& costs = session.cold->costs();
-    record["events"] = {
-        {"nothing_us", costs.nothing_us}, {"empty_us", costs.empty_us}, {"overhead_us", costs.overhead_us}};
+    record["events"] = {{"nothing_us", costs.nothing_us}, {"empty_us", costs.empty_us}};
   }
   if (session.peak_gb_per_s) record["memory_peak_gb_per_s"] = *session.peak_gb_per_s;
   return record;

@@ -35,10 +35,9 @@ void use_tuned_table(const std::string& path);
 struct Figures {
   bool cold = false;
   bool hot = false;
-  bool copy = true;                   ///< the copy of as many bytes, and the launch floor
-  bool checked = true;                ///< outputs before timing and after; else never
-  double empty_us = empty_kernel_us;  ///< see cold_timer.hpp
-  bool profiled = false;              ///< launches one by one, for a profiler, in place of the steady time
+  bool copy = true;       ///< the copy of as many bytes, and the launch floor
+  bool checked = true;    ///< outputs before timing and after; else never
+  bool profiled = false;  ///< launches one by one, for a profiler, in place of the steady time
 };
 
 /// One CUDA device or the host.

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <utility>
 
 namespace normquant::bench {
 
@@ -13,7 +14,8 @@ namespace {
 
 class WallTimer final : public Timer {
  public:
-  WallTimer(Device& device, std::string_view kind) : device_(device), kind_(kind) {}
+  WallTimer(Device& device, std::string_view kind, std::unique_ptr<L2Flush> flush = nullptr)
+      : device_(device), kind_(kind), flush_(std::move(flush)) {}
 
   std::string_view time_kind() const override { return kind_; }
 
@@ -45,12 +47,16 @@ class WallTimer final : public Timer {
 
  private:
   Status launch(int slot) {
+    if (flush_ != nullptr) {
+      if (Status status = flush_->enqueue(nullptr); !status.ok()) return status;
+    }
     if (Status status = enqueue_(slot, nullptr); !status.ok()) return status;
     return device_.synchronize();
   }
 
   Device& device_;
   std::string_view kind_;
+  std::unique_ptr<L2Flush> flush_;
   Enqueue enqueue_;
   int slots_ = 1;
   int next_ = 0;
@@ -62,7 +68,9 @@ int extra_launches(int launches, double share) { return static_cast<int>(std::fl
 
 std::unique_ptr<Timer> open_host_timer(Device& device) { return std::make_unique<WallTimer>(device, "cpu_execution"); }
 
-std::unique_ptr<Timer> open_profiled_timer(Device& device) { return std::make_unique<WallTimer>(device, "profiled"); }
+std::unique_ptr<Timer> open_profiled_timer(Device& device, std::unique_ptr<L2Flush> flush) {
+  return std::make_unique<WallTimer>(device, "profiled", std::move(flush));
+}
 
 Surroundings plain_surroundings() { return {seconds_now, {}}; }
 

@@ -11,6 +11,7 @@
 #include <normquant/status.hpp>
 
 #include "bench/conditions.hpp"
+#include "bench/l2_flush.hpp"
 #include "bench/statistics.hpp"
 
 namespace normquant::bench {
@@ -53,9 +54,9 @@ class Timer {
 /// Wall clock around one launch on the host device.
 std::unique_ptr<Timer> open_host_timer(Device& device);
 
-/// "profiled": the same on any device, over all slots in turn. For profilers, which want launches one by one; the times
-/// hold the launch itself and say little.
-std::unique_ptr<Timer> open_profiled_timer(Device& device);
+/// "profiled": the same on any device, over all slots in turn, each launch behind `flush` unless that is null. For profilers,
+/// which want launches one by one; the times hold the launch itself and say little.
+std::unique_ptr<Timer> open_profiled_timer(Device& device, std::unique_ptr<L2Flush> flush);
 
 /// "steady": launches back to back in a CUDA graph over all slots in turn, several rounds when they are short; one
 /// sample is the time between the CUDA events around one replay, divided by its launches. An untimed replay runs first

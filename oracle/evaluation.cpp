@@ -167,10 +167,10 @@ ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQua
     const float divisor = std::max(y.abs().maxCoeff(), floor_of_scale);
     e.quant_scale(i) = divide(127.0F, divisor, style.division);
     e.dequant_scale(i) = dequant_scale_of(divisor, e.quant_scale(i), style);
-    // Without a bias, rstd need not be in y: z = (h - mean) weight, largest |z|, one factor.
+    // Without a bias, rstd need not be in y: z = (h - mean) weight, largest |z|, one factor; unless z leaves float32.
     const FloatVector z = centred * weight;
     const float largest = z.abs().maxCoeff() * e.rstd(i);
-    if (style.fused && !forward.bias && largest > floor_of_scale) {
+    if (style.fused && !forward.bias && largest > floor_of_scale && largest < infinity) {
       e.t.row(i) = z.transpose() * (divide(127.0F, largest, style.division) * e.rstd(i));
     } else {
       e.t.row(i) = y.transpose() * e.quant_scale(i);

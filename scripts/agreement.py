@@ -3,8 +3,6 @@
 
     scripts/agreement.py --measured A.jsonl --again B.jsonl [--ncu NCU.csv] > agreement.md
 
-    scripts/agreement.py --empty-kernel NCU.csv     # microseconds of an empty kernel, as ncu sees it
-
 A and B are of `normquant bench --out`, two processes, one after the other; NCU is of scripts/qualify.sh: lines "case,NAME",
 each followed by ncu's CSV of gpu__time_duration of that case. Needs Python 3 and nothing else. Ends with status 2, and a
 sentence, when a file cannot be read or is no such file.
@@ -71,7 +69,7 @@ def read_ncu(path):
                     time = float(row[header["Metric Value"]].replace(",", "")) * US[row[header["Metric Unit"]]]
                     if "empty_kernel" in row[header["Kernel Name"]]:
                         empty.append(time)
-                    else:
+                    elif "flush_by_" not in row[header["Kernel Name"]]:
                         kernels.setdefault(row[header["Kernel Name"]], []).append(time)
         close()
     except (OSError, ValueError, KeyError, IndexError) as error:
@@ -110,16 +108,14 @@ def two_processes(first, second):
 def against_ncu(environment, timings, ncu, empty):
     events = environment.get("events") or {}
     print("## Against ncu\n")
-    print("ncu's gpu__time_duration of single launches with flushed caches, clocks not touched, against the cold median: the "
-          "time between two events around the launch, less what events and launch cost. That was measured with an empty "
-          "kernel, not with these cases:\n")
+    print("ncu's gpu__time_duration of single launches behind a flush of the L2, clocks not touched, against the cold median: the "
+          "time between two events around the launch, less that between two events alone.\n")
+    print(f"    between two events alone        {events.get('nothing_us', 0):.3f} us, taken off")
     print(f"    around an empty kernel          {events.get('empty_us', 0):.3f} us")
     if empty:
         print(f"    the empty kernel itself (ncu)   {statistics.median(empty):.3f} us, {len(empty)} launches from "
               f"{min(empty):.3f} to {max(empty):.3f}")
-    print(f"    taken off                       {events.get('overhead_us', 0):.3f} us")
-    print(f"    (between two events alone       {events.get('nothing_us', 0):.3f} us)\n")
-    print("Target above 10 us: within 3%. Cases of several kernels are not compared: ncu flushes the caches between them, too.\n")
+    print("\nTarget above 10 us: within 3%. Cases of several kernels are not compared: ncu launches each by itself.\n")
     print("| case | kernels | ncu us | cold us | cold / ncu | steady us | steady / ncu |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     compared = []
@@ -144,14 +140,7 @@ def main():
     parser.add_argument("--measured")
     parser.add_argument("--again")
     parser.add_argument("--ncu")
-    parser.add_argument("--empty-kernel", metavar="NCU")
     arguments = parser.parse_args()
-    if arguments.empty_kernel:
-        empty = read_ncu(arguments.empty_kernel)[1]
-        if not empty:
-            fail(f"{arguments.empty_kernel} holds no empty kernel")
-        print(f"{statistics.median(empty):.3f}")
-        return
     if not arguments.measured or not arguments.again:
         parser.error("--measured and --again are required")
     environment, first = read_records(arguments.measured)

@@ -56,23 +56,22 @@ cat >"$sweep" <<'END'
   {"op": "backward", "shapes": ["4096x4096"], "forms": ["rms"]}]}
 END
 
-# Behind ncu, which says how long an empty kernel takes: what the cold figure needs.
 measure() {
-  local file empty=()
-  if [ -s "$out/ncu.csv" ]; then empty=(--empty-kernel-us "$(python3 scripts/agreement.py --empty-kernel "$out/ncu.csv")"); fi
+  local file
   for file in measured measured_again; do
-    timeout 60 "$normquant" bench --device cuda --sweep "$sweep" --variant auto "${empty[@]}" \
+    timeout 60 "$normquant" bench --device cuda --sweep "$sweep" --variant auto \
       --out "$out/$file.jsonl" >"$out/$file.txt"
   done
 }
 
-# One ncu a case: its log names kernels, not cases.
+# One ncu a case: its log names kernels, not cases. The program flushes the L2 before each launch, as it does for its cold figure;
+# what ncu would flush beside it (the instructions, too) it leaves alone.
 profile() {
   local name names failed=0
   rm -f "$out/ncu.csv"
   mapfile -t names < <("$normquant" bench --device cuda --sweep "$sweep" --variant auto --list)
   for name in "${names[@]}"; do
-    timeout 60 ncu --clock-control none --cache-control all --metrics gpu__time_duration.sum --csv \
+    timeout 60 ncu --clock-control none --cache-control none --metrics gpu__time_duration.sum --csv \
       --log-file "$out/ncu_case.csv" "$normquant" bench --device cuda --sweep "$sweep" --variant auto --profiled \
       "--benchmark_filter=^${name//+/[+]}/" >"$out/ncu_case.txt" 2>&1 </dev/null || failed=$?
     echo "case,$name" >>"$out/ncu.csv"

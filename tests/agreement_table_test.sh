@@ -8,7 +8,7 @@ trap 'rm -rf "$work"' EXIT
 fails() { echo "agreement_table_test: $*" >&2 && exit 1; }
 
 records() { # FILE STEADY COLD
-  echo '{"kind":"environment","gpu":{"name":"Invented","driver":"1"},"commit":"c","events":{"nothing_us":1.5,"empty_us":2.5,"overhead_us":1.3}}' >"$1"
+  echo '{"kind":"environment","gpu":{"name":"Invented","driver":"1"},"commit":"c","events":{"nothing_us":1.5,"empty_us":2.5}}' >"$1"
   printf '{"kind":"timing","verdict":"pass","op":"forward","variant":"auto","shape":"2x2","dtype":"float32","form":"rms","median_us":%s,"cold":{"median_us":%s}}\n' \
     "$2" "$3" >>"$1"
 }
@@ -21,6 +21,9 @@ case,forward/auto/2x2/float32/rms
 "1","one","gpu__time_duration.sum","ns","24,600"
 "2","one","gpu__time_duration.sum","us","99"
 "3","prepares","gpu__time_duration.sum","us","500"
+"3","flush_by_writing(uint4 *)","gpu__time_duration.sum","us","60"
+"3","flush_by_writing(uint4 *)","gpu__time_duration.sum","us","60"
+"3","flush_by_writing(uint4 *)","gpu__time_duration.sum","us","60"
 "4","empty_kernel()","gpu__time_duration.sum","us","1.2"
 "5","empty_kernel()","gpu__time_duration.sum","ns","1,300"
 "6","empty_kernel()","gpu__time_duration.sum","us","9"
@@ -32,7 +35,6 @@ grep -q '^cold: 0 of 1 within 1%' "$work/out" || fails "cold is not within 1%: $
 grep -q '| 1 | 24.600 | 25.000 | 1.0163 | 20.000 | 0.8130 |' "$work/out" || fails "against ncu: $(cat "$work/out")"
 grep -q 'Of 1 cases of one kernel above 10 us, 1 are within 3%' "$work/out" || fails "the target: $(cat "$work/out")"
 grep -q 'the empty kernel itself (ncu)   1.300 us, 3 launches from 1.200 to 9.000' "$work/out" || fails "the empty kernel"
-[ "$("$python" "$root/scripts/agreement.py" --empty-kernel "$work/ncu")" = 1.300 ] || fails "the empty kernel's time alone"
 for broken in "" "hello" '{"kind":"environment"}' '[1]'; do
   echo "$broken" >"$work/broken"
   status=0

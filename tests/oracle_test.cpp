@@ -1,4 +1,5 @@
 // Honest float32 evaluations, however ordered and rounded, stay inside the bounds, and come near them.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "oracle/tightness.hpp"
@@ -24,6 +25,19 @@ TEST(Oracle, EveryHonestEvaluationIsInside) {
   for (const Nearest& one : all_cases()) {
     EXPECT_EQ(one.outside, 0) << one.tensor << " of " << one.problem << ": " << one.worst << " of the bound, "
                               << one.worst_style;
+  }
+}
+
+/// (h - mean) * weight leaves float32 though y does not: whoever factors rstd out must look.
+TEST(Oracle, ProductsThatOverflowAreNoFalseAlarm) {
+  for (const char* norm : {"rms", "layer"}) {
+    for (int columns : {1, 2, 5, 8, 40}) {
+      std::string why;
+      const auto problem = validate::parse_problem(
+          fmt::format("op=forward shape=2x{} weight=float32 norm={} values=huge_weight", columns, norm), why);
+      ASSERT_TRUE(problem) << why;
+      for (const Nearest& one : nearest_of(*problem)) EXPECT_EQ(one.outside, 0) << one.tensor << " of " << one.problem;
+    }
   }
 }
 

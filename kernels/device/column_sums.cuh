@@ -96,7 +96,10 @@ __device__ __forceinline__ void store_column_packets(const Vector& result, float
 }
 
 constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: 128 bytes of every part
-constexpr int most_slices = 32;  ///< groups of threads that share the parts, at most; fewer when there are fewer parts
+constexpr int parts_at_once = 4;  ///< that a thread has under way
+/// Groups of threads that share the parts: one a part up to 32, then as many as leave each no more than it can have under way,
+/// so that the parts of 132 multiprocessors are waited for once.
+constexpr std::int64_t some_slices = 32, most_slices = 64;
 
 /// dweight and dbias from their partials, cast at the end. Block: (sum_columns / 4, slices); blockIdx.y: which of the two.
 /// The order of the additions depends on the number of parts only.
@@ -109,13 +112,19 @@ static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a,
   float sums[partial_columns] = {};
   if (column < partials.row_length) {
     const float* from = (of_dweight ? partials.dweight : partials.dbias) + threadIdx.y * partials.row_length + column;
-#pragma unroll 4
-    for (std::int64_t part = threadIdx.y; part < partials.parts; part += blockDim.y) {
-      float values[partial_columns];
-      load_elements<float>(from, 0, values);
+    const std::int64_t step = blockDim.y * partials.row_length;
+#pragma unroll 1
+    for (std::int64_t part = threadIdx.y; part < partials.parts; part += parts_at_once * blockDim.y) {
+      float values[parts_at_once][partial_columns] = {};
 #pragma unroll
-      for (int i = 0; i < partial_columns; ++i) sums[i] += values[i];
-      from += blockDim.y * partials.row_length;
+      for (int p = 0; p < parts_at_once; ++p, from += step) {
+        if (part + p * blockDim.y < partials.parts) load_elements<float>(from, 0, values[p]);
+      }
+#pragma unroll
+      for (int p = 0; p < parts_at_once; ++p) {
+#pragma unroll
+        for (int i = 0; i < partial_columns; ++i) sums[i] += values[p][i];
+      }
     }
   }
   float* slots = shared_memory<float>();
@@ -135,7 +144,8 @@ inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartia
   const unsigned vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
   shape.grid = dim3{static_cast<unsigned>(divide_up(a.columns, sum_columns)), vectors, 1};
   // A warp at least, which writes the results.
-  const auto slices = static_cast<unsigned>(std::clamp<std::int64_t>(partials.parts, partial_columns, most_slices));
+  const std::int64_t wanted = std::max(std::min(partials.parts, some_slices), divide_up(partials.parts, parts_at_once));
+  const auto slices = static_cast<unsigned>(std::clamp<std::int64_t>(wanted, partial_columns, most_slices));
   shape.block = dim3{sum_columns / partial_columns, slices, 1};
   shape.shared_bytes = sizeof(float) * sum_columns * slices;
   shape.overlap = device.compute_capability >= 90;
