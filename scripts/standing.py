@@ -173,7 +173,8 @@ def print_table(passed, best, triton):
     for case, record in best.items():
         us, auto, theirs = record["median_us"], time_of_auto(passed[case]), triton.get(case)
         share, target = share_of_copy(record), target_of(record, best)
-        print_row(*case, record["variant"], f"{us:.2f}", f"{share:.1%}" if share else "",
+        best_variant = record["auto_variant"] if record["variant"] == "auto" else record["variant"]
+        print_row(*case, best_variant, f"{us:.2f}", f"{share:.1%}" if share else "",
                   target[1] if target else "", ("met" if target[2] else "missed") if target else "",
                   record["auto_variant"], f"{auto / us - 1:.1%}" if auto else "not timed",
                   f"{theirs:.2f}" if theirs else "", f"{theirs / us:.2f}" if theirs else "")

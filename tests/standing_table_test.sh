@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/standing.py judges invented records by the right targets, refuses what is no record file, and makes
-# reports/h200/standing.md and reports/h100/standing.md of the records beside them.
+# standing.md in reports/h200, reports/h200/2026-11-24 and reports/h100 of the records beside them.
 #
 #   tests/standing_table_test.sh PYTHON
 set -euo pipefail
@@ -80,6 +80,8 @@ for wrong in standing.md environment.json missing.jsonl "$scratch/incomplete.jso
   [ "$status" -eq 2 ] || { echo "standing.py $wrong ended with status $status, not 2"; exit 1; }
 done
 
-standing --triton triton.jsonl standing.jsonl backward_more.jsonl activation_quant.jsonl | diff - standing.md
+standing --triton triton.jsonl standing.jsonl | diff - standing.md
+cd 2026-11-24
+standing --triton ../triton.jsonl standing.jsonl backward_more.jsonl activation_quant.jsonl | diff - standing.md
 cd "$root/reports/h100"
 standing --triton triton.jsonl standing.jsonl | diff - standing.md
