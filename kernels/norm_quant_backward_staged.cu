@@ -323,10 +323,7 @@ std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBa
       differs(a.bias, type) || differs(a.recomputed.out, type)) {
     return "needs dy, dx, dresidual, weight, bias and out in h's type";
   }
-  if (t.cluster > device.max_cluster_blocks) {
-    return "needs clusters of " + std::to_string(t.cluster) + " blocks, and the device has " +
-           std::to_string(device.max_cluster_blocks);
-  }
+  if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
   const std::int64_t threads = row_threads(t, a);
   if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t, a))) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
@@ -417,7 +414,7 @@ constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view
   tuning.elements = elements;
   tuning.cluster = cluster;
   tuning.stages = most_stages;
-  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
+  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch, lacks_clusters};
 }
 
 }  // namespace

@@ -114,10 +114,7 @@ int block_rows(const Tuning& t, const NormQuantForward& a, const DeviceInfo& dev
 
 std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
-  if (t.cluster > device.max_cluster_blocks) {
-    return "needs clusters of " + std::to_string(t.cluster) + " blocks, and the device has " +
-           std::to_string(device.max_cluster_blocks);
-  }
+  if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
   const Form form = t.access_bytes == 1 ? Form::any : form_of(a);
   if (t.elements > 40 && (form == Form::any || a.x.type == DType::float32)) {
     return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
@@ -221,7 +218,7 @@ constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view 
   tuning.elements = elements;
   tuning.cluster = cluster;
   tuning.access_bytes = access_bytes;
-  return {name, summary, tuning, true, why_not, no_workspace, requests_algorithmic_bytes, launch};
+  return {name, summary, tuning, true, why_not, no_workspace, requests_algorithmic_bytes, launch, lacks_clusters};
 }
 
 }  // namespace

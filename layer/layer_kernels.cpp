@@ -17,12 +17,18 @@ Status packed_product(const PackedProduct& product, const DeviceInfo& device, St
 Status sum_rows(const RowSums& sums, const DeviceInfo& device, Stream stream) {
   NORMQUANT_ON_BACKEND(sum_rows(sums, device, stream));
 }
+std::string lacks_fused_product(const DeviceInfo& device) {
+#if defined(NORMQUANT_WITH_HOPPER)
+  if (device.kind == DeviceKind::cuda) return cuda::lacks_fused_product(device);
+#endif
+  return device.kind == DeviceKind::host ? "needs a GPU of compute capability 9.0 (Hopper)"
+                                         : "this build has no code for Hopper (needs nvcc 12.0 or later)";
+}
 std::string why_not_fused_product([[maybe_unused]] const FusedProduct& product, const DeviceInfo& device) {
 #if defined(NORMQUANT_WITH_HOPPER)
   if (device.kind == DeviceKind::cuda) return cuda::why_not_fused_product(product, device);
 #endif
-  return device.kind == DeviceKind::host ? "needs a GPU of compute capability 9.0 (Hopper)"
-                                         : "this build has no code for Hopper (needs nvcc 12.0 or later)";
+  return lacks_fused_product(device);
 }
 Status fused_product([[maybe_unused]] const FusedProduct& product, const DeviceInfo& device,
                      [[maybe_unused]] Stream stream) {

@@ -86,6 +86,7 @@ NORMQUANT_DECLARE_LAYER_KERNELS
 #undef NORMQUANT_DECLARE_LAYER_KERNELS
 
 namespace cuda {
+std::string lacks_fused_product(const DeviceInfo& device);
 std::string why_not_fused_product(const FusedProduct& product, const DeviceInfo& device);
 Status fused_product(const FusedProduct& product, const DeviceInfo& device, Stream stream);
 }  // namespace cuda
@@ -94,6 +95,8 @@ Status fused_product(const FusedProduct& product, const DeviceInfo& device, Stre
 Status scale_product(const ScaleProduct& product, const DeviceInfo& device, Stream stream);
 Status packed_product(const PackedProduct& product, const DeviceInfo& device, Stream stream);
 Status sum_rows(const RowSums& sums, const DeviceInfo& device, Stream stream);
+/// What the device, or this build, lacks for any fused_product, as a sentence; empty when nothing.
+std::string lacks_fused_product(const DeviceInfo& device);
 /// Why fused_product cannot compute it on this device, as a sentence; empty when it can.
 std::string why_not_fused_product(const FusedProduct& product, const DeviceInfo& device);
 Status fused_product(const FusedProduct& product, const DeviceInfo& device, Stream stream);

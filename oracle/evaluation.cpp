@@ -22,10 +22,11 @@ float two_units(float value, float target) { return std::nextafter(std::nextafte
 float magnitude_above(float value) { return two_units(value, std::copysign(infinity, value)); }
 float magnitude_below(float value) { return two_units(value, 0.0F); }
 
-/// No division errs where the quotient is a power of two: or no rounding mode could be told from another.
+/// No division errs where the quotient is a power of two, or no rounding mode could be told from another; nor where it is 0,
+/// nor by 1.
 float divide(float a, float b, Division division) {
   int exponent = 0;
-  if (std::abs(std::frexp(a / b, &exponent)) == 0.5F) return a / b;
+  if (a == 0 || b == 1 || std::abs(std::frexp(a / b, &exponent)) == 0.5F) return a / b;
   switch (division) {
     case Division::exact: break;
     case Division::reciprocal: return a * (1.0F / b);

@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
 #include <vector>
+#include <normquant/norm_quant_backward.hpp>
+#include <normquant/norm_quant_forward.hpp>
 
 #include "device/cluster.cuh"
 #include "device/grid.cuh"
@@ -56,6 +59,25 @@ TEST(HostClusters, SixteenBlocksMakeTheLargest) {
   expect_contains(launch_kernel(sum_over_cluster, {dim3{17, 1, 1}, dim3{64, 1, 1}, 4, 17}, nullptr, nullptr).message,
                   "a cluster has 1 to 16 blocks, not 17");
   EXPECT_EQ(open_host_device()->info().max_cluster_blocks, 16);
+}
+
+/// As GPUs before Hopper: `normquant validate` then owes the variants that share rows no check.
+TEST(HostClusters, DevicesWithoutThemLackWhatSomeVariantsNeed) {
+  DeviceInfo without = open_host_device()->info();
+  without.max_cluster_blocks = 1;
+  const auto lacking = [&](const auto& variants) {
+    int count = 0;
+    for (const auto& variant : variants) {
+      const bool shares_rows = variant.tuning.cluster > 1;
+      const std::string lacks = variant.device_lacks == nullptr ? "" : variant.device_lacks(variant, without);
+      EXPECT_EQ(!lacks.empty(), shares_rows) << variant.name << ": " << lacks;
+      if (shares_rows) expect_contains(lacks, "needs clusters of");
+      count += shares_rows ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_GT(lacking(variants<NormQuantForward>(DeviceKind::host)), 3);
+  EXPECT_GT(lacking(variants<NormQuantBackward>(DeviceKind::host)), 3);
 }
 
 TEST(HostClusters, AClusterIsNeighboursAlongX) {

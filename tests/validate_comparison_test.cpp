@@ -180,5 +180,19 @@ TEST(Summary, ExitStatusesFollowTheResults) {
   EXPECT_EQ(exit_status_of(fine, {"some_variant"}), 1) << "a variant that was never checked is no success";
 }
 
+TEST(Summary, OwesNoCheckToVariantsForOtherDevices) {
+  const auto skipped = [](const char* variant, bool for_other_devices) {
+    Verdict verdict;
+    verdict.outcome = Outcome::skipped;
+    verdict.for_other_devices = for_other_devices;
+    verdict.reason = "needs something";
+    return CaseResult{"cuda:0", variant, {}, verdict};
+  };
+  const auto variants = summarise({skipped("clusters", true), skipped("clusters", true), skipped("others", false)});
+  EXPECT_EQ(variants[0].device_lacks, "needs something");
+  EXPECT_EQ(variants[1].device_lacks, "");
+  EXPECT_EQ(never_checked(variants), std::vector<std::string>{"others on cuda:0"});
+}
+
 }  // namespace
 }  // namespace normquant::validate

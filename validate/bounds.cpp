@@ -103,13 +103,19 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
   ForwardBounds bounds{Vector::Zero(rows), Vector::Zero(rows), empty_bounds(truth.y, truth.quant_scale)};
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
   for (Eigen::Index i = 0; i < rows; ++i) {
-    // A sum that leaves float32 on the way may end anywhere.
-    if (layer && h.row(i).abs().sum() > std::numeric_limits<float>::max()) {
-      bounds.mean_error(i) = std::numeric_limits<double>::infinity();
+    const double magnitudes = h.row(i).abs().sum();
+    if (layer && magnitudes > std::numeric_limits<float>::max()) {
+      // A sum that leaves float32 on the way may end anywhere, and all that follows from it.
+      constexpr double anything = std::numeric_limits<double>::infinity();
+      bounds.mean_error(i) = bounds.rstd_error(i) = bounds.quant.scale_error(i) = anything;
+      bounds.quant.t_error.row(i).setConstant(anything);
+      continue;
     }
     if (!std::isfinite(truth.rstd(i))) continue;  // a row of NaN has no bounds
     const double power = truth.var(i) + forward.eps;
-    if (layer) bounds.mean_error(i) = gamma(depth + division) * h.row(i).abs().sum() / static_cast<double>(columns);
+    if (layer && magnitudes > 0) {
+      bounds.mean_error(i) = gamma(depth + division) * magnitudes / static_cast<double>(columns) + underflow;
+    }
     // var: h - mean (twice, squared), the product, the sum, / N, + eps; and the square of the mean's own error.
     const double var_error =
         gamma(depth + 4 + division) + (bounds.mean_error(i) * bounds.mean_error(i) + underflow) / power;

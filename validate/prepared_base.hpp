@@ -66,6 +66,11 @@ class PreparedBase : public PreparedProblem {
     if (variant == nullptr) return "there is no variant of that name";
     return variant->why_not(*variant, args_, device_.info());
   }
+  std::string device_lacks(std::string_view name) const override {
+    const Variant<Args>* variant = find(name);
+    if (variant == nullptr || variant->device_lacks == nullptr) return {};
+    return variant->device_lacks(*variant, device_.info());
+  }
   std::int64_t requested_bytes(std::string_view name) const override {
     const Variant<Args>* variant = find(name);
     return variant == nullptr ? 0 : variant->requested_bytes(*variant, args_, device_.info());

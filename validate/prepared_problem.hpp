@@ -40,6 +40,8 @@ class PreparedProblem {
   virtual std::string_view chosen_variant() const = 0;
   /// Why the variant does not serve this problem; empty when it does. `auto` is accepted wherever a variant is named.
   virtual std::string why_not(std::string_view variant) const = 0;
+  /// What the device lacks for the variant whatever the problem; empty when nothing.
+  virtual std::string device_lacks(std::string_view variant) const = 0;
   virtual std::int64_t requested_bytes(std::string_view variant) const = 0;
   /// Allocates what the variant needs as scratch. Call before the launches that are timed or captured.
   virtual Status reserve(std::string_view variant) = 0;

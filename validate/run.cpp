@@ -113,7 +113,11 @@ Verdict run_after_others(Subject& subject, const std::string& variant, Verdict v
 Verdict check_results(Subject& subject, const std::string& variant, bool same_bits) {
   PreparedProblem& prepared = subject.prepared;
   Device& device = subject.device;
-  if (std::string reason = prepared.why_not(variant); !reason.empty()) return outcome(Outcome::skipped, reason);
+  if (std::string reason = prepared.why_not(variant); !reason.empty()) {
+    Verdict verdict = outcome(Outcome::skipped, reason);
+    verdict.for_other_devices = !prepared.device_lacks(variant).empty();
+    return verdict;
+  }
   if (Status status = prepared.reserve(variant); !status.ok()) return outcome(Outcome::error, status.message);
   if (Status status = run_once(prepared, device, variant); !status.ok()) return outcome(Outcome::error, status.message);
   Verdict verdict = prepared.check();

@@ -1,5 +1,7 @@
 #include "validate/summary.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "exit_status.hpp"
@@ -24,6 +26,7 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
       case Outcome::error: ++found->errors; break;
     }
     found->watched = found->watched || verdict.watched;
+    if (verdict.for_other_devices) found->device_lacks = verdict.reason;
     found->elements += verdict.elements_checked;
     if (result.problem.values == Values::normal || result.problem.values == Values::outlier_columns) {
       found->codes += verdict.codes_checked;
@@ -50,6 +53,16 @@ Totals totals(const std::vector<VariantSummary>& variants) {
     all.on_ties += v.on_ties;
   }
   return all;
+}
+
+std::vector<std::string> never_checked(const std::vector<VariantSummary>& variants) {
+  std::vector<std::string> names;
+  for (const VariantSummary& s : variants) {
+    if (s.passed + s.failed + s.errors == 0 && s.device_lacks.empty()) {
+      names.push_back(fmt::format("{} on {}", s.variant, s.device));
+    }
+  }
+  return names;
 }
 
 int exit_status_of(const Totals& totals, const std::vector<std::string>& never_checked) {

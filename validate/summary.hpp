@@ -15,8 +15,9 @@ struct VariantSummary {
   Operation op;
   std::string variant;
   std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0;
-  std::int64_t hazards = 0;  ///< of those that failed
-  bool watched = false;      ///< hazards were looked for
+  std::int64_t hazards = 0;       ///< of those that failed
+  bool watched = false;           ///< hazards were looked for
+  std::string device_lacks = {};  ///< why the device skips every problem; empty when it does not
   std::int64_t elements = 0;
   std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values
   std::int64_t on_ties = 0;               ///< of the ambiguous ones, see Verdict
@@ -45,6 +46,10 @@ struct Totals {
   }
 };
 Totals totals(const std::vector<VariantSummary>& variants);
+
+/// Variants that were skipped everywhere although the device has what they need, as "NAME on DEVICE": a full suite owes
+/// each of them a check.
+std::vector<std::string> never_checked(const std::vector<VariantSummary>& variants);
 
 /// The exit status: wrong results before infrastructure, nothing checked is a usage error. `never_checked` names
 /// variants that were wanted but skipped everywhere.

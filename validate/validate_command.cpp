@@ -168,14 +168,6 @@ void print_table(const std::vector<VariantSummary>& variants) {
   }
 }
 
-std::vector<std::string> variants_never_checked(const std::vector<VariantSummary>& variants) {
-  std::vector<std::string> names;
-  for (const VariantSummary& s : variants) {
-    if (s.passed + s.failed + s.errors == 0) names.push_back(fmt::format("{} on {}", s.variant, s.device));
-  }
-  return names;
-}
-
 int report(const std::vector<CaseResult>& results, const ValidateOptions& options, double seconds,
            std::vector<std::string>& never) {
   constexpr int most_shown = 10;
@@ -200,7 +192,11 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
   }
   // A full suite owes every variant a check; a narrower question does not.
   const bool full = options.shapes.empty() && options.dtypes.empty() && options.cases.empty();
-  if (full) never = variants_never_checked(variants);
+  if (full) never = never_checked(variants);
+  for (const VariantSummary& s : variants) {
+    if (!s.device_lacks.empty())
+      fmt::print("not for this device: {} on {}, it {}\n", s.variant, s.device, s.device_lacks);
+  }
   for (const std::string& name : never) fmt::print("NEVER CHECKED: every case was skipped for {}\n", name);
   if (all.passed + all.failed + all.errors == 0) {
     fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n",
@@ -245,7 +241,8 @@ int validate(const ValidateOptions& options) {
   if (!plan.left_out.empty()) fmt::print("{}\n", plan.left_out);
   const auto start = std::chrono::steady_clock::now();
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const auto results = run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress, options.warm});
+  const auto results =
+      run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress, options.warm});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   LeftUndone undone{plan.left_out, {}};
   const int status = report(results, options, seconds, undone.never_checked);
@@ -274,9 +271,10 @@ void add_validate_command(CLI::App& app, int& status) {
   command->add_option("--schedule-seed", options->schedule_seed, "Seed of the host device's order of threads")
       ->capture_default_str();
   command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
-  command->add_flag("--warm", options->warm,
-                    "No cold caches and poisoned shared memory before second runs on a GPU: for compute-sanitizer, which "
-                    "would take long over them");
+  command->add_flag(
+      "--warm", options->warm,
+      "No cold caches and poisoned shared memory before second runs on a GPU: for compute-sanitizer, which "
+      "would take long over them");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");
   command->add_flag("--list", options->list, "Print the problems and stop");

@@ -32,6 +32,7 @@ struct TensorScore {
 /// Result of checking one problem on one variant.
 struct Verdict {
   Outcome outcome = Outcome::pass;
+  bool for_other_devices = false;     ///< skipped, as every problem would be on this device
   std::string reason;                 ///< for skipped and error, and the first sentence of a failure or hazard
   std::int64_t elements_checked = 0;  ///< over all outputs
   std::int64_t elements_wrong = 0;

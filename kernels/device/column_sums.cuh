@@ -95,7 +95,7 @@ __device__ __forceinline__ void store_column_packets(const Vector& result, float
   }
 }
 
-constexpr int sum_columns = 32;  ///< columns of a block of sum_partials: 128 bytes of every part
+constexpr int sum_columns = 32;   ///< columns of a block of sum_partials: 128 bytes of every part
 constexpr int parts_at_once = 4;  ///< that a thread has under way
 /// Groups of threads that share the parts: one a part up to 32, then as many as leave each no more than it can have under way,
 /// so that the parts of 132 multiprocessors are waited for once.

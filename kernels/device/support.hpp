@@ -50,6 +50,15 @@ std::string why_not_packets(int elements, std::int64_t columns, const Tensors&..
   return {};
 }
 
+/// A variant's device_lacks where the blocks of a cluster share a row.
+template <class Args>
+std::string lacks_clusters(const Variant<Args>& variant, const DeviceInfo& device) {
+  const int blocks = variant.tuning.cluster;
+  if (blocks <= device.max_cluster_blocks) return {};
+  return "needs clusters of " + std::to_string(blocks) + " blocks, and the device has " +
+         std::to_string(device.max_cluster_blocks);
+}
+
 /// Variants without scratch memory, and those that read each input once.
 template <class Args>
 std::size_t no_workspace(const Variant<Args>&, const Args&, const DeviceInfo&) {

@@ -39,6 +39,9 @@ struct Variant {
   std::int64_t (*requested_bytes)(const Variant&, const Args&, const DeviceInfo&) = nullptr;
   /// Enqueues the kernels on `stream`. No allocation, no synchronisation; capturable in a CUDA graph.
   Status (*launch)(const Variant&, const Args&, const DeviceInfo&, void* workspace, Stream stream) = nullptr;
+  /// What the device, or this build for it, lacks for the variant whatever the problem, as a sentence; empty when nothing.
+  /// Null: every device has what it takes. why_not says the same where it is not empty.
+  std::string (*device_lacks)(const Variant&, const DeviceInfo&) = nullptr;
 };
 
 /// Scratch memory handed to a launch by the caller.

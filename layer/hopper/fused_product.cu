@@ -296,10 +296,14 @@ bool aligned_to_16(const void* data, std::int64_t row_bytes) {
 
 }  // namespace
 
+std::string lacks_fused_product(const DeviceInfo& device) {
+  if (device.compute_capability != 90) return "needs a GPU of compute capability 9.0 (Hopper)";
+  return encode_tiled() == nullptr ? "needs a driver of CUDA 12.0 or later" : "";
+}
+
 std::string why_not_fused_product(const FusedProduct& p, const DeviceInfo& device) {
   constexpr std::int64_t most = std::int64_t{1} << 31;  // the copy engine's coordinates are int32
-  if (device.compute_capability != 90) return "needs a GPU of compute capability 9.0 (Hopper)";
-  if (encode_tiled() == nullptr) return "needs a driver of CUDA 12.0 or later";
+  if (std::string lacking = cuda::lacks_fused_product(device); !lacking.empty()) return lacking;
   if (p.rows >= most - 2 * tile_rows || p.columns >= most - tile_features)
     return "needs fewer than 2^31 rows and features";
   if (!aligned_to_16(p.a, p.lda) || !aligned_to_16(p.b, p.ldb)) {
