@@ -24,13 +24,13 @@ std::string cell_of(const Json& value) {
 const std::vector<Section>& sections() {
   static const std::vector<std::string> skipped = {"op", "variant", "reason", "cases", "example"};
   static const std::vector<Section> all = {
-      {"cases", {"environment",  "device",       "op",         "shape",        "rows",      "columns",
-                 "dtype",        "form",         "bytes",      "best_variant", "time_kind", "median_us",
-                 "q1_us",        "q3_us",        "gb_per_s",   "copy_us",      "floor_us",  "share_of_copy",
-                 "second_ratio", "auto_variant", "auto_ratio", "runners_up"}},
+      {"cases", {"environment",   "device",       "op",           "shape",        "rows",      "columns",
+                 "dtype",         "form",         "bytes",        "best_variant", "time_kind", "median_us",
+                 "q1_us",         "q3_us",        "cold_us",      "gb_per_s",     "copy_us",   "floor_us",
+                 "share_of_copy", "second_ratio", "auto_variant", "auto_ratio",   "runners_up"}},
       {"timings",
        {"case", "op", "shape", "dtype", "form", "variant", "median_us", "q1_us", "q3_us", "least_us", "most_us",
-        "samples", "gb_per_s", "share_of_copy", "ratio_to_best"}},
+        "cold_us", "samples", "gb_per_s", "share_of_copy", "ratio_to_best"}},
       {"changes",
        {"change", "op", "shape", "dtype", "form", "variant", "baseline_us", "candidate_us", "ratio", "ratio_low",
         "ratio_high"}},

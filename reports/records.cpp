@@ -114,6 +114,9 @@ Timing timing_of(const json& record) {
   timing.gb_per_s = number(record, "gb_per_s");
   timing.copy_us = number(record, "copy_us");
   timing.share_of_copy = number(record, "share_of_copy");
+  if (const auto cold = record.find("cold"); cold != record.end() && cold->is_object()) {
+    timing.cold_us = number(*cold, "median_us");
+  }
   return timing;
 }
 

@@ -30,11 +30,15 @@ bool on_host(const Timing& timing) { return timing.time_kind == "cpu_execution";
 /// The cases of one device. Times of the host are not times of a GPU and carry no rates.
 Table device_table(const std::vector<const RankedCase*>& cases, bool bars) {
   const bool host = on_host(cases.front()->best);
+  const bool cold = std::any_of(cases.begin(), cases.end(),
+                                [](const RankedCase* ranked) { return ranked->best.cold_us.has_value(); });
   Table table;
   table.columns = {{"operation"}, {"shape", true},  {"type"},
                    {"form"},      {"best variant"}, {host ? "CPU us" : "us", true},
                    {"+-", true},  {"GB/s", true},   {"of copy", true},
                    {"2nd", true}, {"auto", true},   {"others", true}};
+  constexpr int behind_spread = 7;
+  if (cold) table.columns.insert(table.columns.begin() + behind_spread, {"cold us", true});
   for (const RankedCase* ranked : cases) {
     const Timing& best = ranked->best;
     std::string share = "-";
@@ -44,6 +48,9 @@ Table device_table(const std::vector<const RankedCase*>& cases, bool bars) {
         {best.op, best.shape, best.dtype, best.form, best.variant, fmt::format("{:.2f}", best.median_us),
          spread_text(best), best.gb_per_s ? fmt::format("{:.0f}", *best.gb_per_s) : "-", share,
          ratio_text(ranked->second_ratio), ratio_text(ranked->auto_ratio), std::to_string(ranked->runners_up)});
+    if (!cold) continue;
+    std::vector<std::string>& row = table.rows.back();
+    row.insert(row.begin() + behind_spread, best.cold_us ? fmt::format("{:.2f}", *best.cold_us) : "-");
   }
   return table;
 }

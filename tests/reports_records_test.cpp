@@ -25,6 +25,9 @@ std::string timing_line(const std::string& variant, const std::vector<double>& s
   record.summary = bench::summarise(samples);
   record.bytes = 262144;
   record.copy_us = 1.5;
+  record.cold.emplace();
+  record.cold->samples = {4, 5, 6};
+  record.cold->summary = bench::summarise(record.cold->samples);
   return bench::to_json(record).dump() + "\n";
 }
 
@@ -49,6 +52,7 @@ TEST(ParseRecords, ReadsWhatBenchWrites) {
   EXPECT_EQ(timing.median_us, 3);
   EXPECT_EQ(timing.samples, (std::vector<double>{2, 3, 4}));
   EXPECT_EQ(timing.share_of_copy, 0.5);
+  EXPECT_EQ(timing.cold_us, 5);
   EXPECT_EQ(timing.bytes, 262144);
 }
 

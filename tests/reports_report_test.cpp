@@ -82,6 +82,16 @@ TEST(Render, TableShowsDeviceVariantTimeAndShare) {
   }
 }
 
+TEST(Render, ColdHasAColumnWhereItWasTaken) {
+  Timing cold = timed("two_pass", 2.0);
+  EXPECT_FALSE(contains(render(set_of({cold}), Format::table), "cold us"));
+  cold.cold_us = 3.25;
+  const std::string text = render(set_of({cold, timed("one_pass", 4.0, "1x1")}), Format::table);
+  EXPECT_TRUE(contains(text, "cold us")) << text;
+  EXPECT_TRUE(contains(text, "3.25")) << text;
+  EXPECT_TRUE(contains(render(set_of({cold}), Format::json), R"("cold_us": 3.25)"));
+}
+
 TEST(Render, HostTimesAreLabelledAndHaveNoRates) {
   RecordSet set = set_of({timed("one_pass", 2)});
   set.environments[0].gpu.clear();

@@ -124,6 +124,8 @@ function variantTable(c, timings) {
     {title: "variant", value: (t) => t.variant, cell: (t) => variantLabel(c, t)},
     {title: "µs", number: true, value: (t) => t.median_us, cell: (t) => microseconds(t.median_us), hint: "median of the samples"},
     {title: "quartiles", value: (t) => t.q1_us, cell: (t) => `${microseconds(t.q1_us)} to ${microseconds(t.q3_us)}`, number: true},
+    {title: "cold µs", number: true, value: (t) => t.cold_us, cell: (t) => microseconds(t.cold_us),
+     hint: "one launch whose inputs are not in the L2; the other times are of launches back to back"},
     {title: "samples", number: true, value: (t) => t.samples},
     {title: "GB/s", number: true, value: (t) => t.gb_per_s, cell: (t) => rate(t.gb_per_s)},
     {title: "of copy", number: true, value: (t) => t.share_of_copy, cell: (t) => percent(t.share_of_copy, 1)},
