@@ -32,6 +32,13 @@ struct RunnerParts {
   std::optional<double> extra_work = {};  ///< see LaunchPlan
 };
 
+/// Sets of input values among the copies of a case's buffers.
+inline constexpr int sets_of_values = 3;
+
+/// The problem whose values copy `slot` has: neighbours differ, so that every launch of a rotation reads other values than the
+/// one before, and copies sets_of_values apart are alike. All copies of a layer are, whose references take seconds.
+validate::Problem problem_of_slot(const validate::Problem& problem, int slot);
+
 /// Keeps the buffers of the case it ran last, so that the variants of one case share them.
 class Runner {
  public:

@@ -4,6 +4,7 @@
 #include <normquant/device.hpp>
 
 #include "bench/runner.hpp"
+#include "validate/inputs.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -41,6 +42,20 @@ TEST_F(RunnerTest, EveryCopyOfTheRotationIsRight) {
   const TimingRecord record = run(forward(3, 64), "auto", much_memory);
   EXPECT_EQ(record.result, Result::pass) << record.reason;
   EXPECT_GE(record.rotated_bytes, 2 * record.bytes);
+}
+
+/// A kernel that kept the results of the launch before would be found.
+TEST(ProblemOfSlot, NeighboursHaveOtherValues) {
+  const validate::Problem problem =
+      make_case(validate::Operation::norm_quant_backward, {3, 64}, DType::bfloat16, "rms")->problem;
+  EXPECT_EQ(problem_of_slot(problem, 0), problem);
+  for (int slot = 1; slot < 2 * sets_of_values; ++slot) {
+    const validate::Problem own = problem_of_slot(problem, slot);
+    EXPECT_NE(own, problem_of_slot(problem, slot - 1));
+    EXPECT_EQ(own, problem_of_slot(problem, slot + sets_of_values));
+    EXPECT_NE(validate::input_tensor(own, validate::Tensor::x, own.x, 3, 64).bytes,
+              validate::input_tensor(problem_of_slot(problem, slot - 1), validate::Tensor::x, own.x, 3, 64).bytes);
+  }
 }
 
 TEST_F(RunnerTest, WithoutMemoryForCopiesOneBufferIsTimed) {

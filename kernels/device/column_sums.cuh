@@ -113,12 +113,14 @@ static __global__ void sum_partials(const __grid_constant__ NormQuantBackward a,
   if (column < partials.row_length) {
     const float* from = (of_dweight ? partials.dweight : partials.dbias) + threadIdx.y * partials.row_length + column;
     const std::int64_t step = blockDim.y * partials.row_length;
+    const unsigned round = parts_at_once * blockDim.y;
 #pragma unroll 1
-    for (std::int64_t part = threadIdx.y; part < partials.parts; part += parts_at_once * blockDim.y) {
+    for (std::int64_t part = threadIdx.y; part < partials.parts; part += round) {
       float values[parts_at_once][partial_columns] = {};
 #pragma unroll
       for (int p = 0; p < parts_at_once; ++p, from += step) {
-        if (part + p * blockDim.y < partials.parts) load_elements<float>(from, 0, values[p]);
+        const unsigned ahead = p * blockDim.y;
+        if (part + ahead < partials.parts) load_elements<float>(from, 0, values[p]);
       }
 #pragma unroll
       for (int p = 0; p < parts_at_once; ++p) {
