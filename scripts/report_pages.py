@@ -147,32 +147,38 @@ def shrink(path):
 
 
 def make_pictures(path, program, out, scratch):
-    """The pictures, of the first device's page, and of its first record file against its last."""
+    """The pictures, of the first device's page, and of its first record file against its last where there are several."""
     name, folder = next(iter(devices().items()))
     page_path = out / name / "report.html"
     pictures = ROOT / "docs/pictures"
     pictures.mkdir(exist_ok=True)
+    taken = []
     with browser.Browser(path) as page:
+
+        def take(picture, box):
+            taken.append(pictures / picture)
+            page.picture(taken[-1], box)
+
         page.use_scheme("light")
         page.resize(1320, 900)
         page.open(page_path)
-        page.picture(pictures / "report_shares.png", box_of(page, ".head-line", "#shares .group"))
-        page.picture(pictures / "report_case.png", box_of(page, "#case-title", "#case .figures"))
+        take("report_shares.png", box_of(page, ".head-line", "#shares .group"))
+        take("report_case.png", box_of(page, "#case-title", "#case .figures"))
         page.use_scheme("dark")
         page.open(page_path)
-        page.picture(pictures / "report_dark.png", box_of(page, ".head-line", "#filters"))
+        take("report_dark.png", box_of(page, ".head-line", "#filters"))
         page.use_scheme("light")
         page.resize(390, 844, phone=True)
         page.open(page_path)
-        page.picture(pictures / "report_phone.png", (0, 0, 390, 1500))
+        take("report_phone.png", (0, 0, 390, 1500))
         records = record_files(folder)
         if len(records) > 1:
             changes = scratch / "changes.html"
             changes.write_text(report(program, records[:1], "--baseline", str(records[-1]), "--format", "html"), encoding="utf-8")
             page.resize(1320, 900)
             page.open(changes)
-            page.picture(pictures / "report_changes.png", (0, 0, 1320, 900))
-    for picture in sorted(pictures.glob("report_*.png")):
+            take("report_changes.png", (0, 0, 1320, 900))
+    for picture in taken:
         shrink(picture)
 
 
