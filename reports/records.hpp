@@ -39,7 +39,8 @@ struct Timing {
   std::int64_t bytes = 0;                      ///< each input read once, each output written once
   std::int64_t requested_bytes = 0;            ///< as the variant declares, re-reads counted; 0 when not known
   std::optional<double> gb_per_s, copy_us, share_of_copy;  ///< GPU times only
-  std::optional<double> cold_us;  ///< median of the cold figure (docs/measurement.md), where it was taken
+  std::optional<double>
+      cold_us;  ///< median of the cold figure (docs/measurement.md), where it was taken; of pooled runs the first's
 
   bool passed() const { return verdict == "pass"; }
   /// `norm_quant_forward 4096x4096 bfloat16 rms`: the case, whatever the variant.
