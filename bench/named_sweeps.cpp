@@ -190,14 +190,16 @@ Sweep tuning() {
   const std::vector<Shape> grid = product(rows, columns);
   const std::vector<Shape> some = product(few_rows, {1024, 2560, 4096, 8192, 16384});
   const std::vector<Shape> few = product(few_rows, {1024, 4096, 16384});
+  const std::vector<Shape> long_rows = product({4}, {32768, 65536, 131072});  // a row takes 4, 8 or 16 blocks, by M
   const std::vector<Shape> odd = product({1, 64, 4096}, {255, 1001, 2047, 4097, 11007, 16385});
   return {"tuning",
           "what `normquant tune` makes its table from: all operations on a grid of M and N",
-          {group(forward, within(grid, 4), {"rms"}), group(forward, within(some, 8), {"rms+residual"}),
-           group(forward, within(few, 4), {"layer", "codes"}), group(forward, within(odd, 4), {"rms"}),
-           group(forward, within(few, 8), {"rms"}, DType::float32), group(backward, within(grid, 8), {"rms"}),
-           group(backward, within(few, 10), {"rms+dresidual"}), group(backward, within(few, 8), {"layer"}),
-           group(backward, within(odd, 8), {"rms"}), group(backward, within(few, 16), {"rms"}, DType::float32),
+          {group(forward, within(grid, 4), {"rms"}), group(forward, long_rows, {"rms"}),
+           group(forward, within(some, 8), {"rms+residual"}), group(forward, within(few, 4), {"layer", "codes"}),
+           group(forward, within(odd, 4), {"rms"}), group(forward, within(few, 8), {"rms"}, DType::float32),
+           group(backward, within(grid, 8), {"rms"}), group(backward, within(few, 10), {"rms+dresidual"}),
+           group(backward, within(few, 8), {"layer"}), group(backward, within(odd, 8), {"rms"}),
+           group(backward, within(few, 16), {"rms"}, DType::float32),
            group(Operation::activation_quant, within(few, 4), {"out", "codes"}),
            group(Operation::activation_quant, {{64, 4097}}, {"out", "codes"}),
            group(Operation::weight_quant, {{1024, 1024}, {2048, 2048}, {4096, 4096}}, {"out", "codes", "packed"}),

@@ -15,6 +15,7 @@
   const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass();   \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_one_pass(); \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged();   \
+  const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_striped();  \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_single();   \
   const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_two_pass(); \
   const std::vector<Variant<ActivationQuant>>& activation_quant_one_pass();      \

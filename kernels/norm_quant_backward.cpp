@@ -46,13 +46,13 @@ std::int64_t algorithmic_bytes(const NormQuantBackward& a) {
 
 template <>
 const std::vector<Variant<NormQuantBackward>>& variants<NormQuantBackward>(DeviceKind kind) {
-  static const auto on_host =
-      joined<NormQuantBackward>({host::norm_quant_backward_single(), host::norm_quant_backward_staged(),
-                                 host::norm_quant_backward_one_pass(), host::norm_quant_backward_two_pass()});
+  static const auto on_host = joined<NormQuantBackward>(
+      {host::norm_quant_backward_single(), host::norm_quant_backward_staged(), host::norm_quant_backward_striped(),
+       host::norm_quant_backward_one_pass(), host::norm_quant_backward_two_pass()});
 #if defined(NORMQUANT_WITH_CUDA)
-  static const auto on_cuda =
-      joined<NormQuantBackward>({cuda::norm_quant_backward_single(), cuda::norm_quant_backward_staged(),
-                                 cuda::norm_quant_backward_one_pass(), cuda::norm_quant_backward_two_pass()});
+  static const auto on_cuda = joined<NormQuantBackward>(
+      {cuda::norm_quant_backward_single(), cuda::norm_quant_backward_staged(), cuda::norm_quant_backward_striped(),
+       cuda::norm_quant_backward_one_pass(), cuda::norm_quant_backward_two_pass()});
 #else
   static const std::vector<Variant<NormQuantBackward>> on_cuda;
 #endif

@@ -11,6 +11,7 @@
 #include "device/backward_row.cuh"
 #include "device/column_sums.cuh"
 #include "device/overlap.cuh"
+#include "device/striped_columns.cuh"
 #include "device/support.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
@@ -18,21 +19,19 @@ namespace {
 
 /// Threads of the largest block: 8 elements a thread keep their registers below 64, 16 below 128.
 constexpr int most_threads(int elements) { return elements <= 8 ? 1024 : 512; }
-bool takes_any_alignment(const Tuning& t) { return t.access_bytes == 1; }
+bool is_striped(const Tuning& t) { return t.access_bytes < 16; }
 int elements_per_packet(const NormQuantBackward& a) { return 16 / static_cast<int>(size_of(a.h.type)); }
 
-template <class H, int V, int K, bool Aligned, Form form>
+template <class H, int V, int K, Form form>
 __global__ void __launch_bounds__(most_threads(V* K), 1)
     backward_single(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
                     bool early) {
   using Facts = Known<form, H>;
-  using Columns = TileColumns<V, warp_threads, Aligned>;
+  using Columns = std::conditional_t<V == 1, StripedColumns<warp_threads>, TileColumns<V, warp_threads>>;
   TileThreads<warp_threads> threads(shared_memory<float>());
   const std::int64_t row = blockIdx.x;
   const auto row_of = [&](const ConstMatrix& matrix) { return static_cast<const H*>(matrix.data) + row * matrix.ld; };
-  const auto lead = Aligned ? 0 : reinterpret_cast<std::uintptr_t>(row_of(a.h)) / sizeof(H) % V;
-  const Columns columns(threads.place(), K, static_cast<int>(a.columns), true, static_cast<unsigned>(lead));
-  const bool between = row > 0 && row + 1 < a.rows && a.columns >= V;  // there are rows on both sides
+  const Columns columns(threads.place(), K, static_cast<int>(a.columns), true);
   if (threadIdx.x == 0) {
     prefetch_to_l2(row_of(a.h), a.columns * static_cast<std::int64_t>(sizeof(H)));
     prefetch_to_l2(row_of(a.dy), a.columns * static_cast<std::int64_t>(sizeof(H)));
@@ -41,19 +40,16 @@ __global__ void __launch_bounds__(most_threads(V* K), 1)
   wait_for_earlier_launches();
 
   RegisterSource<H, V, K> source;
+  columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-  for (int k = 0; k < K; ++k) {
-    columns.load_row(row_of(a.h), k, between, source.h_[k]);
-    columns.load_row(row_of(a.dy), k, between, source.dy_[k]);
-    columns.load(static_cast<const H*>(a.weight.data), k, source.weight_[k]);
-    if (Facts::dresidual(a)) columns.load_row(row_of(a.dresidual), k, between, source.dresidual_[k]);
-    if (Facts::bias(a)) columns.load(static_cast<const H*>(a.bias.data), k, source.bias_[k]);
-  }
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    columns.trim(k, source.h_[k]);
-    columns.trim(k, source.dy_[k]);
-  }
+    for (int k = 0; k < K; ++k) {
+      inner.load_row(row_of(a.h), k, source.h_[k]);
+      inner.load_row(row_of(a.dy), k, source.dy_[k]);
+      if (Facts::dresidual(a)) inner.load_row(row_of(a.dresidual), k, source.dresidual_[k]);
+      inner.load(static_cast<const H*>(a.weight.data), k, source.weight_[k]);
+      if (Facts::bias(a)) inner.load(static_cast<const H*>(a.bias.data), k, source.bias_[k]);
+    }
+  });
   const BackwardRow<Facts, H, V, K, RegisterSource<H, V, K>, Columns> here = {
       a, source, columns, row, Facts::layer(a) ? a.mean[row] : 0.0F, a.rstd[row]};
   if (!early) let_next_launch_start();
@@ -63,9 +59,9 @@ __global__ void __launch_bounds__(most_threads(V* K), 1)
   float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
   const bool absmax_wanted = a.quant_scale == nullptr;
   here.first_look(absmax_wanted, dweight, dbias, sums, largest);
-  store_column_packets<Aligned>(a.dweight, partials.dweight, partials, row, a.columns, columns, dweight);
+  store_column_packets(a.dweight, partials.dweight, partials, row, a.columns, columns, dweight);
   if constexpr (with_dbias) {
-    store_column_packets<Aligned>(a.dbias, partials.dbias, partials, row, a.columns, columns, dbias);
+    store_column_packets(a.dbias, partials.dbias, partials, row, a.columns, columns, dbias);
   }
   with_needs(Facts::layer(a), absmax_wanted, [&](auto count, auto with_largest) {
     float some[count];
@@ -78,10 +74,9 @@ __global__ void __launch_bounds__(most_threads(V* K), 1)
   finish_row<H>(here, threads, per_column, true, Facts::bias(a), true, sums, largest);
 }
 
-/// As many as cover the row; shifted packets may begin before it.
+/// As many as cover the row, and its sums' row.
 std::int64_t row_threads(const Tuning& t, const NormQuantBackward& a) {
-  const std::int64_t shift = takes_any_alignment(t) ? elements_per_packet(a) - 1 : 0;
-  return divide_up(a.columns + shift, static_cast<std::int64_t>(warp_threads) * t.elements) * warp_threads;
+  return divide_up(partial_row_length(a), static_cast<std::int64_t>(warp_threads) * t.elements) * warp_threads;
 }
 
 /// More rows would write more partial sums than they read inputs to any purpose.
@@ -95,7 +90,7 @@ std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBa
   if (row_threads(variant.tuning, a) > most_threads(variant.tuning.elements)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
-  return takes_any_alignment(variant.tuning) ? "" : why_not_packets(elements_per_packet(a), a);
+  return is_striped(variant.tuning) ? "" : why_not_packets(elements_per_packet(a), a);
 }
 
 std::size_t workspace_bytes(const Variant<NormQuantBackward>&, const NormQuantBackward& a, const DeviceInfo&) {
@@ -117,9 +112,8 @@ Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnParti
     const auto launch = [&](auto kernel) {
       return launch_kernel(kernel, shape, stream, a, partials, per_column, early);
     };
-    if (takes_any_alignment(t)) return launch(backward_single<H, V, 16 / V, false, form>);
-    return t.elements == 8 ? launch(backward_single<H, V, 8 / V, true, form>)
-                           : launch(backward_single<H, V, 16 / V, true, form>);
+    if (is_striped(t)) return launch(backward_single<H, 1, 8, form>);
+    return t.elements == 8 ? launch(backward_single<H, V, 8 / V, form>) : launch(backward_single<H, V, 16 / V, form>);
   };
   using std::integral_constant;
   switch (form_of(a)) {
@@ -167,7 +161,7 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_single() {
   static const std::vector<Variant<NormQuantBackward>> table = {
       row("single_e8", "a block for every row, 8 elements a thread: for few rows", 8),
       row("single_e16", "a block for every row, 16 elements a thread: for few rows", 16),
-      row("single_shifted_e16", "any alignment and N, a block for every row, 16 elements a thread", 16, 1),
+      row("single_striped_e8", "any alignment and N, a block for every row, 8 elements a thread", 8, 1),
   };
   return table;
 }

@@ -26,9 +26,6 @@ namespace {
 
 constexpr int most_stages = 3;  ///< rows that a thread has at work and under way; 2 where shared memory holds no more
 
-/// Whether the kernel of that form adds up dbias.
-constexpr bool sums_dbias(Form form) { return form == Form::any || form == Form::layer; }
-
 /// Threads of the largest block: sums of dweight, and of dbias, take a register an element each; without dbias the weight
 /// half of one (a whole one in float32), with it the weight is in shared memory; and all else takes some 60. At 32 elements
 /// of 16 bits 512 threads have 128 each, and nothing spills.
@@ -39,41 +36,6 @@ constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned
   if (elements <= 16) return heavy || wide ? 512 : 768;
   if (form == Form::any) return wide ? 256 : 384;
   return heavy && wide ? 256 : wide ? 384 : 512;
-}
-
-/// Hands the block's column sums over: every row side by side puts its own into shared memory, and all threads add them up,
-/// always in the same order. The rows under way are not used any more.
-template <bool Aligned, int V, int K, class Columns>
-__device__ __forceinline__ void hand_over(const Vector& result, float* partial, const ColumnPartials& partials,
-                                          std::int64_t part, std::int64_t row_columns, unsigned rank,
-                                          const Columns& columns, const float (&sums)[K][V]) {
-  if (partial == nullptr) return;
-  if (blockDim.y == 1) {
-    return store_column_packets<Aligned>(result, partial, partials, part, row_columns, columns, sums);
-  }
-  float* slots = shared_memory<float>();
-  const int share = static_cast<int>(blockDim.x) * K * V;
-  const int begin = static_cast<int>(rank) * share - static_cast<int>(columns.lead);  // the column of the first slot
-  __syncthreads();
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    store_elements<float>(slots, static_cast<int>(threadIdx.y) * share + columns.first - begin + columns.offset(k),
-                          sums[k]);
-  }
-  __syncthreads();
-  const int left = static_cast<int>(row_columns) - begin, count = left < share ? left : share;
-  const auto thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-  const int step = static_cast<int>(blockDim.x * blockDim.y) * partial_columns;
-  for (int column = thread * partial_columns; column < count; column += step) {
-    float total[partial_columns] = {};
-    for (unsigned y = 0; y < blockDim.y; ++y) {
-      float values[partial_columns];
-      load_elements<float>(slots, static_cast<int>(y) * share + column, values);
-#pragma unroll
-      for (int i = 0; i < partial_columns; ++i) total[i] += values[i];
-    }
-    store_column_sums<Aligned>(result, partial, partials, part, begin + column, row_columns, total);
-  }
 }
 
 /// A row that has been looked at once.
@@ -243,11 +205,6 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form), 
   if constexpr (with_dbias) hand_over<Aligned>(a.dbias, partials.dbias, partials, set, a.columns, rank, columns, dbias);
 }
 
-template <class Tensor>
-bool differs(const Tensor& tensor, DType type) {
-  return tensor.given() && tensor.type != type;
-}
-
 int elements_per_packet(const NormQuantBackward& a) { return 16 / static_cast<int>(size_of(a.h.type)); }
 bool takes_any_alignment(const Tuning& t) { return t.access_bytes == 1; }
 
@@ -318,11 +275,7 @@ Plan plan_for(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& dev
 
 std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
-  const DType type = a.h.type;
-  if (differs(a.dy, type) || differs(a.dx, type) || differs(a.dresidual, type) || differs(a.weight, type) ||
-      differs(a.bias, type) || differs(a.recomputed.out, type)) {
-    return "needs dy, dx, dresidual, weight, bias and out in h's type";
-  }
+  if (std::string other = why_not_one_type(a); !other.empty()) return other;
   if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
   const std::int64_t threads = row_threads(t, a);
   if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t, a))) {

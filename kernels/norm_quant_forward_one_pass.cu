@@ -4,27 +4,29 @@
 //   quant_scale = 127 / max(max|y|, 1e-5); out = clamp(round(y * quant_scale), -128, 127) / quant_scale
 //
 // Bytes an element (bfloat16, fake-quantised): 2 read + 2 written; with residual 4 + 4. About 12 float32 operations.
-// Long rows are shared by the blocks of a cluster. Rows of any alignment and length are served by shifted packets.
+// Long rows are shared by the blocks of a cluster. Rows of any alignment and length are served by striped elements.
 #include "algorithms.hpp"
 #include "device/forward_row.cuh"
 #include "device/overlap.cuh"
+#include "device/striped_columns.cuh"
 #include "device/support.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Whether x and the weight stay packed in registers.
-constexpr bool stays_packed(Form form) { return form == Form::rms || form == Form::rms_codes; }
+/// Whether x and the weight stay packed in registers, where a packet of V elements is more than one.
+constexpr bool stays_packed(Form form, int V) { return V > 1 && (form == Form::rms || form == Form::rms_codes); }
 
 /// Threads of the largest block, and blocks of that size that a multiprocessor is to hold, so that nothing spills and rows
 /// enough are under way. Its 65536 registers give 2048 threads 32 each, 1536 threads 40, 1024 threads 64, 768 threads 80,
-/// 512 threads 128. What asks for forms at run time, cuts packets or holds float32 needs more of them.
+/// 512 threads 128. What asks for forms at run time, holds float32 or keeps single elements needs more of them.
 struct BlockLimits {
   int threads, blocks;
 };
-constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool aligned, Form form) {
-  const bool lean = aligned && form != Form::any, narrow = element_bytes == 2,
-             packed = lean && stays_packed(form) && narrow;
+constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool striped, Form form) {
+  const bool lean = form != Form::any, narrow = element_bytes == 2, packed = lean && stays_packed(form, 2) && narrow;
+  const bool two_blocks = lean && elements > 16 && (elements <= 24 || !narrow);
+  if (striped) return {elements <= 8 ? 1024 : elements <= 16 ? 768 : 512, two_blocks ? 2 : 1};
   if (elements <= 8) return {1024, packed ? 2 : 1};
   if (lean && narrow && form == Form::layer && elements <= 16) return {640, 2};
   if (elements <= 16) return packed ? BlockLimits{768, 2} : BlockLimits{lean || !narrow ? 1024 : 768, 1};
@@ -33,9 +35,9 @@ constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool
   return packed ? BlockLimits{512, 2} : BlockLimits{lean && narrow ? 768 : 512, 1};
 }
 
-template <class X, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
-__global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).threads,
-                                  block_limits(V* K, sizeof(X), Aligned, form).blocks)
+template <class X, int V, int K, int Lanes, bool Clustered, Form form>
+__global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form).threads,
+                                  block_limits(V* K, sizeof(X), V == 1, form).blocks)
     forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column, Overlap overlap) {
   using Facts = Known<form, X>;
   TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
@@ -44,9 +46,8 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
   const std::int64_t row = block * blockDim.y + threadIdx.y;
   const bool live = row < a.rows;  // threads of rows past the end only keep the barriers company
   const X* x = static_cast<const X*>(a.x.data) + row * a.x.ld;
-  const unsigned lead = Aligned ? 0 : reinterpret_cast<std::uintptr_t>(x) / sizeof(X) % V;
-  const TileColumns<V, Lanes, Aligned> columns(threads.place(), K, static_cast<int>(a.columns), live, lead);
-  const bool between = row > 0 && row + 1 < a.rows && a.columns >= V;  // there are rows on both sides
+  using Columns = std::conditional_t<V == 1, StripedColumns<Lanes>, TileColumns<V, Lanes>>;
+  const Columns columns(threads.place(), K, static_cast<int>(a.columns), live);
 
   // Asks for what the block reads of a row, or would read.
   const auto prefetch = [&](std::int64_t of) {
@@ -61,30 +62,35 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
 
   // All of x is on its way before anything waits for it, and the weight too when it is of x's type and
   // 16 registers hold it. (Of a long row that leaves no registers for it, it is read twice.)
-  constexpr bool weight_twice = stays_packed(form) && K * V > 40;
+  constexpr bool weight_twice = stays_packed(form, V) && K * V > 40;
   Packet<X, V> packets[K], weights[weight_twice ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
+  columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-  for (int k = 0; k < K; ++k) columns.load_row(x, k, between, packets[k]);
-  const bool early_weight =
-      Facts::all || (sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type);
+    for (int k = 0; k < K; ++k) inner.load_row(x, k, packets[k]);
+  });
+  constexpr bool many_elements = V == 1 && K > 16;  // no registers for the weight while x is under way
+  const bool early_weight = (Facts::all && !many_elements) ||
+                            (sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type);
   if (early_weight && !weight_twice) {
+    columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.weight.data), k, weights[weight_twice ? 0 : k]);
+      for (int k = 0; k < K; ++k) inner.load(static_cast<const X*>(a.weight.data), k, weights[weight_twice ? 0 : k]);
+    });
   }
   threads.begin();
   if (threadIdx.x == 0 && overlap.rows_ahead > 0 && row + overlap.rows_ahead < a.rows)
     prefetch(row + overlap.rows_ahead);
-#pragma unroll
-  for (int k = 0; k < K; ++k) columns.trim(k, packets[k]);
-  if constexpr (stays_packed(form)) {
+  if constexpr (stays_packed(form, V)) {
     if (!overlap.early) let_next_launch_start();
     norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
   } else {
     constexpr bool early_bias = form == Form::layer && sizeof(Packet<X, V>[K]) <= 32;  // 8 registers more
     Packet<X, V> biases[early_bias ? K : 1];  // NOLINT(bugprone-branch-clone): the same where K is 1
     if constexpr (early_bias) {
+      columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-      for (int k = 0; k < K; ++k) columns.load(static_cast<const X*>(a.bias.data), k, biases[k]);
+        for (int k = 0; k < K; ++k) inner.load(static_cast<const X*>(a.bias.data), k, biases[k]);
+      });
     }
     float v[K][V];
 #pragma unroll
@@ -95,11 +101,12 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), Aligned, form).t
   }
 }
 
-/// Threads of a row: as many whole tiles as cover it. Shifted packets may begin before the row.
+bool is_striped(const Tuning& t) { return t.access_bytes < 16; }
+
+/// Threads of a row: as many whole tiles as cover it.
 std::int64_t row_threads(const Tuning& t, const NormQuantForward& a) {
-  const std::int64_t shift = t.access_bytes == 1 ? elements_per_access(16, a.x.type) - 1 : 0;
   const std::int64_t tile = static_cast<std::int64_t>(t.lanes) * t.elements;
-  return divide_up(divide_up(a.columns + shift, tile), t.cluster) * t.lanes;
+  return divide_up(divide_up(a.columns, tile), t.cluster) * t.lanes;
 }
 
 /// Rows of a block: short rows fill four warps, but not before every multiprocessor has a block.
@@ -115,12 +122,12 @@ int block_rows(const Tuning& t, const NormQuantForward& a, const DeviceInfo& dev
 std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device) {
   const Tuning& t = variant.tuning;
   if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
-  const Form form = t.access_bytes == 1 ? Form::any : form_of(a);
+  const Form form = form_of(a);
   if (t.elements > 40 && (form == Form::any || a.x.type == DType::float32)) {
     return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
   }
   const std::int64_t threads = row_threads(t, a);
-  const int most = block_limits(t.elements, size_of(a.x.type), t.access_bytes != 1, form).threads;
+  const int most = block_limits(t.elements, size_of(a.x.type), is_striped(t), form).threads;
   if (threads > (t.lanes < warp_threads ? t.lanes : most)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
@@ -128,68 +135,72 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
     return "the row of " + std::to_string(a.columns) + " columns leaves blocks of the cluster without work";
   }
   if (t.cluster * a.rows > 0x7fffffff) return "needs more blocks than a grid has";
-  return t.access_bytes == 1 ? "" : why_not_packets(elements_per_access(16, a.x.type), a);
+  return is_striped(t) ? "" : why_not_packets(elements_per_access(16, a.x.type), a);
 }
 
-/// The compiled shape of a variant, called with `f`: f(K, Lanes, Clustered, Aligned) as integral constants.
+using std::integral_constant;
+constexpr std::bool_constant<true> yes;
+constexpr std::bool_constant<false> no;
+constexpr integral_constant<int, 8> e8;
+constexpr integral_constant<int, 16> e16;
+constexpr integral_constant<int, 24> e24;
+constexpr integral_constant<int, 32> e32;
+constexpr integral_constant<int, 64> e64;
+
+/// The compiled shape of a variant of packets, called with `f`: f(elements, lanes, clustered).
 template <int V, class F>
 Status with_shape(const Tuning& t, F&& f) {
-  const auto shape = [&](auto elements, auto lanes, auto clustered, auto aligned) {
-    return f(std::integral_constant<int, elements / V>{}, lanes, clustered, aligned);
-  };
-  using std::bool_constant;
-  using std::integral_constant;
-  constexpr bool_constant<true> yes;
-  constexpr bool_constant<false> no;
-  constexpr integral_constant<int, 8> e8;
-  constexpr integral_constant<int, 16> e16;
-  constexpr integral_constant<int, 24> e24;
-  constexpr integral_constant<int, 32> e32;
-  constexpr integral_constant<int, 40> e40;
-  constexpr integral_constant<int, 64> e64;
-  if (t.access_bytes == 1) {
-    if (t.lanes == 8) return shape(e40, e8, no, no);
-    if (t.cluster > 1) return shape(e32, e32, yes, no);
-    return t.elements == 8    ? shape(e8, e32, no, no)
-           : t.elements == 24 ? shape(e24, e32, no, no)
-                              : shape(e32, e32, no, no);
-  }
-  if (t.lanes == 8) return shape(e8, e8, no, yes);
-  if (t.lanes == 16) return shape(e32, e16, no, yes);
+  if (t.lanes == 8) return f(e8, e8, no);
+  if (t.lanes == 16) return f(e32, e16, no);
   if constexpr (V == 8) {
-    if (t.elements == 64) return t.cluster > 1 ? shape(e64, e32, yes, yes) : shape(e64, e32, no, yes);
+    if (t.elements == 64) return t.cluster > 1 ? f(e64, e32, yes) : f(e64, e32, no);
   }
-  if (t.cluster > 1) return shape(e32, e32, yes, yes);
-  return t.elements == 8    ? shape(e8, e32, no, yes)
-         : t.elements == 16 ? shape(e16, e32, no, yes)
-                            : shape(e32, e32, no, yes);
+  if (t.cluster > 1) return f(e32, e32, yes);
+  return t.elements == 8 ? f(e8, e32, no) : t.elements == 16 ? f(e16, e32, no) : f(e32, e32, no);
+}
+
+/// The same of striped elements.
+template <class F>
+Status with_striped_shape(const Tuning& t, F&& f) {
+  if (t.cluster > 1) return f(e32, e32, yes);
+  return t.elements == 8    ? f(e8, e32, no)
+         : t.elements == 16 ? f(e16, e32, no)
+         : t.elements == 24 ? f(e24, e32, no)
+                            : f(e32, e32, no);
+}
+
+/// f(form), a form known at compile time, or Form::any.
+template <class F>
+Status with_form(Form form, F&& f) {
+  switch (form) {
+    case Form::rms: return f(integral_constant<Form, Form::rms>{});
+    case Form::rms_codes: return f(integral_constant<Form, Form::rms_codes>{});
+    case Form::rms_residual: return f(integral_constant<Form, Form::rms_residual>{});
+    case Form::layer: return f(integral_constant<Form, Form::layer>{});
+    case Form::any: break;
+  }
+  return f(integral_constant<Form, Form::any>{});
 }
 
 template <class X>
 Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Overlap overlap,
                   Stream stream) {
-  constexpr int V = 16 / sizeof(X);
   const float per_column = 1.0F / static_cast<float>(a.columns);
-  return with_shape<V>(t, [&](auto k, auto lanes, auto clustered, auto aligned) {
-    const auto launch_form = [&](auto form) {
-      return launch_kernel(forward_one_pass<X, V, k, lanes, clustered, aligned, form>, shape, stream, a, per_column,
-                           overlap);
-    };
-    using std::integral_constant;
-    if constexpr (aligned || !clustered) {
-      switch (form_of(a)) {
-        case Form::rms: return launch_form(integral_constant<Form, Form::rms>{});
-        case Form::rms_codes: return launch_form(integral_constant<Form, Form::rms_codes>{});
-        case Form::rms_residual: return launch_form(integral_constant<Form, Form::rms_residual>{});
-        case Form::layer: return launch_form(integral_constant<Form, Form::layer>{});
-        case Form::any: break;
+  const auto launch = [&](auto kernel) { return launch_kernel(kernel, shape, stream, a, per_column, overlap); };
+  return with_form(form_of(a), [&](auto form) {
+    if (is_striped(t)) {
+      return with_striped_shape(t, [&](auto elements, auto lanes, auto clustered) {
+        return launch(forward_one_pass<X, 1, elements, lanes, clustered, form>);
+      });
+    }
+    constexpr int V = 16 / sizeof(X);
+    return with_shape<V>(t, [&](auto elements, auto lanes, auto clustered) {
+      if constexpr (elements > 40 && form == Form::any) {
+        return Status::unsupported("no kernel of that form");  // why_not says so
+      } else {
+        return launch(forward_one_pass<X, V, elements / V, lanes, clustered, form>);
       }
-    }
-    if constexpr (k * V > 40) {
-      return Status::unsupported("no kernel of that form");  // why_not says so
-    } else {
-      return launch_form(integral_constant<Form, Form::any>{});
-    }
+    });
   });
 }
 
@@ -237,14 +248,12 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
       row("cluster_c8_e32", "row in registers of 8 blocks", 32, 32, 8),
       row("cluster_c16_e32", "row in registers of 16 blocks", 32, 32, 16),
       row("cluster_c2_e64", "row in registers of 2 blocks, 64 elements a thread", 32, 64, 2),
-      row("cluster_c4_e64", "row in registers of 4 blocks, 64 elements a thread", 32, 64, 4),
-      row("cluster_c8_e64", "row in registers of 8 blocks, 64 elements a thread", 32, 64, 8),
-      row("shifted_l8_e40", "any alignment and N, 4 rows a warp, 40 elements a thread", 8, 40, 1, 1),
-      row("shifted_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
-      row("shifted_e24", "any alignment and N, 24 elements a thread", 32, 24, 1, 1),
-      row("shifted_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
-      row("shifted_c4_e32", "any alignment and N, row in registers of 4 blocks", 32, 32, 4, 1),
-      row("shifted_c16_e32", "any alignment and N, row in registers of 16 blocks", 32, 32, 16, 1),
+      row("striped_e8", "any alignment and N, 8 elements a thread", 32, 8, 1, 1),
+      row("striped_e16", "any alignment and N, 16 elements a thread", 32, 16, 1, 1),
+      row("striped_e24", "any alignment and N, 24 elements a thread", 32, 24, 1, 1),
+      row("striped_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
+      row("striped_c4_e32", "any alignment and N, row in registers of 4 blocks", 32, 32, 4, 1),
+      row("striped_c16_e32", "any alignment and N, row in registers of 16 blocks", 32, 32, 16, 1),
   };
   return table;
 }

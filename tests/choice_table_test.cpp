@@ -141,6 +141,25 @@ TEST(SetTunedTable, ATableOfItsOwnComesBeforeThatOfTheSameProcessor) {
   EXPECT_EQ(table_for(device)->table.device, "other") << "the newest of the same processor";
 }
 
+TEST(SetTunedTable, WhatATableHasNoCellsOfIsAskedOfTheSameProcessors) {
+  const std::string processor = "compute_capability 7.8\nsm_count 78\n";
+  const std::string variant = " 16 4096 one_pass_t128_r1_v16=1.00\n";
+  ASSERT_TRUE(set_tuned_table("device own\n" + processor + "activation_quant bfloat16 out aligned" + variant).ok());
+  ASSERT_TRUE(set_tuned_table("device other\n" + processor + "activation_quant bfloat16 out aligned" + variant +
+                              "activation_quant bfloat16 out unaligned" + variant)
+                  .ok());
+  DeviceInfo device;
+  device.compute_capability = device.sm_count = 78;
+  device.name = "own";
+  Point point;
+  point.op = Operation::activation_quant;
+  EXPECT_EQ(table_for(device, point)->table.device, "own");
+  point.aligned = false;
+  EXPECT_EQ(table_for(device, point)->table.device, "other");
+  point.op = Operation::weight_quant;
+  EXPECT_EQ(table_for(device, point), nullptr);
+}
+
 TEST(TunedTable, FilesAreNamedAfterTheDevice) {
   EXPECT_EQ(file_name("NVIDIA H200"), "nvidia_h200.table");
   EXPECT_EQ(file_name("host"), "host.table");

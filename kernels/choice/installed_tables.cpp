@@ -72,6 +72,17 @@ Registry& registry() {
   return tables;
 }
 
+template <class Fits>
+const InstalledTable* newest_of(const DeviceInfo& device, Fits fits) {
+  const InstalledTable* related = nullptr;
+  for (const InstalledTable* installed = registry().newest(); installed != nullptr; installed = installed->next) {
+    if (!fits(*installed)) continue;
+    if (is_for(installed->table, device)) return installed;
+    if (related == nullptr && is_for_same_processor(installed->table, device)) related = installed;
+  }
+  return related;
+}
+
 }  // namespace
 
 std::vector<std::string_view> variant_names(Operation op) {
@@ -85,12 +96,11 @@ std::vector<std::string_view> variant_names(Operation op) {
 }
 
 const InstalledTable* table_for(const DeviceInfo& device) {
-  const InstalledTable* related = nullptr;
-  for (const InstalledTable* installed = registry().newest(); installed != nullptr; installed = installed->next) {
-    if (is_for(installed->table, device)) return installed;
-    if (related == nullptr && is_for_same_processor(installed->table, device)) related = installed;
-  }
-  return related;
+  return newest_of(device, [](const InstalledTable&) { return true; });
+}
+
+const InstalledTable* table_for(const DeviceInfo& device, const Point& point) {
+  return newest_of(device, [&](const InstalledTable& installed) { return installed.index.has_cells_for(point); });
 }
 
 }  // namespace normquant::choice

@@ -39,6 +39,9 @@ class TableIndex {
   /// Names of the variants that the table lists for the operation.
   const std::vector<std::string>& names(Operation op) const { return names_[static_cast<std::size_t>(op)]; }
 
+  /// Whether there is a cell that rank() could ask.
+  bool has_cells_for(const Point& point) const { return !cells_[group_of(point.op, point.aligned)].empty(); }
+
   /// The variants listed by the nearest cells, by their expected cost: the mean of their costs in those cells, weighted
   /// by 1 / (distance + 0.05)^2. A variant that a cell does not list has 0.05 more than the last it lists, or
   /// most_listed_cost + 0.05 where the list is shorter than most_listed. Equal costs stay in the order of the nearest

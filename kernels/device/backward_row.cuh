@@ -86,25 +86,28 @@ struct BackwardRow {
   template <int DbiasK>
   __device__ __forceinline__ void first_look(bool absmax_wanted, float (&dweight)[K][V], float (&dbias)[DbiasK][V],
                                              float (&sums)[2], float& largest) const {
+    columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
-      float h[V], dy[V], weight[V];
-      source.weight(k, weight);
-      centred(k, h);
-      source.dy(k, dy);
+      for (int k = 0; k < K; ++k) {
+        if (inner.skips(k)) continue;
+        float h[V], dy[V], weight[V];
+        source.weight(k, weight);
+        centred(k, h);
+        source.dy(k, dy);
 #pragma unroll
-      for (int i = 0; i < V; ++i) {
-        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
-        dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
-        if constexpr (DbiasK == K) dbias[k][i] += dy[i];
-        sums[0] = fmaf(xhat, wdy, sums[0]);
-        if (Known::layer(a)) sums[1] += wdy;
+        for (int i = 0; i < V; ++i) {
+          const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+          dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
+          if constexpr (DbiasK == K) dbias[k][i] += dy[i];
+          sums[0] = fmaf(xhat, wdy, sums[0]);
+          if (Known::layer(a)) sums[1] += wdy;
+        }
+        if (!absmax_wanted || !inner.inside(k)) continue;
+        before_codes(k, weight, h);
+#pragma unroll
+        for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
       }
-      if (!absmax_wanted || !columns.inside(k)) continue;
-      before_codes(k, weight, h);
-#pragma unroll
-      for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
-    }
+    });
   }
 
   /// dx = wdy * rstd - xhat * (c1 * rstd) - c2 * rstd + dresidual, by the coefficients scaled_c1 = -c1 * rstd and scaled_c2
@@ -112,42 +115,46 @@ struct BackwardRow {
   __device__ __forceinline__ void second_look(float scaled_c1, float scaled_c2, bool recompute, float factor,
                                               RowScale scale) const {
     H* dx = static_cast<H*>(a.dx.data) + row * a.dx.ld;
+    columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (!columns.inside(k)) continue;
-      float h[V], dy[V], weight[V];
-      source.weight(k, weight);
-      centred(k, h);
-      source.dy(k, dy);
+      for (int k = 0; k < K; ++k) {
+        if (!inner.inside(k)) continue;
+        float h[V], dy[V], weight[V];
+        source.weight(k, weight);
+        centred(k, h);
+        source.dy(k, dy);
 #pragma unroll
-      for (int i = 0; i < V; ++i) {
-        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
-        dy[i] = fmaf(xhat, scaled_c1, Known::layer(a) ? fmaf(wdy, rstd, scaled_c2) : wdy * rstd);
-      }
-      if (Known::dresidual(a)) {
-        float added[V];
-        source.dresidual(k, added);
+        for (int i = 0; i < V; ++i) {
+          const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+          dy[i] = fmaf(xhat, scaled_c1, Known::layer(a) ? fmaf(wdy, rstd, scaled_c2) : wdy * rstd);
+        }
+        if (Known::dresidual(a)) {
+          float added[V];
+          source.dresidual(k, added);
 #pragma unroll
-        for (int i = 0; i < V; ++i) dy[i] += added[i];
+          for (int i = 0; i < V; ++i) dy[i] += added[i];
+        }
+        Packet<H, V> packet;
+        packet.pack(dy);
+        inner.template store<H, true>(dx, k, packet);
+        if (Known::dx_residual(a)) {
+          with_element_type(a.dx_residual.type, [&](auto type) {
+            using T = typename decltype(type)::type;
+            Packet<T, V> gradient;
+            gradient.pack(dy);
+            inner.store(static_cast<T*>(a.dx_residual.data) + row * a.dx_residual.ld, k, gradient);
+          });
+        }
+        if (!recompute) continue;
+        before_codes(k, weight, h);
+        store_recomputed_packet(inner, k, factor, scale, h);
       }
-      Packet<H, V> packet;
-      packet.pack(dy);
-      columns.template store<H, true>(dx, k, packet);
-      if (Known::dx_residual(a)) {
-        with_element_type(a.dx_residual.type, [&](auto type) {
-          using T = typename decltype(type)::type;
-          Packet<T, V> gradient;
-          gradient.pack(dy);
-          columns.store(static_cast<T*>(a.dx_residual.data) + row * a.dx_residual.ld, k, gradient);
-        });
-      }
-      if (!recompute) continue;
-      before_codes(k, weight, h);
-      store_recomputed_packet(k, factor, scale, h);
-    }
+    });
   }
 
-  __device__ __forceinline__ void store_recomputed_packet(int k, float factor, RowScale scale, float (&h)[V]) const {
+  template <class Inner>
+  __device__ __forceinline__ void store_recomputed_packet(const Inner& inner, int k, float factor, RowScale scale,
+                                                          float (&h)[V]) const {
     const bool saved = a.quant_scale != nullptr;
     if (Known::bias(a)) {  // y may be exact: the bias alone, where the weight is 0
       codes_of(h, scale.quant, a.rounding, saved ? ScaleOrigin::saved : ScaleOrigin::own, h);
@@ -156,14 +163,14 @@ struct BackwardRow {
       if (saved) clamp_codes(h);
     }
     if (Known::codes(a)) {
-      columns.store(a.recomputed.codes + row * a.recomputed.ld_codes, k, packed_codes(h, scale));
+      inner.store(a.recomputed.codes + row * a.recomputed.ld_codes, k, packed_codes(h, scale));
     }
     if (!Known::out(a)) return;
 #pragma unroll
     for (int i = 0; i < V; ++i) h[i] *= scale.dequant;
     Packet<H, V> packet;
     packet.pack(h);
-    columns.template store<H, true>(static_cast<H*>(a.recomputed.out.data) + row * a.recomputed.out.ld, k, packet);
+    inner.template store<H, true>(static_cast<H*>(a.recomputed.out.data) + row * a.recomputed.out.ld, k, packet);
   }
 };
 

@@ -74,7 +74,7 @@ __device__ __forceinline__ void store_column_sums(const Vector& result, float* p
   });
 }
 
-/// The same for the packets of the calling thread.
+/// The same for the packets of the calling thread, also those outside the row: striped words of fewer columns one by one.
 template <bool Aligned = true, int V, int K, class Columns>
 __device__ __forceinline__ void store_column_packets(const Vector& result, float* partial,
                                                      const ColumnPartials& partials, std::int64_t part,
@@ -83,15 +83,59 @@ __device__ __forceinline__ void store_column_packets(const Vector& result, float
   if (partial == nullptr) return;
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    if (!columns.inside(k)) continue;
+    const int first = columns.first + columns.offset(k);
+    if constexpr (V < partial_columns) {
 #pragma unroll
-    for (int i = 0; i < V; i += partial_columns) {
-      float some[partial_columns];
+      for (int i = 0; i < V; ++i) {
+        const float sum[1] = {sums[k][i]};
+        const bool stored = first + i >= 0 && first + i < (partials.parts > 1 ? partials.row_length : row_columns);
+        if (stored && partials.parts > 1) store_elements<float>(partial, part * partials.row_length + first + i, sum);
+        if (stored && partials.parts == 1) store_typed(result.data, result.type, first + i, sum);
+      }
+    } else if (columns.inside(k)) {
 #pragma unroll
-      for (int j = 0; j < partial_columns; ++j) some[j] = sums[k][i + j];
-      store_column_sums<Aligned>(result, partial, partials, part, columns.first + columns.offset(k) + i, row_columns,
-                                 some);
+      for (int i = 0; i < V; i += partial_columns) {
+        float some[partial_columns];
+#pragma unroll
+        for (int j = 0; j < partial_columns; ++j) some[j] = sums[k][i + j];
+        store_column_sums<Aligned>(result, partial, partials, part, first + i, row_columns, some);
+      }
     }
+  }
+}
+
+/// Hands the block's column sums over: every row side by side puts its own into shared memory, and all threads add them up,
+/// always in the same order. The rows under way are not used any more.
+template <bool Aligned, int V, int K, class Columns>
+__device__ __forceinline__ void hand_over(const Vector& result, float* partial, const ColumnPartials& partials,
+                                          std::int64_t part, std::int64_t row_columns, unsigned rank,
+                                          const Columns& columns, const float (&sums)[K][V]) {
+  if (partial == nullptr) return;
+  if (blockDim.y == 1) {
+    return store_column_packets<Aligned>(result, partial, partials, part, row_columns, columns, sums);
+  }
+  float* slots = shared_memory<float>();
+  const int share = static_cast<int>(blockDim.x) * K * V;
+  const int begin = static_cast<int>(rank) * share - static_cast<int>(columns.lead);  // the column of the first slot
+  __syncthreads();
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    store_elements<float>(slots, static_cast<int>(threadIdx.y) * share + columns.first - begin + columns.offset(k),
+                          sums[k]);
+  }
+  __syncthreads();
+  const int left = static_cast<int>(row_columns) - begin, count = left < share ? left : share;
+  const auto thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const int step = static_cast<int>(blockDim.x * blockDim.y) * partial_columns;
+  for (int column = thread * partial_columns; column < count; column += step) {
+    float total[partial_columns] = {};
+    for (unsigned y = 0; y < blockDim.y; ++y) {
+      float values[partial_columns];
+      load_elements<float>(slots, static_cast<int>(y) * share + column, values);
+#pragma unroll
+      for (int i = 0; i < partial_columns; ++i) total[i] += values[i];
+    }
+    store_column_sums<Aligned>(result, partial, partials, part, begin + column, row_columns, total);
   }
 }
 

@@ -5,6 +5,8 @@
 // problems that models have are forms known at compile time, and `any` serves the rest.
 #pragma once
 
+#include <string>
+
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
 
@@ -46,6 +48,17 @@ inline Form form_of(const NormQuantBackward& a) {
   if (a.bias.given() || a.dbias.given()) return Form::any;
   if (same(a.dresidual)) return Form::rms_residual;
   return a.dresidual.given() ? Form::any : Form::rms;
+}
+
+/// Whether the backward of that form adds up dbias.
+constexpr bool sums_dbias(Form form) { return form == Form::any || form == Form::layer; }
+
+/// Why kernels that keep all tensors of the backward in h's type do not serve the problem; empty when they do.
+inline std::string why_not_one_type(const NormQuantBackward& a) {
+  const auto differs = [&](const auto& tensor) { return tensor.given() && tensor.type != a.h.type; };
+  const bool any = differs(a.dy) || differs(a.dx) || differs(a.dresidual) || differs(a.weight) || differs(a.bias) ||
+                   differs(a.recomputed.out);
+  return any ? "needs dy, dx, dresidual, weight, bias and out in h's type" : "";
 }
 
 /// The answers about a problem of that form, with x (backward: h) of type X.

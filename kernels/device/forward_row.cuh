@@ -49,13 +49,15 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
     Known::with_type(a.residual_out.type, [&](auto type) {
       using T = typename decltype(type)::type;
       T* out = static_cast<T*>(a.residual_out.data) + row * a.residual_out.ld;
+      columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-      for (int k = 0; k < K; ++k) {
-        Packet<T, V> stored;
-        stored.pack(v[k]);
-        columns.template store<T, true>(out, k, stored);
-        if (a.h_source == HSource::stored) stored.unpack(v[k]);
-      }
+        for (int k = 0; k < K; ++k) {
+          Packet<T, V> stored;
+          stored.pack(v[k]);
+          inner.template store<T, true>(out, k, stored);
+          if (a.h_source == HSource::stored) stored.unpack(v[k]);
+        }
+      });
     });
   }
 
@@ -66,13 +68,15 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
 #pragma unroll
     for (int k = 0; k < K; ++k) sum += packet_sum(v[k]);
     mean = threads.sum(sum) * per_column;
+    columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
+      for (int k = 0; k < K; ++k) {
 #pragma unroll
-      for (int i = 0; i < V; ++i) {
-        if (columns.has(k, i)) v[k][i] -= mean;
+        for (int i = 0; i < V; ++i) {
+          if (inner.has(k, i)) v[k][i] -= mean;
+        }
       }
-    }
+    });
   }
 
   // v = (h - mean) * weight, so that y = v * rstd + bias.
@@ -150,15 +154,17 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   if (live && overflowed(largest, rstd)) {
     scale = overflowed_row<X>(a, row, threads.place(), threads.count(), mean, rstd);
   } else {
+    columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-    for (int k = 0; k < K; ++k) {
-      if (Known::bias(a) && !lifts_ties) {
-        codes_of(v[k], to_code, a.rounding, ScaleOrigin::own, v[k]);
-      } else {
-        nearest_codes(v[k], to_code);
+      for (int k = 0; k < K; ++k) {
+        if (Known::bias(a) && !lifts_ties) {
+          codes_of(v[k], to_code, a.rounding, ScaleOrigin::own, v[k]);
+        } else {
+          nearest_codes(v[k], to_code);
+        }
+        store_packet_of_codes<Known>(a, row, inner, k, v[k], scale);
       }
-      store_packet_of_codes<Known>(a, row, columns, k, v[k], scale);
-    }
+    });
   }
   if (live && threads.place() == 0) store_row_results(a, row, mean, rstd, scale);
 }
@@ -206,12 +212,14 @@ __device__ __forceinline__ void norm_and_quantise_packed(const NormQuantForward&
   if (live && overflowed(largest, rstd)) {
     scale = overflowed_row<X>(a, row, threads.place(), threads.count(), 0.0F, rstd);
   } else {
-    with_weights([&](int k, const float(&h)[V], const float(&weight)[V]) {
-      float z[V];
+    columns.template each_of<K>([&](const auto& inner) {
+      with_weights([&](int k, const float(&h)[V], const float(&weight)[V]) {
+        float z[V];
 #pragma unroll
-      for (int i = 0; i < V; ++i) z[i] = h[i] * weight[i];
-      nearest_codes(z, to_code);
-      store_packet_of_codes<Known>(a, row, columns, k, z, scale);
+        for (int i = 0; i < V; ++i) z[i] = h[i] * weight[i];
+        nearest_codes(z, to_code);
+        store_packet_of_codes<Known>(a, row, inner, k, z, scale);
+      });
     });
   }
   if (live && threads.place() == 0) store_row_results(a, row, 0.0F, rstd, scale);

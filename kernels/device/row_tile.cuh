@@ -17,13 +17,13 @@ namespace normquant::NORMQUANT_BACKEND {
 /// Aligned: every packet of every tensor is one access of up to 16 bytes (why_not_packets says when), and N is a multiple
 /// of V. Otherwise the packets are shifted towards the row's start so that those of x are aligned in memory; packets that
 /// the row's ends cut, and tensors whose rows start elsewhere, are moved element by element.
-template <int V, int Lanes, bool Aligned>
+template <int V, int Lanes, bool Aligned = true>
 struct TileColumns {
   int first;      ///< column of packet 0; down to 1 - V when shifted
   int left;       ///< columns from there to the row's end; none (<= 0) when the thread's row lies past the last one
   unsigned lead;  ///< elements by which the row's start lies past a multiple of V elements in memory; 0 when aligned
 
-  __device__ __forceinline__ TileColumns(unsigned place, int packets, int columns, bool live, unsigned row_lead)
+  __device__ __forceinline__ TileColumns(unsigned place, int packets, int columns, bool live, unsigned row_lead = 0)
       : first(static_cast<int>(place / Lanes * (Lanes * packets * V) + place % Lanes * V) - static_cast<int>(row_lead)),
         left(live ? columns - first : 0),
         lead(row_lead) {}
@@ -33,6 +33,14 @@ struct TileColumns {
   __device__ __forceinline__ bool inside(int k) const {
     return offset(k) < left && (Aligned || offset(k) + first > -V);
   }
+
+  /// f(columns), see StripedColumns.
+  template <int K, class F>
+  __device__ __forceinline__ void each_of(F&& f) const {
+    f(*this);
+  }
+  /// Packets outside the row are zeros, and no branch around them pays.
+  static __device__ __forceinline__ constexpr bool skips(int) { return false; }
 
   /// Packet k of a row that starts at `row_start`; columns past the row's ends become zero.
   template <class T, bool once = false>
@@ -56,14 +64,9 @@ struct TileColumns {
       memcpy(packet.data, elements, sizeof(elements));
     }
   }
-  /// Packet k of a matrix's row, read once; `between`: the matrix has rows on both sides. Then a packet that the row's ends
-  /// cut is read whole, so that no thread waits for single elements, and trim() takes off what is not the row's.
+  /// Packet k of a matrix's row, read once.
   template <class T>
-  __device__ __forceinline__ void load_row(const T* row_start, int k, [[maybe_unused]] bool between,
-                                           Packet<T, V>& packet) const {
-    if constexpr (!Aligned) {
-      if (between && inside(k) && aligned_in(row_start)) return packet.load_once(row_start + first + offset(k));
-    }
+  __device__ __forceinline__ void load_row(const T* row_start, int k, Packet<T, V>& packet) const {
     load<T, true>(row_start, k, packet);
   }
   template <class T>
@@ -138,17 +141,20 @@ constexpr int packets_together(int K, int most) {
 }
 
 /// Loads K packets of elements T from `row_start` and calls use(k, values) for each: as many as fill 16 registers (8 of
-/// float32, whose packets beside 16-bit rows are long; or `most_registers`) are on their way before the first is used.
+/// float32, whose packets beside 16-bit rows are long, and of single elements; or `most_registers`) are on their way before the first is used.
 template <class T, int V, int K, int most_registers = 16, class Columns, class Use>
 __device__ __forceinline__ void for_packets(const Columns& columns, const T* row_start, Use&& use) {
-  constexpr int registers = V * static_cast<int>(sizeof(T)) / 4;
-  constexpr int most = V == 8 && sizeof(T) == 4 ? 8 : most_registers;  // NOLINT(bugprone-branch-clone): may be the same
+  constexpr int registers = (V * static_cast<int>(sizeof(T)) + 3) / 4;
+  constexpr int most =
+      V == 1 || (V == 8 && sizeof(T) == 4) ? 8 : most_registers;  // NOLINT(bugprone-branch-clone): may be the same
   constexpr int together = packets_together(K, most / registers);
 #pragma unroll
   for (int first = 0; first < K; first += together) {
     Packet<T, V> packets[together];
+    columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
-    for (int k = 0; k < together; ++k) columns.load(row_start, first + k, packets[k]);
+      for (int k = 0; k < together; ++k) inner.load(row_start, first + k, packets[k]);
+    });
 #pragma unroll
     for (int k = 0; k < together; ++k) {
       float values[V];
@@ -213,10 +219,10 @@ class TileThreads {
         if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads, sums, largest);
         if (warps <= read_by_all) {
           if (threadIdx.x >= warps && threadIdx.x < read_by_all) put_zeros<S, with_largest>(slots + threadIdx.x);
-          row_barrier();
+          meet();
           get_all<S, with_largest>(slots, sums, largest);
         } else {
-          row_barrier();
+          meet();
           get<S, with_largest>(slots + lane, lane < warps, sums, largest);
           over_lanes<S, with_largest>(sums, largest, warp_threads);
         }
@@ -259,15 +265,16 @@ class TileThreads {
     return value;
   }
 
- private:
-  /// Waits for the threads of this row.
-  static __device__ __forceinline__ void row_barrier() {
+  /// Waits for the threads of this row in the block.
+  static __device__ __forceinline__ void meet() {
     if (wait == RowsWait::together || blockDim.y == 1) {
       __syncthreads();
     } else {
       group_barrier(threadIdx.y + 1, blockDim.x);
     }
   }
+
+ private:
   template <int S, bool with_largest>
   static __device__ __forceinline__ void over_lanes(float (&sums)[S], float& largest, int lanes) {
 #pragma unroll
