@@ -195,7 +195,7 @@ Sweep tuning() {
   return {"tuning",
           "what `normquant tune` makes its table from: all operations on a grid of M and N",
           {group(forward, within(grid, 4), {"rms"}), group(forward, long_rows, {"rms"}),
-           group(forward, within(some, 8), {"rms+residual"}), group(forward, within(few, 4), {"layer", "codes"}),
+           group(forward, within(some, 8), {"rms+residual"}), group(forward, within(some, 4), {"layer", "codes"}),
            group(forward, within(odd, 4), {"rms"}), group(forward, within(few, 8), {"rms"}, DType::float32),
            group(backward, within(grid, 8), {"rms"}), group(backward, within(few, 10), {"rms+dresidual"}),
            group(backward, within(few, 8), {"layer"}), group(backward, within(odd, 8), {"rms"}),

@@ -99,10 +99,11 @@ def read_triton(path):
     return times
 
 
-def time_of_auto(timings):
-    """Microseconds of the variant that auto chose; None when it was not timed."""
-    chosen = [t["median_us"] for t in timings if t["variant"] in ("auto", t["auto_variant"])]
-    return min(chosen, default=None)
+def choice_of_auto(timings):
+    """The variant that auto chose, as its own record says where there is one, and its microseconds; None where it was not
+    timed."""
+    chosen = next((t for t in timings if t["variant"] == "auto"), timings[0])["auto_variant"]
+    return chosen, min((t["median_us"] for t in timings if t["variant"] in ("auto", chosen)), default=None)
 
 
 def traffic(record):
@@ -171,12 +172,13 @@ def print_table(passed, best, triton):
               "Triton us", "Triton / best")
     print_row("---", "---:", "---", "---", "---", "---:", "---:", "---", "---", "---", "---:", "---:", "---:")
     for case, record in best.items():
-        us, auto, theirs = record["median_us"], time_of_auto(passed[case]), triton.get(case)
+        us, theirs = record["median_us"], triton.get(case)
+        chosen, auto = choice_of_auto(passed[case])
         share, target = share_of_copy(record), target_of(record, best)
         best_variant = record["auto_variant"] if record["variant"] == "auto" else record["variant"]
         print_row(*case, best_variant, f"{us:.2f}", f"{share:.1%}" if share else "",
                   target[1] if target else "", ("met" if target[2] else "missed") if target else "",
-                  record["auto_variant"], f"{auto / us - 1:.1%}" if auto else "not timed",
+                  chosen, f"{auto / us - 1:.1%}" if auto else "not timed",
                   f"{theirs:.2f}" if theirs else "", f"{theirs / us:.2f}" if theirs else "")
     print(LEGEND)
 
@@ -212,8 +214,8 @@ def print_triton(best, triton):
 
 
 def print_auto(passed, best):
-    regrets = {case: time_of_auto(passed[case]) / record["median_us"] - 1
-               for case, record in best.items() if time_of_auto(passed[case])}
+    times = {case: choice_of_auto(passed[case])[1] for case in best}
+    regrets = {case: times[case] / record["median_us"] - 1 for case, record in best.items() if times[case]}
     if regrets:
         worst = max(regrets, key=regrets.get)
         print(f"\nauto is slower than the best by {sum(regrets.values()) / len(regrets):.2%} in the mean of "

@@ -71,6 +71,16 @@ expect "1 cases of the Triton system are not among the records."
 expect "Wrong, or ended in an error: norm_quant_forward 128x4096 bfloat16 rms broken, activation_quant"
 expect "No variant passed: activation_quant 4096x4096 bfloat16 out."
 
+# What auto chose is what its own record says, whatever the others' records, which another table was in force for, say.
+{
+  environment 62914560
+  timing $forward 4096x4096 rms 67129344 21 18.8 auto | sed 's/"auto_variant":"slow"/"auto_variant":"tuned"/'
+  timing $forward 4096x4096 rms 67129344 20 18.8
+  timing $forward 4096x4096 rms 67129344 30 18.8 slow
+} >"$scratch/auto.jsonl"
+standing "$scratch/auto.jsonl" >"$scratch/table.md"
+expect "| 4096x4096 | bfloat16 | rms | fast | 20.00 | 94.0% | 95% | missed | tuned | 5.0% |"
+
 echo '{"kind":"timing","verdict":"pass"}' >"$scratch/incomplete.jsonl"
 echo '3' >"$scratch/number.jsonl"
 cd "$root/reports/h200"
