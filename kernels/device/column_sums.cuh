@@ -74,7 +74,7 @@ __device__ __forceinline__ void store_column_sums(const Vector& result, float* p
   });
 }
 
-/// The same for the packets of the calling thread, also those outside the row: striped words of fewer columns one by one.
+/// The same for the packets of the calling thread; striped elements one by one, also those behind the row's end.
 template <bool Aligned = true, int V, int K, class Columns>
 __device__ __forceinline__ void store_column_packets(const Vector& result, float* partial,
                                                      const ColumnPartials& partials, std::int64_t part,

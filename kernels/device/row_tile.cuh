@@ -141,7 +141,8 @@ constexpr int packets_together(int K, int most) {
 }
 
 /// Loads K packets of elements T from `row_start` and calls use(k, values) for each: as many as fill 16 registers (8 of
-/// float32, whose packets beside 16-bit rows are long, and of single elements; or `most_registers`) are on their way before the first is used.
+/// single elements, and of float32 beside 16-bit rows, whose packets are long; or `most_registers`) are on their way
+/// before the first is used.
 template <class T, int V, int K, int most_registers = 16, class Columns, class Use>
 __device__ __forceinline__ void for_packets(const Columns& columns, const T* row_start, Use&& use) {
   constexpr int registers = (V * static_cast<int>(sizeof(T)) + 3) / 4;
