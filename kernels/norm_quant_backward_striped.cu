@@ -73,8 +73,8 @@ __global__ void __launch_bounds__(most_threads(K), 1)
   using Facts = Known<form, H>;
   using Columns = StripedColumns<warp_threads>;
   constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
-  TileThreads<warp_threads, false, RowsWait::alone> threads(shared_memory<float>() +
-                                                            threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
+  using Threads = TileThreads<warp_threads, false, RowsWait::alone>;
+  Threads threads(shared_memory<float>() + threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
   unsigned char* const shared = shared_memory<unsigned char>() + blockDim.y * tile_scratch_bytes();
 
   // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less.
@@ -146,7 +146,7 @@ __global__ void __launch_bounds__(most_threads(K), 1)
     } else {
       copies.template wait<0>();
     }
-    threads.meet();  // all copies are there, and everyone is done with the row before
+    Threads::meet();  // all copies are there, and everyone is done with the row before
     start_next(stage_before);
 
     const auto staged = [&](const ConstMatrix& matrix, int tensor) {

@@ -17,9 +17,10 @@ namespace {
 /// Whether x and the weight stay packed in registers, where a packet of V elements is more than one.
 constexpr bool stays_packed(Form form, int V) { return V > 1 && (form == Form::rms || form == Form::rms_codes); }
 
-/// Threads of the largest block, and blocks of that size that a multiprocessor is to hold, so that nothing spills and rows
-/// enough are under way. Its 65536 registers give 2048 threads 32 each, 1536 threads 40, 1024 threads 64, 768 threads 80,
-/// 512 threads 128. What asks for forms at run time, holds float32 or keeps single elements needs more of them.
+/// Threads of the largest block, and blocks of that size that a multiprocessor is to hold, so that hardly anything spills
+/// (reports/sm_90_registers.txt) and rows enough are under way. Its 65536 registers give 2048 threads 32 each, 1536 threads
+/// 40, 1024 threads 64, 768 threads 80, 512 threads 128. What asks for forms at run time, holds float32 or keeps single
+/// elements needs more of them.
 struct BlockLimits {
   int threads, blocks;
 };
@@ -30,8 +31,7 @@ constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool
   if (elements <= 8) return {1024, packed ? 2 : 1};
   if (lean && narrow && form == Form::layer && elements <= 16) return {640, 2};
   if (elements <= 16) return packed ? BlockLimits{768, 2} : BlockLimits{lean || !narrow ? 1024 : 768, 1};
-  if (elements > 40) return {packed ? 1024 : 512, 1};
-  if (elements > 32) return {512, 1};
+  if (elements > 32) return {packed ? 1024 : 512, 1};
   return packed ? BlockLimits{512, 2} : BlockLimits{lean && narrow ? 768 : 512, 1};
 }
 
@@ -60,15 +60,15 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form).th
   if (overlap.early) let_next_launch_start();
   wait_for_earlier_launches();
 
-  // All of x is on its way before anything waits for it, and the weight too when it is of x's type and
-  // 16 registers hold it. (Of a long row that leaves no registers for it, it is read twice.)
-  constexpr bool weight_twice = stays_packed(form, V) && K * V > 40;
+  // All of x is on its way before anything waits for it, and the weight too when it is of x's type and 64 bytes hold
+  // it, in which single elements take a register each. (Of a long row that leaves no registers for it, it is read twice.)
+  constexpr bool weight_twice = stays_packed(form, V) && K * V > 32;
   Packet<X, V> packets[K], weights[weight_twice ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
   columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
     for (int k = 0; k < K; ++k) inner.load_row(x, k, packets[k]);
   });
-  constexpr bool many_elements = V == 1 && K > 16;  // no registers for the weight while x is under way
+  constexpr bool many_elements = V == 1 && K > 16;  // of float32 they are more than 64 bytes: the weight comes after x
   const bool early_weight = (Facts::all && !many_elements) ||
                             (sizeof(Packet<X, V>[K]) <= 64 && a.weight.given() && a.weight.type == a.x.type);
   if (early_weight && !weight_twice) {
@@ -84,7 +84,8 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form).th
     if (!overlap.early) let_next_launch_start();
     norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
   } else {
-    constexpr bool early_bias = form == Form::layer && sizeof(Packet<X, V>[K]) <= 32;  // 8 registers more
+    // 8 registers more; of single elements 16.
+    constexpr bool early_bias = form == Form::layer && sizeof(Packet<X, V>[K]) <= 32;
     Packet<X, V> biases[early_bias ? K : 1];  // NOLINT(bugprone-branch-clone): the same where K is 1
     if constexpr (early_bias) {
       columns.template each_of<K>([&](const auto& inner) {
@@ -123,7 +124,7 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
   const Tuning& t = variant.tuning;
   if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
   const Form form = form_of(a);
-  if (t.elements > 40 && (form == Form::any || a.x.type == DType::float32)) {
+  if (t.elements > 32 && (form == Form::any || a.x.type == DType::float32)) {
     return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
   }
   const std::int64_t threads = row_threads(t, a);
@@ -159,14 +160,11 @@ Status with_shape(const Tuning& t, F&& f) {
   return t.elements == 8 ? f(e8, e32, no) : t.elements == 16 ? f(e16, e32, no) : f(e32, e32, no);
 }
 
-/// The same of striped elements.
+/// The same of striped elements, whose tiles are a warp's: f(elements, clustered).
 template <class F>
 Status with_striped_shape(const Tuning& t, F&& f) {
-  if (t.cluster > 1) return f(e32, e32, yes);
-  return t.elements == 8    ? f(e8, e32, no)
-         : t.elements == 16 ? f(e16, e32, no)
-         : t.elements == 24 ? f(e24, e32, no)
-                            : f(e32, e32, no);
+  if (t.cluster > 1) return f(e32, yes);
+  return t.elements == 8 ? f(e8, no) : t.elements == 16 ? f(e16, no) : t.elements == 24 ? f(e24, no) : f(e32, no);
 }
 
 /// f(form), a form known at compile time, or Form::any.
@@ -189,13 +187,13 @@ Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape&
   const auto launch = [&](auto kernel) { return launch_kernel(kernel, shape, stream, a, per_column, overlap); };
   return with_form(form_of(a), [&](auto form) {
     if (is_striped(t)) {
-      return with_striped_shape(t, [&](auto elements, auto lanes, auto clustered) {
-        return launch(forward_one_pass<X, 1, elements, lanes, clustered, form>);
+      return with_striped_shape(t, [&](auto elements, auto clustered) {
+        return launch(forward_one_pass<X, 1, elements, warp_threads, clustered, form>);
       });
     }
     constexpr int V = 16 / sizeof(X);
     return with_shape<V>(t, [&](auto elements, auto lanes, auto clustered) {
-      if constexpr (elements > 40 && form == Form::any) {
+      if constexpr (elements > 32 && form == Form::any) {
         return Status::unsupported("no kernel of that form");  // why_not says so
       } else {
         return launch(forward_one_pass<X, V, elements / V, lanes, clustered, form>);

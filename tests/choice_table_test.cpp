@@ -144,10 +144,11 @@ TEST(SetTunedTable, ATableOfItsOwnComesBeforeThatOfTheSameProcessor) {
 TEST(SetTunedTable, WhatATableHasNoCellsOfIsAskedOfTheSameProcessors) {
   const std::string processor = "compute_capability 7.8\nsm_count 78\n";
   const std::string variant = " 16 4096 one_pass_t128_r1_v16=1.00\n";
-  ASSERT_TRUE(set_tuned_table("device own\n" + processor + "activation_quant bfloat16 out aligned" + variant).ok());
-  ASSERT_TRUE(set_tuned_table("device other\n" + processor + "activation_quant bfloat16 out aligned" + variant +
-                              "activation_quant bfloat16 out unaligned" + variant)
-                  .ok());
+  const std::string aligned = "activation_quant bfloat16 out aligned" + variant;
+  const std::string unaligned = "activation_quant bfloat16 out unaligned" + variant;
+  ASSERT_TRUE(set_tuned_table("device own\n" + processor + aligned + unaligned).ok());
+  ASSERT_TRUE(set_tuned_table("device own\n" + processor + aligned).ok()) << "in place of the one before";
+  ASSERT_TRUE(set_tuned_table("device other\n" + processor + aligned + unaligned).ok());
   DeviceInfo device;
   device.compute_capability = device.sm_count = 78;
   device.name = "own";

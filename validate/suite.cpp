@@ -236,8 +236,8 @@ void add_forward_mixtures(std::vector<Case>& cases, std::uint64_t seed) {
   }
 }
 
-/// Few rows, so long that each takes many threads, several blocks of a cluster, or shared memory. The odd lengths just
-/// fit that many threads when the packets of a row are shifted by up to 15 bytes.
+/// Few rows, so long that each takes many threads, several blocks of a cluster, or shared memory. The odd lengths are
+/// just below those that fill whole tiles, by less than a packet.
 void add_long_rows(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   const auto with = [&](Shape shape, DType x, auto change) {
     Problem p = plain(op, shape, x);

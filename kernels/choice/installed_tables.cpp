@@ -72,11 +72,24 @@ Registry& registry() {
   return tables;
 }
 
+/// Whether there is a newer table for the device of this one: then this one does not count any more.
+bool is_replaced(const InstalledTable& installed) {
+  const TunedTable& old = installed.table;
+  for (const InstalledTable* newer = registry().newest(); newer != &installed; newer = newer->next) {
+    const TunedTable& table = newer->table;
+    if (table.device == old.device && table.compute_capability == old.compute_capability &&
+        table.sm_count == old.sm_count) {
+      return true;
+    }
+  }
+  return false;
+}
+
 template <class Fits>
 const InstalledTable* newest_of(const DeviceInfo& device, Fits fits) {
   const InstalledTable* related = nullptr;
   for (const InstalledTable* installed = registry().newest(); installed != nullptr; installed = installed->next) {
-    if (!fits(*installed)) continue;
+    if (!fits(*installed) || is_replaced(*installed)) continue;
     if (is_for(installed->table, device)) return installed;
     if (related == nullptr && is_for_same_processor(installed->table, device)) related = installed;
   }

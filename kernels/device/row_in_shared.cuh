@@ -1,5 +1,5 @@
 // Rows in shared memory as they lie in global memory, whatever their alignment: brought by asynchronous copies of all their
-// threads, read element by element. For elements striped over the threads (TileColumns of single elements), whose reads are
+// threads, read element by element. For elements striped over the threads (StripedColumns), whose reads are
 // free of bank conflicts then.
 #pragma once
 
@@ -12,8 +12,9 @@ constexpr int copied_bytes = 16;  ///< of one asynchronous copy, and what its ad
 
 /// Shared memory of one row: it may begin and end anywhere in a copy of 16 bytes.
 constexpr std::size_t row_in_shared_bytes(std::int64_t columns, std::size_t element_bytes) {
-  constexpr std::size_t ends = 2 * (copied_bytes - 1);
-  return (static_cast<std::size_t>(columns) * element_bytes + ends) / copied_bytes * copied_bytes;
+  constexpr int ends = 2 * (copied_bytes - 1);
+  return (static_cast<std::size_t>(columns) * element_bytes + static_cast<std::size_t>(ends)) / copied_bytes *
+         copied_bytes;
 }
 
 /// Bytes by which a row lies past an aligned address, in global and in shared memory.
@@ -34,7 +35,8 @@ __device__ __forceinline__ void start_row_copy(AsyncCopies& copies, unsigned cha
   const X* aligned = row_start - lead;
   const int end = lead + columns;
   for (int first = static_cast<int>(place) * per_copy; first < end; first += static_cast<int>(threads) * per_copy) {
-    unsigned char* const copy = to + first * static_cast<int>(sizeof(X));
+    const int offset = first * static_cast<int>(sizeof(X));
+    unsigned char* const copy = to + offset;
     if (between || (first >= lead && first + per_copy <= end)) {
       copies.start(copy, aligned + first);
     } else {

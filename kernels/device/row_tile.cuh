@@ -15,8 +15,8 @@ namespace normquant::NORMQUANT_BACKEND {
 /// The columns of the calling thread in its row.
 ///
 /// Aligned: every packet of every tensor is one access of up to 16 bytes (why_not_packets says when), and N is a multiple
-/// of V. Otherwise the packets are shifted towards the row's start so that those of x are aligned in memory; packets that
-/// the row's ends cut, and tensors whose rows start elsewhere, are moved element by element.
+/// of V. Otherwise (the backward's h) the packets are shifted towards the row's start so that they are aligned in memory;
+/// packets that the row's ends cut, and tensors whose rows start elsewhere, are moved element by element.
 template <int V, int Lanes, bool Aligned = true>
 struct TileColumns {
   int first;      ///< column of packet 0; down to 1 - V when shifted
@@ -55,8 +55,8 @@ struct TileColumns {
       }
     } else if (whole(row_start, k)) {
       packet.load(from);
-    } else if (sizeof(Packet<T, V>) == 16 && in_the_midst(k)) {
-      if constexpr (sizeof(Packet<T, V>) == 16) packet.load_shifted(from);
+    } else if (in_the_midst(k)) {
+      packet.load_shifted(from);
     } else {
       T elements[V];
 #pragma unroll
