@@ -258,6 +258,7 @@ void add_long_rows(std::vector<Case>& cases, Operation op, std::uint64_t seed) {
   if (!is_row_norm(op)) return;
   const bool forward = op == Operation::norm_quant_forward;
   with({17, 1032}, bf16, nothing_more);  // rows of several warps side by side in a block
+  with({3, 511}, bf16, nothing_more);    // one column less than tiles of single elements hold
   with({2, 16384}, bf16, [](Problem& p) { p.norm = NormKind::layer, p.bias = p.x; });
   with({1, 16377}, f16, [&](Problem& p) {
     p.norm = NormKind::layer, p.weight = f32, p.bias = f32;
