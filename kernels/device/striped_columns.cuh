@@ -37,8 +37,8 @@ struct StripedColumns {
     if constexpr (!Whole) {
       const int of_last_lane = left - (Lanes - 1 - static_cast<int>(threadIdx.x) % Lanes);
       if (offset(K - 1) < of_last_lane) return f(StripedColumns<Lanes, true>(first, left));
-      int compared_anew =
-          left;  // kept from one f to the next, the results take more registers than there are predicates
+      // Kept from one f to the next, the comparisons' results take more registers than there are predicates.
+      int compared_anew = left;
 #if defined(__CUDA_ARCH__)
       asm volatile("" : "+r"(compared_anew));
 #endif
