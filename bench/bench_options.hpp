@@ -8,10 +8,6 @@
 #include "bench/plan.hpp"
 #include "bench/session.hpp"
 
-namespace CLI {
-class App;
-}
-
 namespace normquant::bench {
 
 struct BenchOptions {
@@ -39,8 +35,5 @@ struct BenchOptions {
     return {!no_cold && !least, hot && !profiled, !least, !least, profiled};
   }
 };
-
-/// Adds them to the command; `options` outlives it.
-void add_bench_options(CLI::App& command, BenchOptions& options);
 
 }  // namespace normquant::bench

@@ -12,7 +12,7 @@
 #include "bench/nvml.hpp"
 #include "bench/timer.hpp"
 #include "bench/timing_record.hpp"
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 
 namespace normquant::bench {
 

@@ -27,16 +27,29 @@ function(normquant_compile_options target)
   endif()
 endfunction()
 
-# normquant_library(name): a static library of every .cpp of the calling folder.
+# normquant_library(name [folder...]): a static library of every .cpp of the calling folder and of these folders in it.
 function(normquant_library name)
-  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  set(patterns "${CMAKE_CURRENT_SOURCE_DIR}/*.cpp")
+  foreach(folder IN LISTS ARGN)
+    list(APPEND patterns "${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp")
+  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   add_library(${name} STATIC ${sources})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}")
   normquant_compile_options(${name})
-  # Command lines are parsed once, and the optimiser takes long over the templates of CLI11. (Files with options of their own
-  # would stay out of a unity build.)
-  if(CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT CMAKE_UNITY_BUILD)
-    list(FILTER sources INCLUDE REGEX "_(command|options)\\.cpp$")
-    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS -O1)
-  endif()
+endfunction()
+
+# normquant_host_copies(result source...): for every kernel source a file that g++ compiles for the host device, since CMake
+# gives a source file one language a folder. A copy is named after folder and file: norm_quant_forward_one_pass.cpp.
+function(normquant_host_copies result)
+  set(copies)
+  foreach(source IN LISTS ARGN)
+    get_filename_component(name "${source}" NAME_WE)
+    get_filename_component(folder "${source}" DIRECTORY)
+    get_filename_component(folder "${folder}" NAME)
+    set(copy "${CMAKE_CURRENT_BINARY_DIR}/host/${folder}_${name}.cpp")
+    file(CONFIGURE OUTPUT "${copy}" CONTENT "#include \"${source}\"\n")
+    list(APPEND copies "${copy}")
+  endforeach()
+  set(${result} ${copies} PARENT_SCOPE)
 endfunction()

@@ -3,7 +3,7 @@ if(NORMQUANT_WATCHED AND NORMQUANT_SANITIZE)
   message(FATAL_ERROR "normquant: NORMQUANT_WATCHED and NORMQUANT_SANITIZE exclude each other; use two build folders")
 endif()
 if(NORMQUANT_WATCHED AND NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  message(FATAL_ERROR "normquant: NORMQUANT_WATCHED needs g++, whose calls kernels/watch/hooks.cpp answers")
+  message(FATAL_ERROR "normquant: NORMQUANT_WATCHED needs g++, whose calls kernels/host/watch/hooks.cpp answers")
 endif()
 
 # normquant_watched_kernels(target source...): an object library of kernel sources, compiled as kernels/CMakeLists.txt

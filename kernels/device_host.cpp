@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "host_exec/cuda_on_host.hpp"
-#include "watch/events.hpp"
+#include "host/host_exec/cuda_on_host.hpp"
+#include "host/watch/events.hpp"
 
 namespace normquant {
 

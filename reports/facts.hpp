@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "reports/gate.hpp"
+#include "reports/comparison.hpp"
 #include "reports/ranking.hpp"
 #include "reports/results.hpp"
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What the variants ask of a GPU's memory system, counted on the host device (docs/races.md).
 
-    scripts/host_counts.py write PROGRAM      # reports/host_counts.txt anew
+    scripts/host_counts.py write PROGRAM      # tests/baselines/host_counts.txt anew
     scripts/host_counts.py check PROGRAM      # whether it is what PROGRAM counts; what differs
-    scripts/host_counts.py compare PROGRAM    # reports/h100/host_counts.md: beside what ncu measured (ncu_counts.csv)
+    scripts/host_counts.py compare PROGRAM    # reports/measured/h100/host_counts.md: beside what ncu measured (ncu_counts.csv)
     scripts/host_counts.py check-compare PROGRAM
 
 PROGRAM is normquant-watched. Needs Python 3 and nothing else. Ends with status 1 when a file is not what was counted, 2 when
@@ -16,9 +16,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COUNTS = ROOT / "reports" / "host_counts.txt"
-MEASURED = ROOT / "reports" / "h100" / "ncu_counts.csv"
-COMPARED = ROOT / "reports" / "h100" / "host_counts.md"
+COUNTS = ROOT / "tests" / "baselines" / "host_counts.txt"
+MEASURED = ROOT / "reports" / "measured" / "h100" / "ncu_counts.csv"
+COMPARED = ROOT / "reports" / "measured" / "h100" / "host_counts.md"
 # The columns of `normquant-watched counts` behind the variant's name.
 COLUMNS = ("launches", "loads", "load_sectors", "stores", "store_sectors", "copies", "copy_sectors", "of_least",
            "shared_loads", "load_conflicts", "shared_stores", "store_conflicts", "remote", "barriers", "shuffles", "atomics")

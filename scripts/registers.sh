@@ -3,12 +3,12 @@
 # build with CUDA and no GPU. Reads what the build kept beside its objects (cmake/NormquantResources.cmake): nothing is
 # compiled again.
 #
-#   scripts/registers.sh [--build DIR] [ARCHITECTURE] > reports/sm_90_registers.txt
+#   scripts/registers.sh [--build DIR] [ARCHITECTURE] > tests/baselines/sm_90_registers.txt
 #   scripts/registers.sh [--build DIR] --check
 #
 #   ARCHITECTURE   as nvcc calls it (default: sm_90)
 #   --build DIR    a build with the CUDA Toolkit (default: build/release)
-#   --check        compare every architecture of the build with reports/ARCHITECTURE_registers.txt; a difference is printed
+#   --check        compare every architecture of the build with tests/baselines/ARCHITECTURE_registers.txt; a difference is printed
 #                  and is status 1. 77: nothing could be compared (another compiler, or no such file)
 #   --help         this text
 #
@@ -80,7 +80,7 @@ fi
 
 compared=0 status=0
 for architecture in $(architectures); do
-  baseline=$root/reports/${architecture}_registers.txt
+  baseline=$root/tests/baselines/${architecture}_registers.txt
   if [ ! -e "$baseline" ]; then
     echo "SKIPPED: $architecture has no baseline; \`scripts/registers.sh $architecture > ${baseline#"$root"/}\` makes one"
   elif [ "$(head -n 1 "$baseline")" != "nvcc $(compiler)" ]; then

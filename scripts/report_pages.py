@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the committed pages: reports/DEVICE/report.html for every device, reports/index.html, and the pictures of the
+"""Makes the committed pages: reports/measured/DEVICE/report.html for every device, reports/measured/index.html, and the pictures of the
 README and of docs/reports.md, from the records beside them.
 
     scripts/report_pages.py [--program PATH] [--out FOLDER] [--no-pictures]
 
-A device is a folder of reports/ whose README.md names the record files that its standing.md is made of; the page is made
+A device is a folder of reports/measured/ whose README.md names the record files that its standing.md is made of; the page is made
 of the same, and of the folder's validation results. Pictures need a Chromium; without one they stay as they are, which
 is said, and the status is 77. Other statuses: docs/exit_statuses.md.
 """
@@ -56,8 +56,8 @@ def results_of(folder):
 
 def devices():
     """{name: folder} of the devices with committed records."""
-    found = {folder.name: folder for folder in sorted((ROOT / "reports").iterdir()) if folder.is_dir() and record_files(folder)}
-    return found or fail(STATUS_USAGE, "no folder of reports/ has a README.md that names record files")
+    found = {folder.name: folder for folder in sorted((ROOT / "reports/measured").iterdir()) if folder.is_dir() and record_files(folder)}
+    return found or fail(STATUS_USAGE, "no folder of reports/measured/ has a README.md that names record files")
 
 
 def report(program, results, *options):
@@ -185,7 +185,8 @@ def make_pictures(path, program, out, scratch):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", help="normquant (default: that of build/release, else build/host-only)")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "reports", help="where pages and index go (default: reports/)")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "reports/measured",
+                        help="where pages and index go (default: reports/measured/)")
     parser.add_argument("--no-pictures", action="store_true", help="pages and index only")
     arguments = parser.parse_args()
     program = program_path(arguments.program)

@@ -6,7 +6,7 @@
 #include <normquant/norm_quant_forward.hpp>
 #include <normquant/weight_quant.hpp>
 
-#include "check/check.hpp"
+#include "validate/check/check.hpp"
 #include "validate/inputs.hpp"
 
 namespace normquant::check {

@@ -10,8 +10,8 @@
 #include <string>
 #include <nlohmann/json.hpp>
 
+#include "bench/gate/ci_output.hpp"
 #include "exit_status.hpp"
-#include "gate/ci_output.hpp"
 
 namespace normquant::gate {
 namespace {

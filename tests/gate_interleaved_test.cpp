@@ -4,8 +4,8 @@
 #include <cmath>
 #include <random>
 
+#include "bench/gate/qualify.hpp"
 #include "exit_status.hpp"
-#include "gate/qualify.hpp"
 
 namespace normquant::gate {
 namespace {

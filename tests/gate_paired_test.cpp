@@ -4,7 +4,7 @@
 #include <cmath>
 #include <random>
 
-#include "gate/paired.hpp"
+#include "bench/gate/paired.hpp"
 
 namespace normquant::gate {
 namespace {

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "host_exec/cuda_on_host.hpp"
+#include "host/host_exec/cuda_on_host.hpp"
 
 namespace normquant::host_exec {
 namespace {

@@ -8,7 +8,7 @@
 
 #include <normquant/weight_quant.hpp>
 
-#include "layer_kernels.hpp"
+#include "bit_linear/layer_kernels.hpp"
 
 namespace normquant {
 namespace {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/layer_table.py judges invented records by the right targets, refuses what is no record file, and makes
-# reports/h100/layer.md of the records beside it.
+# reports/measured/h100/layer.md of the records beside it.
 #
 #   tests/layer_table_test.sh PYTHON
 set -euo pipefail
@@ -69,6 +69,6 @@ for wrong in "$scratch/bad.jsonl" "$scratch/none.jsonl"; do
   if [ $status -ne 2 ] || [ ! -s "$scratch/why" ]; then fail "$wrong was not refused with status 2 and a sentence"; fi
 done
 
-records=$root/reports/h100
+records=$root/reports/measured/h100
 table --bench "$records/layer.jsonl" --products "$records/layer_products.jsonl" --triton "$records/layer_triton.jsonl" |
-  diff - "$records/layer.md" || fail "reports/h100/layer.md is not what its records say"
+  diff - "$records/layer.md" || fail "reports/measured/h100/layer.md is not what its records say"

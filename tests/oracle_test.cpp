@@ -2,8 +2,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "oracle/tightness.hpp"
 #include "run_program.hpp"
+#include "validate/oracle/tightness.hpp"
 
 namespace normquant::oracle {
 namespace {

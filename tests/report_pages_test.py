@@ -45,9 +45,9 @@ def main():
             print("no page was made")
             return 1
         for page in pages:
-            committed = ROOT / "reports" / page
+            committed = ROOT / "reports" / "measured" / page
             if not committed.is_file() or not all(map(alike, parts_of(committed), parts_of(made / page))):
-                stale.append(f"reports/{page}")
+                stale.append(f"reports/measured/{page}")
     for page in stale:
         print(f"{page} is not what its records and reports/page/ make: run scripts/report_pages.py and commit the pages")
     return 1 if stale else 0

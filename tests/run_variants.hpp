@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 #include "validate/run.hpp"
 
 namespace normquant::tests {

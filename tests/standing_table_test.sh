@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/standing.py judges invented records by the right targets, refuses what is no record file, and makes
-# standing.md in reports/h200, reports/h200/2026-11-24 and reports/h100 of the records beside them.
+# standing.md in reports/measured/h200, its folder 2026-11-24 and reports/measured/h100 of the records beside them.
 #
 #   tests/standing_table_test.sh PYTHON
 set -euo pipefail
@@ -83,7 +83,7 @@ expect "| 4096x4096 | bfloat16 | rms | fast | 20.00 | 94.0% | 95% | missed | tun
 
 echo '{"kind":"timing","verdict":"pass"}' >"$scratch/incomplete.jsonl"
 echo '3' >"$scratch/number.jsonl"
-cd "$root/reports/h200"
+cd "$root/reports/measured/h200"
 for wrong in standing.md environment.json missing.jsonl "$scratch/incomplete.jsonl" "$scratch/number.jsonl"; do
   status=0
   standing "$wrong" >/dev/null 2>&1 || status=$?
@@ -93,5 +93,5 @@ done
 standing --triton triton.jsonl standing.jsonl | diff - standing.md
 cd 2026-11-24
 standing --triton ../triton.jsonl standing.jsonl backward_more.jsonl activation_quant.jsonl | diff - standing.md
-cd "$root/reports/h100"
+cd "$root/reports/measured/h100"
 standing --triton triton.jsonl standing.jsonl | diff - standing.md

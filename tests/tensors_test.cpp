@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "tensor_bytes.hpp"
-#include "tensors/npy.hpp"
-#include "tensors/tensor_file.hpp"
+#include "validate/tensor_files/npy.hpp"
+#include "validate/tensor_files/tensor_file.hpp"
 
 namespace normquant::tensors {
 namespace {

@@ -12,9 +12,9 @@
 
 #include "bench/environment.hpp"
 #include "bench/timing_record.hpp"
+#include "bench/tune/timed_cases.hpp"
 #include "exit_status.hpp"
 #include "kernels/choice/tuned_table.hpp"
-#include "tune/timed_cases.hpp"
 
 namespace normquant::tune {
 namespace {

@@ -5,11 +5,11 @@
 
 #include "bench/environment.hpp"
 #include "bench/timing_record.hpp"
-#include "tune/build_table.hpp"
-#include "tune/problem_point.hpp"
-#include "tune/regret.hpp"
-#include "tune/timed_cases.hpp"
-#include "validate/prepared_problem.hpp"
+#include "bench/tune/build_table.hpp"
+#include "bench/tune/regret.hpp"
+#include "bench/tune/timed_cases.hpp"
+#include "validate/operations/prepared_problem.hpp"
+#include "validate/problem_point.hpp"
 #include "validate/suite.hpp"
 
 namespace normquant::tune {

@@ -6,7 +6,7 @@
 
 #include "validate/comparison.hpp"
 #include "validate/device_tensor.hpp"
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 #include "validate/summary.hpp"
 
 namespace normquant::validate {

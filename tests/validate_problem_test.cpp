@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 #include "validate/suite.hpp"
 
 namespace normquant::validate {

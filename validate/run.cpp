@@ -8,9 +8,9 @@
 #include <mutex>
 #include <thread>
 
-#include "plugin/plugins.hpp"
+#include "kernels/plugin/plugins.hpp"
 #include "validate/cold_start.hpp"
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 #include "validate/side_stream.hpp"
 
 namespace normquant::validate {

@@ -1,6 +1,6 @@
 // A plugin for CUDA: activation_quant with one block a row, which reads the row twice.
 //
-//   nvcc -shared -Xcompiler -fPIC -I plugin examples/plugin/row_block.cu -o row_block.so
+//   nvcc -shared -Xcompiler -fPIC -I kernels/plugin examples/plugin/row_block.cu -o row_block.so
 //   normquant validate --device cuda --plugin row_block.so --op activation_quant --variant row_block
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

@@ -20,7 +20,7 @@ using bfloat16_t = __nv_bfloat16;
 }  // namespace normquant::cuda
 #else
 #include <Eigen/Core>
-#include "host_exec/cuda_on_host.hpp"
+#include "host/host_exec/cuda_on_host.hpp"
 #define NORMQUANT_BACKEND host
 namespace normquant::host {
 using namespace normquant::host_exec;

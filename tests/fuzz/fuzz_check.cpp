@@ -2,8 +2,8 @@
 #include <array>
 #include <cstdlib>
 
-#include "check/check.hpp"
-#include "tensors/tensor_file.hpp"
+#include "validate/check/check.hpp"
+#include "validate/tensor_files/tensor_file.hpp"
 
 using namespace normquant;
 

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "oracle/tightness.hpp"
+#include "validate/oracle/tightness.hpp"
 #include "validate/problem.hpp"
 
 using namespace normquant::validate;

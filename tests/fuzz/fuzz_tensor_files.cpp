@@ -1,7 +1,7 @@
 // Any bytes as a file of tensors: refused with a sentence, or read as what they say.
 #include <cstdlib>
 
-#include "tensors/tensor_file.hpp"
+#include "validate/tensor_files/tensor_file.hpp"
 
 using namespace normquant::tensors;
 

@@ -1,7 +1,7 @@
 #include "tests/mutants/control.hpp"
 
 #include "tests/mutants/active.hpp"
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 
 namespace normquant::mutants {
 namespace {

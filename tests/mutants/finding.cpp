@@ -7,7 +7,7 @@
 
 #include "exit_status.hpp"
 #include "tests/mutants/active.hpp"
-#include "validate/prepared_problem.hpp"
+#include "validate/operations/prepared_problem.hpp"
 #include "validate/summary.hpp"
 
 namespace normquant::mutants {

@@ -1,4 +1,4 @@
-// The matrix of mutants and suites as a page (reports/mutants.md).
+// The matrix of mutants and suites as a page (reports/measured/mutants.md).
 #pragma once
 
 #include <string>

@@ -3,7 +3,7 @@
 
     plant.py --source DIR --out DIR --list FILE...
 
---source: the repository's root. --out gets kernels/ and layer/ with the mutants in them, and mutant_table.cpp, which says
+--source: the repository's root. --out gets kernels/ with the mutants in it, and mutant_table.cpp, which says
 what they are. Only files that changed are written. docs/mutants.md describes the lists.
 Ends with status 2 and a sentence that names the mutant when its production text is not in the source, or not once.
 """
@@ -14,7 +14,7 @@ import re
 import sys
 import zlib
 
-FOLDERS = ("kernels", "layer")
+FOLDERS = ("kernels",)
 SUFFIXES = (".cu", ".cuh", ".hpp", ".cpp")
 OPERATIONS = ("norm_quant_forward", "norm_quant_backward", "activation_quant", "weight_quant", "bit_linear_forward",
               "bit_linear_backward")

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "watch/counts.hpp"
+#include "host/watch/counts.hpp"
 
 namespace normquant::host_exec::watch {
 namespace {

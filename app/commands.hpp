@@ -1,0 +1,55 @@
+// The subcommands. Each adds itself to `app` and leaves its exit status (exit_status.hpp) in `status`.
+#pragma once
+
+#include <string>
+
+namespace CLI {
+class App;
+}
+
+namespace normquant::validate {
+void add_list_command(CLI::App& app, int& status);
+void add_validate_command(CLI::App& app, int& status);
+}  // namespace normquant::validate
+
+namespace normquant::check {
+void add_check_command(CLI::App& app, int& status);
+}
+
+namespace normquant::oracle {
+void add_oracle_command(CLI::App& app, int& status);
+}
+
+namespace normquant::bench {
+struct BenchOptions;
+/// Adds the options of `normquant bench`; `options` outlives the command.
+void add_bench_options(CLI::App& command, BenchOptions& options);
+void add_bench_command(CLI::App& app, int& status);
+/// `normquant merge`: joins the record files of shards.
+void add_merge_command(CLI::App& app, int& status);
+/// `normquant products`: times the layer's matrix products alone.
+void add_products_command(CLI::App& app, int& status);
+void add_env_command(CLI::App& app, int& status);
+}  // namespace normquant::bench
+
+namespace normquant::tune {
+void add_tune_command(CLI::App& app, int& status);
+}
+
+namespace normquant::reports {
+void add_report_command(CLI::App& app, int& status);
+}
+
+namespace normquant::gate {
+struct GateOptions;
+/// Adds the options of `normquant gate`; `options` outlives the command.
+void add_gate_options(CLI::App& command, GateOptions& options);
+/// The sentence that refuses what does not go together; empty when all is well.
+std::string contradiction(const GateOptions& options);
+void add_gate_command(CLI::App& app, int& status);
+}  // namespace normquant::gate
+
+namespace normquant::watched {
+/// `normquant-watched counts`, which only the watched program has.
+void add_counts_command(CLI::App& app, int& status);
+}  // namespace normquant::watched

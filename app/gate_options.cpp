@@ -1,0 +1,85 @@
+#include <CLI/CLI.hpp>
+
+#include "app/commands.hpp"
+#include "bench/gate/gate_options.hpp"
+
+namespace normquant::gate {
+
+void add_gate_options(CLI::App& command, GateOptions& options) {
+  const char* files = "Two record files";
+  command
+      .add_option("--baseline", options.baseline,
+                  "record file to compare against, or a folder of them, by GPU and driver")
+      ->group(files);
+  command.add_option("--candidate", options.candidate, "record file to judge")->group(files);
+  command
+      .add_flag("--adopt", options.adopt,
+                "when the folder has no baseline for this GPU and driver: store the candidate as one")
+      ->group(files);
+  const char* programs = "Two programs on this GPU";
+  command.add_option("--against", options.against, "program or commit to compare this program with; a commit is built")
+      ->group(programs);
+  command.add_option("--program", options.candidate_program, "program to judge (default: this one)")->group(programs);
+  command.add_option("--device", options.device, "cuda or cuda:I")->capture_default_str()->group(programs);
+  command.add_option("--sweep", options.sweep, "name or file, as of `normquant bench`")
+      ->capture_default_str()
+      ->group(programs);
+  command.add_option("--variant", options.variant, "as of `normquant bench`")->capture_default_str()->group(programs);
+  command
+      .add_option("--blocks", options.blocks, "A B B A blocks of processes in a stage (default: as qualified, else 4)")
+      ->check(CLI::Range(1, 100))
+      ->group(programs);
+  command.add_option("--stages", options.stages, "stages of fresh processes at most")
+      ->check(CLI::Range(2, 10))
+      ->capture_default_str()
+      ->group(programs);
+  command.add_option("--process-timeout", options.process_seconds, "seconds after which a process has failed")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str()
+      ->group(programs);
+  const char* itself = "The gate itself";
+  command.add_flag("--qualify", options.qualify, "measure false alarms and detection rates of this gate on this GPU")
+      ->group(itself);
+  command.add_flag("--resume", options.resume, "go on with what an earlier --qualify stored")->group(itself);
+  command.add_option("--same-runs", options.same_runs, "runs of the program against itself")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->group(itself);
+  command.add_option("--slowed-runs", options.slowed_runs, "runs against itself slowed by 2, 3, 5 and 10%")
+      ->check(CLI::Range(0, 100000))
+      ->capture_default_str()
+      ->group(itself);
+  command.add_option("--seconds", options.seconds, "begin no run of --qualify after so many (0: no limit)")
+      ->check(CLI::Range(0.0, 1e7))
+      ->capture_default_str()
+      ->group(itself);
+  command
+      .add_option("--qualification", options.qualification,
+                  "file of what --qualify found (default: by GPU and driver in ~/.local/state/normquant)")
+      ->group(itself);
+  command.add_option("--min-effect", options.min_effect, "smallest change that counts, 0.001 to 1")
+      ->capture_default_str();
+  command.add_option("--junit", options.junit, "write the verdicts as JUnit XML");
+  command.add_option("--markdown", options.markdown, "append a summary in markdown, for $GITHUB_STEP_SUMMARY");
+  command.add_flag("--annotate", options.annotate,
+                   "print ::error and ::warning lines, which GitHub shows at the commit");
+  command.footer("Exit status: 0 nothing slower, 2 cannot be compared, 3 something slower, 4 inconclusive.");
+}
+
+std::string contradiction(const GateOptions& options) {
+  const bool files = !options.baseline.empty() || !options.candidate.empty();
+  const int asked = (files ? 1 : 0) + (options.against.empty() ? 0 : 1) + (options.qualify ? 1 : 0);
+  if (asked != 1 || (files && (options.baseline.empty() || options.candidate.empty()))) {
+    return "give either --baseline FILE and --candidate FILE, or --against PROGRAM_OR_COMMIT, or --qualify";
+  }
+  if (!(options.min_effect >= 0.001 && options.min_effect <= 1)) {  // so that NaN is refused
+    return "--min-effect must lie between 0.001 and 1";
+  }
+  if (!options.device.starts_with("cuda") && !files)
+    return "--device " + options.device + ": the gate is about GPU times";
+  if (options.resume && !options.qualify) return "--resume is about --qualify";
+  if (options.adopt && !files) return "--adopt is about --baseline";
+  return {};
+}
+
+}  // namespace normquant::gate

@@ -1,0 +1,28 @@
+// The program whose kernels are watched: validates them on the host device and reports races.
+#include <cstdio>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+
+#include "app/commands.hpp"
+#include "exit_status.hpp"
+
+int main(int argc, char** argv) {
+  using namespace normquant;
+  CLI::App app{"normquant-watched: normquant validate on the host device, and every access to memory is watched",
+               "normquant-watched"};
+  app.require_subcommand(1);
+  int status = exit_pass;
+  validate::add_list_command(app, status);
+  validate::add_validate_command(app, status);
+  watched::add_counts_command(app, status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_pass : exit_usage;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "normquant-watched: %s\n", error.what());
+    return exit_infrastructure;
+  }
+  return status;
+}

@@ -1,0 +1,374 @@
+// `normquant products`: the layer's matrix products alone, each way that they can be computed.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <random>
+#include <vector>
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.hpp"
+#include "bench/session.hpp"
+#include "bench/timing_record.hpp"
+#include "bit_linear/layer_kernels.hpp"
+#include "bit_linear/matrix_products.hpp"
+#include "exit_status.hpp"
+#include "validate/host_tensor.hpp"
+
+namespace normquant::bench {
+namespace {
+
+struct ProductsOptions {
+  std::string device, out;
+  std::vector<std::string> shapes;
+  bool require_gpu = false;
+};
+
+struct ProductSizes {
+  std::int64_t rows = 0, k_in = 0, k_out = 0;
+};
+
+/// Memory on the device, given back at the end.
+class Memory {
+ public:
+  Memory(Device& device, std::size_t bytes) : device_(device) {
+    std::string why;
+    data_ = device.allocate(bytes, why);
+    if (data_ == nullptr) throw Refusal{exit_infrastructure, why};
+  }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { device_.release(data_); }
+  template <class T = void>
+  T* as() const {
+    return static_cast<T*>(data_);
+  }
+
+ private:
+  Device& device_;
+  void* data_;
+};
+
+void must(const Status& status) {
+  if (!status.ok()) throw Refusal{exit_infrastructure, status.message};
+}
+
+/// Drawn bytes, repeated: what a product multiplies decides how fast it may go (power), so they are not zeros.
+class Filler {
+ public:
+  explicit Filler(Device& device) : device_(device) {
+    std::mt19937 generator(1);
+    std::normal_distribution<double> normal;
+    Eigen::Index i = 0;
+    validate::Array activations(1, drawn), weights(1, drawn);
+    for (std::int64_t n = 0; n < drawn; ++n, ++i) {
+      const double code = std::clamp(std::round(normal(generator) * 32), -127.0, 127.0);
+      const double ternary = std::clamp(std::round(normal(generator) / 0.8), -1.0, 1.0);
+      y_codes.push_back(static_cast<unsigned char>(static_cast<signed char>(code)));
+      w_codes.push_back(static_cast<unsigned char>(static_cast<signed char>(ternary)));
+      activations(0, i) = code / 32;
+      weights(0, i) = ternary * 0.02;
+    }
+    y = validate::HostTensor::of(DType::bfloat16, activations).bytes;
+    w = validate::HostTensor::of(DType::bfloat16, weights).bytes;
+    for (std::int64_t n = 0; n < drawn; n += 4) {
+      unsigned byte = 0;
+      for (unsigned j = 0; j < 4; ++j) {
+        byte |= static_cast<unsigned>(static_cast<signed char>(w_codes[static_cast<std::size_t>(n + j)]) + 1) << 2 * j;
+      }
+      packed.push_back(static_cast<unsigned char>(byte));
+    }
+  }
+  void fill(void* memory, std::size_t bytes, const std::vector<unsigned char>& with) {
+    for (std::size_t done = 0; done < bytes; done += with.size()) {
+      must(device_.copy_to_device(static_cast<char*>(memory) + done, with.data(), std::min(with.size(), bytes - done)));
+    }
+  }
+
+  std::vector<unsigned char> y, w, y_codes, w_codes, packed;
+
+ private:
+  static constexpr std::int64_t drawn = std::int64_t{1} << 20;
+  Device& device_;
+};
+
+/// Operands and results of one product in every form. bfloat16; rows without gaps.
+struct Slot {
+  ProductSizes sizes;
+  Memory y, w, y_codes, w_codes, packed, dequant_scale, dequant_factor, out, sums, dx, dw;
+
+  Slot(Device& device, Filler& filler, ProductSizes s)
+      : sizes(s),
+        y(device, bytes(s.rows * s.k_in * 2)),
+        w(device, bytes(s.k_out * s.k_in * 2)),
+        y_codes(device, bytes(s.rows * s.k_in)),
+        w_codes(device, bytes(s.k_out * s.k_in)),
+        packed(device, bytes(s.k_out * s.k_in / 4)),
+        dequant_scale(device, bytes(s.rows * 4)),
+        dequant_factor(device, 4),
+        out(device, bytes(s.rows * s.k_out * 2)),
+        sums(device, bytes(s.rows * s.k_out * 4)),
+        dx(device, bytes(s.rows * s.k_in * 2)),
+        dw(device, bytes(s.k_out * s.k_in * 2)) {
+    filler.fill(y.as(), bytes(s.rows * s.k_in * 2), filler.y);
+    filler.fill(w.as(), bytes(s.k_out * s.k_in * 2), filler.w);
+    filler.fill(y_codes.as(), bytes(s.rows * s.k_in), filler.y_codes);
+    filler.fill(w_codes.as(), bytes(s.k_out * s.k_in), filler.w_codes);
+    filler.fill(packed.as(), bytes(s.k_out * s.k_in / 4), filler.packed);
+    filler.fill(out.as(), bytes(s.rows * s.k_out * 2), filler.y);
+    const std::vector<float> scales(static_cast<std::size_t>(s.rows), 1.0F / 32);
+    must(device.copy_to_device(dequant_scale.as(), scales.data(), scales.size() * sizeof(float)));
+    const float factor = 0.02F;
+    must(device.copy_to_device(dequant_factor.as(), &factor, sizeof factor));
+  }
+
+  MatrixProduct forward() const {
+    return {sizes.rows,
+            sizes.k_out,
+            sizes.k_in,
+            false,
+            true,
+            matrix(y, sizes.k_in),
+            matrix(w, sizes.k_in),
+            {out.as(), DType::bfloat16, sizes.k_out},
+            {}};
+  }
+  MatrixProduct dy() const {
+    return {sizes.rows,
+            sizes.k_in,
+            sizes.k_out,
+            false,
+            false,
+            matrix(out, sizes.k_out),
+            matrix(w, sizes.k_in),
+            {dx.as(), DType::bfloat16, sizes.k_in},
+            {}};
+  }
+  MatrixProduct dlinear_weight() const {
+    return {sizes.k_out,
+            sizes.k_in,
+            sizes.rows,
+            true,
+            false,
+            matrix(out, sizes.k_out),
+            matrix(y, sizes.k_in),
+            {dw.as(), DType::bfloat16, sizes.k_in},
+            {}};
+  }
+  IntegerProduct integer(std::int64_t first, std::int64_t rows) const {
+    return {rows,       sizes.k_out,
+            sizes.k_in, y_codes.as<std::int8_t>() + first * sizes.k_in,
+            sizes.k_in, w_codes.as<std::int8_t>(),
+            sizes.k_in, sums.as<std::int32_t>()};
+  }
+  ScaleProduct scale(std::int64_t first, std::int64_t rows) const {
+    return {rows,
+            sizes.k_out,
+            sums.as<std::int32_t>(),
+            scales(first),
+            {out.as<std::uint16_t>() + first * sizes.k_out, DType::bfloat16, sizes.k_out}};
+  }
+  FusedProduct fused_product() const {
+    return {sizes.rows,
+            sizes.k_out,
+            sizes.k_in,
+            y_codes.as<std::int8_t>(),
+            sizes.k_in,
+            w_codes.as<std::int8_t>(),
+            sizes.k_in,
+            scales(0),
+            {out.as(), DType::bfloat16, sizes.k_out}};
+  }
+  PackedProduct packed_product() const {
+    return {sizes.rows,
+            sizes.k_out,
+            sizes.k_in,
+            y_codes.as<std::int8_t>(),
+            sizes.k_in,
+            packed.as<std::uint8_t>(),
+            sizes.k_in / 4,
+            scales(0),
+            {out.as(), DType::bfloat16, sizes.k_out}};
+  }
+
+ private:
+  static std::size_t bytes(std::int64_t count) { return static_cast<std::size_t>(count); }
+  static ConstMatrix matrix(const Memory& memory, std::int64_t ld) { return {memory.as(), DType::bfloat16, ld}; }
+  CodeScales scales(std::int64_t first) const {
+    return {dequant_scale.as<float>() + first, dequant_factor.as<float>(), {}};
+  }
+};
+
+/// A way to compute a product.
+struct Way {
+  std::string name;
+  std::function<std::string(Slot&)> why_not;
+  std::function<Status(Slot&, Stream)> enqueue;
+  std::function<Status(Slot&)> tune = nullptr;  ///< chooses the product's algorithm by time
+};
+
+class ProductTimes {
+ public:
+  ProductTimes(Session& session, std::shared_ptr<MatrixProducts> products, RecordFile& file)
+      : session_(session),
+        products_(std::move(products)),
+        workspace_(*session.device, products_->workspace_bytes() + 256),
+        filler_(*session.device),
+        file_(file) {}
+
+  void run(const ProductSizes& sizes) {
+    std::vector<std::unique_ptr<Slot>> slots;
+    const int wanted = sizes.rows * sizes.k_out > (1 << 22) ? 3 : 24;
+    for (int i = 0; i < (session_.on_gpu() ? wanted : 1); ++i) {
+      slots.push_back(std::make_unique<Slot>(*session_.device, filler_, sizes));
+    }
+    for (const Way& way : ways(sizes)) time(sizes, way, slots);
+  }
+
+ private:
+  std::vector<Way> ways(const ProductSizes& sizes) {
+    const DeviceInfo& device = session_.device->info();
+    const auto product = [this](std::string name, MatrixProduct (Slot::*of)() const) {
+      return Way{
+          std::move(name), [this, of](Slot& slot) { return products_->why_not((slot.*of)()); },
+          [this, of](Slot& slot, Stream stream) { return products_->multiply((slot.*of)(), workspace_.as(), stream); },
+          [this, of](Slot& slot) { return products_->tune((slot.*of)(), workspace_.as(), nullptr); }};
+    };
+    const auto integer = [this, device](std::string name, std::int64_t chunk, bool multiplies, bool scales) {
+      return Way{
+          std::move(name), [this, chunk](Slot& slot) { return products_->why_not(slot.integer(0, chunk)); },
+          [this, device, chunk, multiplies, scales](Slot& slot, Stream stream) {
+            for (std::int64_t first = 0; first < slot.sizes.rows; first += chunk) {
+              const std::int64_t rows = std::min(chunk, slot.sizes.rows - first);
+              Status status;
+              if (multiplies) status = products_->multiply(slot.integer(first, rows), workspace_.as(), stream);
+              if (status.ok() && scales) status = scale_product(slot.scale(first, rows), device, stream);
+              if (!status.ok()) return status;
+            }
+            return Status{};
+          },
+          [this, chunk](Slot& slot) { return products_->tune(slot.integer(0, chunk), workspace_.as(), nullptr); }};
+    };
+    std::vector<Way> all = {product("bfloat16", &Slot::forward), integer("int8", sizes.rows, true, false),
+                            integer("int8+scale", sizes.rows, true, true)};
+    all.push_back(
+        {"int8 fused", [device](Slot& slot) { return why_not_fused_product(slot.fused_product(), device); },
+         [device](Slot& slot, Stream stream) { return fused_product(slot.fused_product(), device, stream); }});
+    if (sizes.rows >= 2048) {
+      all.push_back(integer("scale", sizes.rows, false, true));
+      for (std::int64_t chunk : {2048, 4096}) {
+        if (chunk < sizes.rows) all.push_back(integer(fmt::format("int8+scale by {}", chunk), chunk, true, true));
+      }
+      all.push_back(product("bfloat16 dy", &Slot::dy));
+      all.push_back(product("bfloat16 dlinear_weight", &Slot::dlinear_weight));
+    } else {
+      const auto packed = [device](std::string name, int warps) {
+        return Way{std::move(name), [](Slot&) { return std::string(); },
+                   [device, warps](Slot& slot, Stream stream) {
+                     PackedProduct shaped = slot.packed_product();
+                     shaped.warps = warps;
+                     return packed_product(shaped, device, stream);
+                   }};
+      };
+      all.push_back(packed("packed", 0));
+      for (int warps : {4, 8, 16}) all.push_back(packed(fmt::format("packed by {} warps", warps), warps));
+    }
+    return all;
+  }
+
+  void time(const ProductSizes& sizes, const Way& way, std::vector<std::unique_ptr<Slot>>& slots) {
+    const std::string shape = fmt::format("{}x{}x{}", sizes.rows, sizes.k_in, sizes.k_out);
+    if (const std::string why = way.why_not(*slots.front()); !why.empty()) {
+      fmt::print("{:<18} {:<26} skipped: {}\n", shape, way.name, why);
+      return;
+    }
+    if (way.tune) must(way.tune(*slots.front()));
+    must(session_.timer->prepare(
+        [&](int slot, Stream stream) { return way.enqueue(*slots[static_cast<std::size_t>(slot)], stream); },
+        {static_cast<int>(slots.size()), {}}));
+    std::vector<double> samples;
+    must(session_.timer->measure(session_.on_gpu() ? 15 : 3, samples));
+    const Summary summary = summarise(samples);
+    const double operations =
+        2 * static_cast<double>(sizes.rows) * static_cast<double>(sizes.k_in) * static_cast<double>(sizes.k_out);
+    const double rate = operations / summary.median * 1e-6;
+    fmt::print("{:<18} {:<26} {:>9.2f} us {:>8.1f} Top/s\n", shape, way.name, summary.median, rate);
+    std::fflush(stdout);
+    nlohmann::ordered_json line = {{"kind", "product"},
+                                   {"shape", shape},
+                                   {"way", way.name},
+                                   {"time_kind", session_.timer->time_kind()},
+                                   {"median_us", summary.median},
+                                   {"q1_us", summary.q1},
+                                   {"q3_us", summary.q3},
+                                   {"tera_operations_per_s", rate}};
+    if (!file_.write(line)) throw Refusal{exit_infrastructure, "writing the records failed"};
+  }
+
+  Session& session_;
+  std::shared_ptr<MatrixProducts> products_;
+  Memory workspace_;
+  Filler filler_;
+  RecordFile& file_;
+};
+
+/// `MxK_inxK_out`.
+ProductSizes parse_sizes(const std::string& text) {
+  ProductSizes sizes;
+  char end = 0;
+  if (std::sscanf(text.c_str(), "%ldx%ldx%ld%c", &sizes.rows, &sizes.k_in, &sizes.k_out, &end) != 3 || sizes.rows < 1 ||
+      sizes.k_in < 1 || sizes.k_out < 1 || sizes.k_in % 16 != 0 || sizes.k_out % 16 != 0) {
+    throw Refusal{exit_usage, fmt::format("'{}' is not M x K_in x K_out, as in 16x4096x4096, with K_in and K_out "
+                                          "multiples of 16",
+                                          text)};
+  }
+  return sizes;
+}
+
+int run_products(const ProductsOptions& options) {
+  std::vector<ProductSizes> sizes;
+  for (const std::string& text : options.shapes) sizes.push_back(parse_sizes(text));
+  Session session = open_session(choose_device(options.device, options.require_gpu));
+  if (sizes.empty()) {
+    sizes = session.on_gpu() ? std::vector<ProductSizes>{{8192, 4096, 4096}, {2048, 4096, 4096}, {16384, 2560, 6912},
+                                                         {1, 4096, 4096},    {16, 4096, 4096},   {16, 4096, 14336},
+                                                         {16, 14336, 4096},  {16, 2560, 2560},   {16, 8192, 28672}}
+                             : std::vector<ProductSizes>{{16, 256, 128}};
+  }
+  std::string why;
+  auto products = open_matrix_products(session.device->info(), why);
+  if (products == nullptr) throw Refusal{exit_infrastructure, why};
+  RecordFile file;
+  if (!options.out.empty() && !file.open(options.out, why)) throw Refusal{exit_infrastructure, why};
+  if (!file.write(first_record(session))) throw Refusal{exit_infrastructure, "writing the records failed"};
+  if (!session.on_gpu()) fmt::print("host: CPU execution, not a GPU time\n");
+  ProductTimes times(session, std::move(products), file);
+  for (const ProductSizes& s : sizes) times.run(s);
+  return exit_pass;
+}
+
+}  // namespace
+
+void add_products_command(CLI::App& app, int& status) {
+  auto options = std::make_shared<ProductsOptions>();
+  CLI::App* command =
+      app.add_subcommand("products", "time the layer's matrix products alone, each way to compute them");
+  command->add_option("--device", options->device, "host, cuda or cuda:I (default: cuda when usable, else host)");
+  command->add_option("--shape", options->shapes, "MxK_inxK_out; repeatable")->allow_extra_args(false);
+  command->add_option("--out", options->out, "write one JSON object a line to this file");
+  command->add_flag("--require-gpu", options->require_gpu, "exit with status 77 when there is no GPU");
+  command->callback([options, &status] {
+    try {
+      status = run_products(*options);
+    } catch (const Refusal& refusal) {
+      fmt::print(stderr, "normquant products: {}\n", refusal.sentence);
+      status = refusal.status;
+    }
+  });
+}
+
+}  // namespace normquant::bench

@@ -1,0 +1,293 @@
+// `normquant validate`: every variant against the reference.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <regex>
+#include <thread>
+#include <CLI/CLI.hpp>
+
+#include "app/commands.hpp"
+#include "exit_status.hpp"
+#include "kernels/plugin/plugins.hpp"
+#include "validate/devices.hpp"
+#include "validate/operations/prepared_problem.hpp"
+#include "validate/repetition.hpp"
+#include "validate/result_files.hpp"
+#include "validate/run.hpp"
+#include "validate/suite.hpp"
+#include "validate/summary.hpp"
+
+namespace normquant::validate {
+namespace {
+
+struct ValidateOptions {
+  std::string device = "host", variant, suite = "smoke", json, junit;
+  std::vector<std::string> ops, shapes, dtypes, cases, plugins;
+  std::uint64_t seed = 1, schedule_seed = 1;
+  int jobs = 0;
+  bool warm = false;
+  bool list = false, dry_run = false, require_gpu = false, after_others = false;
+};
+
+/// A wish that cannot be met: the sentence and the exit status.
+struct Refusal {
+  int status;
+  std::string sentence;
+};
+
+/// What the options mean.
+struct Plan {
+  std::vector<DeviceChoice> devices;
+  std::vector<Case> cases;
+  std::string left_out;
+};
+
+std::vector<Operation> chosen_operations(const ValidateOptions& options) {
+  if (options.ops.empty()) return {std::begin(all_operations), std::end(all_operations)};
+  std::vector<Operation> chosen;
+  for (const std::string& name : options.ops) {
+    const std::vector<Operation> named = operations_named(name);
+    if (named.empty()) {
+      throw Refusal{exit_usage, fmt::format("there is no operation '{}'; there are {}", name, known_operations)};
+    }
+    chosen.insert(chosen.end(), named.begin(), named.end());
+  }
+  return chosen;
+}
+
+std::vector<DType> chosen_types(const ValidateOptions& options) {
+  std::vector<DType> types;
+  for (const std::string& name : options.dtypes) {
+    const auto type = dtype_named(name);
+    if (!type) {
+      throw Refusal{exit_usage, fmt::format("there is no type '{}'; there are float32, float16 and bfloat16", name)};
+    }
+    types.push_back(*type);
+  }
+  return types;
+}
+
+std::vector<Case> chosen_cases(const ValidateOptions& options) {
+  std::string why;
+  std::vector<Case> cases;
+  for (const std::string& text : options.cases) {
+    const auto problem = parse_problem(text, why);
+    if (!problem) throw Refusal{exit_usage, why};
+    cases.push_back({*problem, distinct_rows(*problem), false});
+  }
+  if (!cases.empty()) return cases;
+
+  std::vector<Shape> shapes;
+  for (const std::string& text : options.shapes) {
+    const auto shape = parse_shape(text, why);
+    if (!shape) throw Refusal{exit_usage, why};
+    shapes.push_back(*shape);
+  }
+  const auto suite = suite_named(options.suite);
+  if (!suite) {
+    throw Refusal{exit_usage,
+                  fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
+  }
+  const std::vector<DType> types = chosen_types(options);
+  for (Operation op : chosen_operations(options)) {
+    for (const Case& c : suite_cases(op, *suite, options.seed, shapes)) {
+      if (types.empty() || std::find(types.begin(), types.end(), c.problem.x) != types.end()) cases.push_back(c);
+    }
+  }
+  return cases;
+}
+
+Plan plan_of(const ValidateOptions& options) {
+  Plan plan;
+  plan.cases = chosen_cases(options);
+  // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
+  for (Case& c : plan.cases) {
+    c.after_others = c.after_others || options.after_others;
+    if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
+  }
+  DeviceSelection selection = select_devices(options.device, options.require_gpu);
+  if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
+  plan.devices = selection.devices;
+  plan.left_out = selection.left_out;
+  return plan;
+}
+
+std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
+  const std::string& pattern = options.variant;
+  std::regex wanted;
+  try {
+    wanted = std::regex(pattern.empty() ? ".*" : pattern);
+  } catch (const std::regex_error&) {
+    throw Refusal{exit_usage, fmt::format("'{}' is not a regular expression", pattern)};
+  }
+  std::vector<Job> jobs;
+  for (const DeviceChoice& device : plan.devices) {
+    for (const Case& c : plan.cases) {
+      Job job{device, c, {}, options.schedule_seed};
+      for (const VariantEntry& v : catalogue(c.problem.op, device.kind)) {
+        if (std::regex_search(v.name.begin(), v.name.end(), wanted)) job.variants.emplace_back(v.name);
+      }
+      if (pattern == "auto") job.variants = {"auto"};
+      if (!job.variants.empty()) jobs.push_back(job);
+    }
+  }
+  if (jobs.empty()) {
+    throw Refusal{exit_usage,
+                  fmt::format("nothing matched: no variant is called like '{}' (try normquant list)", pattern)};
+  }
+  return jobs;
+}
+
+const char* word_of(Outcome bad) {
+  return bad == Outcome::fail ? "WRONG" : bad == Outcome::hazard ? "HAZARD" : "ERROR";
+}
+
+void print_failure(const CaseResult& result) {
+  const Verdict& v = result.verdict;
+  fmt::print("\n{} {} on {}: {}\n  problem:   {}\n", word_of(v.outcome), result.variant, result.device, v.reason,
+             to_text(result.problem));
+  for (std::size_t i = 1; i < v.findings.size(); ++i) fmt::print("  {}\n", v.findings[i]);
+  for (const Mismatch& m : v.mismatches) {
+    fmt::print("  {}[{},{}]: expected {}, got {}\n", m.tensor, m.row, m.column, m.expected, m.actual);
+  }
+  if (v.elements_wrong > 0) fmt::print("  {} elements wrong of {}\n", v.elements_wrong, v.elements_checked);
+  fmt::print("  reproduce: {}\n", reproducing_command(result));
+}
+
+void print_table(const std::vector<VariantSummary>& variants) {
+  fmt::print("{:<8} {:<20} {:<36} {:>7} {:>6} {:>8} {:>7} {:>12} {:>10}\n", "device", "operation", "variant", "passed",
+             "wrong", "skipped", "errors", "worst/bound", "ambiguous");
+  for (const VariantSummary& s : variants) {
+    const double share = s.codes == 0 ? 0 : 100.0 * static_cast<double>(s.ambiguous) / static_cast<double>(s.codes);
+    fmt::print("{:<8} {:<20} {:<36} {:>7} {:>6} {:>8} {:>7} {:>12.3f} {:>9.4f}%\n", s.device, name_of(s.op), s.variant,
+               s.passed, s.failed, s.skipped, s.errors, s.worst_error_over_bound, share);
+  }
+}
+
+int report(const std::vector<CaseResult>& results, const ValidateOptions& options, double seconds,
+           std::vector<std::string>& never) {
+  constexpr int most_shown = 10;
+  int shown = 0;
+  for (const CaseResult& result : results) {
+    const bool bad = result.verdict.outcome != Outcome::pass && result.verdict.outcome != Outcome::skipped;
+    if (bad && ++shown <= most_shown) print_failure(result);
+  }
+  if (shown > most_shown) fmt::print("\n... and {} more; --json FILE lists all.\n", shown - most_shown);
+  const auto variants = summarise(results);
+  const Totals all = totals(variants);
+  fmt::print("\n");
+  print_table(variants);
+  fmt::print(
+      "\n{} elements checked, {:.4f}% of the codes with two admissible values ({:.4f}% but for exact ties), {:.1f} s\n",
+      all.elements, 100 * all.ambiguous_share(), 100 * all.loose_share(), seconds);
+  if (all.loose_share() > most_ambiguous) {
+    fmt::print(
+        "WRONG: more than {}% of the codes have two admissible values without a tie; the bounds are too loose to be "
+        "trusted\n",
+        100 * most_ambiguous);
+  }
+  // A full suite owes every variant a check; a narrower question does not.
+  const bool full = options.shapes.empty() && options.dtypes.empty() && options.cases.empty();
+  if (full) never = never_checked(variants);
+  for (const VariantSummary& s : variants) {
+    if (!s.device_lacks.empty())
+      fmt::print("not for this device: {} on {}, it {}\n", s.variant, s.device, s.device_lacks);
+  }
+  for (const std::string& name : never) fmt::print("NEVER CHECKED: every case was skipped for {}\n", name);
+  if (all.passed + all.failed + all.errors == 0) {
+    fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n",
+               all.skipped);
+  }
+  if (all.watched)
+    fmt::print("every access of the kernels was watched: {} cases with hazards, which count as wrong\n", all.hazards);
+  fmt::print("{} passed, {} wrong, {} errors, {} skipped\n", all.passed, all.failed, all.errors, all.skipped);
+  return exit_status_of(all, never);
+}
+
+void show_progress(std::size_t done, std::size_t all) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  fmt::print(stderr, "\r{}/{} cases{}", done, all, done == all ? "\r\033[K" : "");
+  std::fflush(stderr);
+}
+
+void write_results(ResultFile& file, const std::string& path, const std::string& text) {
+  std::string why;
+  if (!path.empty() && !file.commit(text, why)) throw Refusal{exit_infrastructure, why};
+}
+
+int validate(const ValidateOptions& options) {
+  if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
+  const Plan plan = plan_of(options);
+  const std::vector<Job> jobs = jobs_of(plan, options);
+  if (options.list || options.dry_run) {
+    for (const Job& job : jobs) {
+      if (options.list) fmt::print("{} {}\n", job.device.name(), to_text(job.subject.problem));
+      for (const std::string& variant : job.variants) {
+        if (options.dry_run) fmt::print("{} {} {}\n", job.device.name(), variant, to_text(job.subject.problem));
+      }
+    }
+    return exit_pass;
+  }
+  ResultFile json_file, junit_file;
+  std::string why;
+  if ((!options.json.empty() && !json_file.open(options.json, why)) ||
+      (!options.junit.empty() && !junit_file.open(options.junit, why))) {
+    throw Refusal{exit_infrastructure, why};
+  }
+  if (!plan.left_out.empty()) fmt::print("{}\n", plan.left_out);
+  const auto start = std::chrono::steady_clock::now();
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const auto results =
+      run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress, options.warm});
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  LeftUndone undone{plan.left_out, {}};
+  const int status = report(results, options, seconds, undone.never_checked);
+  write_results(json_file, options.json, as_json(results, undone));
+  write_results(junit_file, options.junit, as_junit(results, undone));
+  return status;
+}
+
+}  // namespace
+
+void add_validate_command(CLI::App& app, int& status) {
+  auto options = std::make_shared<ValidateOptions>();
+  CLI::App* command = app.add_subcommand("validate", "Check every variant against the float64 reference");
+  command->add_option("--device", options->device, "host, cuda, cuda:I or all")->capture_default_str();
+  command->add_option("--op", options->ops, fmt::format("Only this operation: {}", known_operations));
+  command->add_option("--variant", options->variant, "Only variants whose name matches this expression; or auto");
+  command->add_option("--shape", options->shapes, "These shapes MxN instead of the suite's (repeatable)");
+  command->add_option("--dtype", options->dtypes, "Only these types of x: float32, float16, bfloat16 (repeatable)");
+  command->add_option("--suite", options->suite, "smoke, standard or exhaustive")->capture_default_str();
+  command->add_option("--case", options->cases, "This problem alone, as a failure prints it (repeatable)");
+  command->add_option("--plugin", options->plugins, "Shared library with variants of your own (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--seed", options->seed, "Seed of inputs and drawn problems")->capture_default_str();
+  command->add_flag("--after-others", options->after_others,
+                    "Run each case also after 1,000 other launches on another stream (the suites do it for some)");
+  command->add_option("--schedule-seed", options->schedule_seed, "Seed of the host device's order of threads")
+      ->capture_default_str();
+  command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
+  command->add_flag(
+      "--warm", options->warm,
+      "No cold caches and poisoned shared memory before second runs on a GPU: for compute-sanitizer, which "
+      "would take long over them");
+  command->add_option("--json", options->json, "Write the results to this file");
+  command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");
+  command->add_flag("--list", options->list, "Print the problems and stop");
+  command->add_flag("--dry-run", options->dry_run, "Print problems and variants and stop");
+  command->add_flag("--require-gpu", options->require_gpu, "Exit with status 77 when there is no GPU");
+  command->callback([options, &status] {
+    try {
+      status = validate(*options);
+    } catch (const Refusal& refusal) {
+      fmt::print(stderr, "normquant: {}\n", refusal.sentence);
+      status = refusal.status;
+    }
+  });
+}
+
+}  // namespace normquant::validate

@@ -1,0 +1,33 @@
+// What the command line of `normquant gate` says.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace normquant::gate {
+
+struct GateOptions {
+  // Two record files.
+  std::string baseline, candidate;  ///< files; the baseline also a folder of them
+  bool adopt = false;
+  // Two programs.
+  std::string against;            ///< program or commit
+  std::string candidate_program;  ///< empty: this program
+  std::string device = "cuda", sweep = "gate", variant = "auto";
+  std::optional<int> blocks;
+  int stages = 3;
+  double process_seconds = 120;
+  // This gate itself.
+  bool qualify = false;
+  bool resume = false;
+  int same_runs = 60, slowed_runs = 30;
+  double seconds = 0;
+  std::string qualification;  ///< file; empty: that of this GPU and driver in state_folder()
+  // All.
+  double min_effect = 0.03;
+  std::string junit, markdown;
+  bool annotate = false;
+};
+
+}  // namespace normquant::gate

@@ -1,0 +1,208 @@
+#include "bench/gate/on_this_gpu.hpp"
+
+#include <fmt/format.h>
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <system_error>
+
+#include "bench/child_process.hpp"
+#include "bench/gate/processes.hpp"
+#include "bench/gate/qualify.hpp"
+#include "bench/gate/reference_build.hpp"
+#include "bench/progress.hpp"
+#include "bench/session.hpp"
+#include "bench/sweeps.hpp"
+#include "exit_status.hpp"
+#include "reports/whole_file.hpp"
+
+namespace normquant::gate {
+namespace {
+
+using bench::Refusal;
+
+const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};
+
+/// A folder of its own for the files of one call.
+class ScratchFolder {
+ public:
+  ScratchFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "normquant_gate_XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) throw Refusal{exit_infrastructure, "cannot make a folder like " + pattern};
+    path_ = pattern;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+ProcessSettings settings_of(const GateOptions& options, const ScratchFolder& folder) {
+  std::string why;
+  const std::optional<bench::Sweep> sweep = bench::find_sweep(options.sweep, why);
+  if (!sweep) throw Refusal{exit_usage, why};
+  ProcessSettings settings;
+  settings.device = options.device;
+  settings.variant = options.variant;
+  settings.cases = bench::expand(*sweep);
+  settings.folder = folder.path();
+  settings.seconds = options.process_seconds;
+  settings.programs[1] = options.candidate_program.empty() ? bench::own_program() : options.candidate_program;
+  settings.programs[0] = settings.programs[1];
+  return settings;
+}
+
+std::string qualification_path(const GateOptions& options, const reports::Environment& machine) {
+  if (!options.qualification.empty()) return options.qualification;
+  return state_folder() + "/" + machine_name(machine) + ".json";
+}
+
+/// What is known of this machine; nothing when it was never qualified.
+std::optional<Qualification> known_qualification(const GateOptions& options, const reports::Environment& machine) {
+  const std::string path = qualification_path(options, machine);
+  const std::optional<std::string> text = reports::read_whole(path);
+  if (!text) {
+    if (options.qualification.empty()) return std::nullopt;
+    throw Refusal{exit_usage, "cannot read " + path};
+  }
+  std::string why;
+  std::optional<Qualification> qualification = parse_qualification(*text, why);
+  if (!qualification) throw Refusal{exit_usage, path + ": " + why};
+  const std::string differ = reports::machines_differ(qualification->machine, machine);
+  if (!differ.empty()) throw Refusal{exit_usage, fmt::format("{} is about another machine: {}", path, differ)};
+  return qualification;
+}
+
+/// Checks the outputs of a program; the machine as it sees it. Wrong results are refused: what they cost says nothing.
+reports::Environment checked_machine(Processes& processes, Side side) {
+  const char* which = side == Side::baseline ? "the baseline" : "the program to judge";
+  const ProcessResult checked = processes.check(side);
+  if (!checked.failure.empty())
+    throw Refusal{exit_infrastructure, fmt::format("{} does not run: {}", which, checked.failure)};
+  for (const auto& [name, reason] : checked.untimed) {
+    if (reason.starts_with("wrong")) throw Refusal{exit_wrong_results, fmt::format("{}: {}: {}", which, name, reason)};
+  }
+  return *checked.machine;
+}
+
+/// What --resume goes on with; nothing without it. Runs of another rule or sweep cannot be added up.
+std::optional<Qualification> earlier_runs(const GateOptions& options, const reports::Environment& machine,
+                                          const InterleavedRule& rule) {
+  if (!options.resume) return std::nullopt;
+  std::optional<Qualification> before = known_qualification(options, machine);
+  if (!before) throw Refusal{exit_usage, "--resume: this machine has no qualification to go on with"};
+  const bool same = before->rule.blocks == rule.blocks && before->rule.stages == rule.stages &&
+                    before->rule.min_effect == rule.min_effect && before->sweep == options.sweep &&
+                    before->variant == options.variant && before->detections.size() == slowdowns.size();
+  if (!same)
+    throw Refusal{exit_usage, "--resume: the stored qualification has other blocks, stages, effect, sweep or variant"};
+  return before;
+}
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+void keep(const Qualification& qualification, const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
+  if (!reports::write_whole(path, qualification_json(qualification))) {
+    throw Refusal{exit_infrastructure, "cannot write " + path};
+  }
+}
+
+}  // namespace
+
+AgainstResult compare_programs(const GateOptions& options) {
+  const ScratchFolder folder;
+  ProcessSettings settings = settings_of(options, folder);
+  const ReferenceProgram reference = reference_program(options.against, folder.path());
+  if (reference.path.empty()) throw Refusal{reference.status, reference.why};
+  settings.programs[0] = reference.path;
+  settings.lean = knows_lean(settings.programs[0], folder.path()) && knows_lean(settings.programs[1], folder.path());
+  Processes processes(settings);
+  const reports::Environment machine = checked_machine(processes, Side::candidate);
+  const reports::Environment baseline_machine = checked_machine(processes, Side::baseline);
+  AgainstResult answer;
+  answer.report.result.refusal = reports::machines_differ(baseline_machine, machine);
+  if (!answer.report.result.refusal.empty()) return answer;
+  const std::optional<Qualification> known = known_qualification(options, machine);
+  InterleavedRule rule;
+  rule.stages = options.stages;
+  rule.blocks = options.blocks.value_or(known ? known->rule.blocks : 4);
+  rule.min_effect = std::max(options.min_effect, known ? known->floor().value_or(0) : 0);
+  const RunProcess run = [&](Side side, const std::vector<std::string>& cases) { return processes.run(side, cases); };
+  const InterleavedResult result =
+      run_interleaved(run, rule, known ? known->scatter() : std::map<std::string, PairScatter>{});
+  if (!result.failure.empty()) throw Refusal{exit_infrastructure, result.failure};
+  answer.wrong = result.wrong;
+  answer.report.result = result.gate;
+  answer.report.rule = {rule.min_effect, rule.confidence};
+  answer.report.notes.push_back(fmt::format("baseline {} ({}), candidate {}; {} processes, {} A B B A blocks a stage",
+                                            result.baseline_commit, options.against, result.candidate_commit,
+                                            result.processes, rule.blocks));
+  if (rule.min_effect > options.min_effect) {
+    answer.report.notes.push_back(
+        fmt::format("the floor of this machine, {:.2f}%, takes the place of --min-effect {:.2f}%",
+                    100 * rule.min_effect, 100 * options.min_effect));
+  }
+  answer.report.notes.push_back(
+      known ? qualification_line(*known)
+            : "this gate was not qualified on this machine: `normquant gate --qualify` measures how "
+              "often it is wrong");
+  return answer;
+}
+
+int qualify_this_gpu(const GateOptions& options) {
+  const ScratchFolder folder;
+  const ProcessSettings settings = settings_of(options, folder);
+  Processes processes(settings);
+  const reports::Environment machine = checked_machine(processes, Side::candidate);
+  const std::string path = qualification_path(options, machine);
+  InterleavedRule rule;
+  rule.min_effect = options.min_effect;
+  rule.stages = options.stages;
+  rule.blocks = options.blocks.value_or(2);
+  const std::optional<Qualification> before = earlier_runs(options, machine, rule);
+  const QualifyPlan plan{options.same_runs, options.slowed_runs, slowdowns, options.seconds};
+  bench::Progress progress(plan.same_runs + plan.slowed_runs);
+  bool begun = false;
+  const auto named = [&](Qualification qualification) {
+    qualification.sweep = options.sweep;
+    qualification.variant = options.variant;
+    return qualification;
+  };
+  QualifyWorld world;
+  world.run = [&](Side side, const std::vector<std::string>& cases) { return processes.run(side, cases); };
+  world.slow_candidate = [&](std::map<std::string, double> shares) { processes.slow_candidate(std::move(shares)); };
+  world.now = seconds_now;
+  world.keep = [&](const Qualification& qualification) { keep(named(qualification), path); };
+  world.progress = [&](int, int) {
+    if (begun) progress.end();
+    progress.begin("gate --qualify");
+    begun = true;
+  };
+  std::string failure;
+  const Qualification found = named(qualify(world, plan, rule, before, failure));
+  if (begun) progress.end();
+  fmt::print("{}", qualification_text(found));
+  if (!failure.empty()) throw Refusal{exit_infrastructure, failure};
+  const int runs = found.false_alarms.runs;
+  if (runs < plan.same_runs) {
+    fmt::print("--seconds {} ended it after {} of {} A/A runs\n", options.seconds, runs, plan.same_runs);
+  }
+  keep(found, path);
+  fmt::print("stored in {}\n", path);
+  return runs == plan.same_runs ? exit_pass : exit_inconclusive;
+}
+
+}  // namespace normquant::gate

@@ -1,0 +1,62 @@
+// What the gate found out about itself on a machine: how often it cries wolf, and what it misses. Stored by GPU and driver,
+// and shown with every later verdict.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/gate/interleaved.hpp"
+
+namespace normquant::gate {
+
+/// Runs with both programs the same.
+struct FalseAlarms {
+  int runs = 0;
+  int alarms = 0;        ///< runs with a case that was called SLOWER or FASTER
+  int cases = 0;         ///< over all runs
+  int inconclusive = 0;  ///< cases of those
+};
+
+/// Cases of a candidate that did so much more work on purpose.
+struct Detection {
+  double slowdown = 0;   ///< share of the launches that was done twice
+  int trials = 0;        ///< cases
+  int caught = 0;        ///< called SLOWER
+  double ratio_sum = 0;  ///< of the measured ratios; over `trials` it is their mean
+};
+
+struct Qualification {
+  reports::Environment machine;  ///< gpu, driver, ecc, power limit, commit, time
+  InterleavedRule rule;
+  std::string sweep, variant;
+  FalseAlarms false_alarms;
+  std::vector<Detection> detections;                 ///< by slowdown, ascending
+  std::map<std::string, std::vector<double>> pairs;  ///< by case: log-ratios of all A/A pairs of first stages
+  int processes = 0;
+  double seconds = 0;
+
+  /// By case, from `pairs`.
+  std::map<std::string, PairScatter> scatter() const;
+  /// The machine's floor: no smaller change is judged here. Twice what 95% of the A/A runs' estimates (the mean log-ratio
+  /// of a case's pairs in one stage) stay below, as a change of the ratio. Nothing with fewer than 20 estimates.
+  std::optional<double> floor() const;
+};
+
+/// One JSON document; the inverse gives nothing and a sentence in `why` when it is not one.
+std::string qualification_json(const Qualification& qualification);
+std::optional<Qualification> parse_qualification(const std::string& text, std::string& why);
+
+/// Some sentences: rates with their 95% intervals, the scatter, the floor.
+std::string qualification_text(const Qualification& qualification);
+/// The same as one sentence, for verdicts.
+std::string qualification_line(const Qualification& qualification);
+
+/// `nvidia_h100_80gb_hbm3_580.159.04`: how files are named after a GPU and its driver.
+std::string machine_name(const reports::Environment& machine);
+
+/// Where qualifications are kept unless a file is named: $XDG_STATE_HOME/normquant, or ~/.local/state/normquant.
+std::string state_folder();
+
+}  // namespace normquant::gate

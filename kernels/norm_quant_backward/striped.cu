@@ -1,0 +1,317 @@
+// norm_quant_backward of any alignment and N, one pass, persistent: a block a multiprocessor, whose rows side by side walk
+// over the matrix each at its own pace. A row comes into shared memory as it lies in global memory, by asynchronous
+// copies of all its threads while they work on the row before; its elements are striped over the threads, so that a thread's
+// columns, and with them its weights and its sums of dweight and dbias in registers, are the same in every row.
+//
+//   xhat = (h - mean) * rstd;  wdy = dy * weight;  c1 = sum(xhat * wdy) / N;  c2 = sum(wdy) / N (layer)
+//   dx = (wdy - (xhat * c1 + c2)) * rstd + dresidual;  dweight = sum_rows dy * xhat;  dbias = sum_rows dy
+//   out = the forward's out again
+//
+// Bytes an element (bfloat16): 4 read + 2 written, + 2 with the recomputed out, + 2 with dresidual. About 20 float32
+// operations. One reduction a row: c1, c2 and absmax travel together. The blocks' sums, one row of float32 each, are added by
+// a second kernel, always in the same order.
+#include <algorithm>
+
+#include "algorithms.hpp"
+#include "device/overlap.cuh"
+#include "device/striped_columns.cuh"
+#include "device/support.hpp"
+#include "norm_quant_backward/backward_row.cuh"
+#include "norm_quant_backward/column_sums.cuh"
+#include "norm_quant_backward/row_in_shared.cuh"
+
+namespace normquant::NORMQUANT_BACKEND {
+namespace {
+
+constexpr int most_stages = 3;  ///< rows at work and under way; 2 where shared memory holds no more
+
+/// Threads of the largest block: the sums of dweight take a register an element, the weight or the sums of dbias another,
+/// and all else some 60. Of 65536 registers 640 threads have 96 each, 512 threads 128.
+constexpr int most_threads(int elements) { return elements <= 16 ? 640 : 512; }
+
+/// Where the elements of a row come from: shared memory, at the calling thread's first column. `vectors_staged`: weight
+/// and bias are there too; otherwise the weight is in registers, and there is no bias.
+template <class H, int K, bool vectors_staged>
+struct StripedSource {
+  const H *h_, *dy_, *dresidual_, *weight_, *bias_;
+  Packet<H, 1> (&weights)[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
+
+  static __device__ __forceinline__ void read(const H* first, int k, float (&value)[1]) {
+    load_elements<H>(first, StripedColumns<warp_threads>::offset(k), value);
+  }
+  __device__ __forceinline__ void h(int k, float (&value)[1]) const { read(h_, k, value); }
+  __device__ __forceinline__ void dy(int k, float (&value)[1]) const { read(dy_, k, value); }
+  __device__ __forceinline__ void dresidual(int k, float (&value)[1]) const { read(dresidual_, k, value); }
+  __device__ __forceinline__ void weight(int k, float (&value)[1]) const {
+    if constexpr (vectors_staged) {
+      read(weight_, k, value);
+    } else {
+      weights[k].unpack(value);
+    }
+  }
+  __device__ __forceinline__ void bias(int k, float (&value)[1]) const { read(bias_, k, value); }
+};
+
+/// What a block's shared memory holds behind the scratch of its reductions: for each row side by side `stages` rows of h, dy
+/// and dresidual; then weight and bias, where registers do not hold them.
+struct SharedLayout {
+  std::size_t row_bytes;
+  int stages, tensors;
+
+  __device__ __forceinline__ std::size_t row(unsigned beside, int stage, int tensor) const {
+    return ((beside * stages + stage) * tensors + tensor) * row_bytes;
+  }
+  __device__ __forceinline__ std::size_t vector(unsigned rows, int which) const {
+    return (static_cast<std::size_t>(rows) * stages * tensors + which) * row_bytes;
+  }
+};
+
+template <class H, int K, Form form>
+__global__ void __launch_bounds__(most_threads(K), 1)
+    backward_striped(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
+                     SharedLayout layout, bool early) {
+  using Facts = Known<form, H>;
+  using Columns = StripedColumns<warp_threads>;
+  constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
+  using Threads = TileThreads<warp_threads, false, RowsWait::alone>;
+  Threads threads(shared_memory<float>() + threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
+  unsigned char* const shared = shared_memory<unsigned char>() + blockDim.y * tile_scratch_bytes();
+
+  // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less.
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
+  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * gridDim.x + blockIdx.x, next = row;
+  const auto width = static_cast<int>(a.columns);
+  const auto row_of = [](const ConstMatrix& matrix, std::int64_t of) {
+    return static_cast<const H*>(matrix.data) + of * matrix.ld;
+  };
+  const Columns columns(threads.place(), K, width, true);
+  if (threadIdx.x == 0) {
+    for (std::int64_t first = row; first < a.rows && first < row + 2 * step; first += step) {
+      prefetch_to_l2(row_of(a.h, first), width * static_cast<std::int64_t>(sizeof(H)));
+      prefetch_to_l2(row_of(a.dy, first), width * static_cast<std::int64_t>(sizeof(H)));
+    }
+  }
+  if (early) let_next_launch_start();
+  wait_for_earlier_launches();
+
+  AsyncCopies copies;
+  const auto start_next = [&](int stage) {
+    if (next < a.rows) {
+      const bool between = next > 0 && next + 1 < a.rows && width >= copied_bytes / static_cast<int>(sizeof(H));
+      const auto start = [&](const ConstMatrix& matrix, int tensor) {
+        start_row_copy(copies, shared + layout.row(threadIdx.y, stage, tensor), row_of(matrix, next), width, between,
+                       threads.place(), threads.count());
+      };
+      start(a.h, 0);
+      start(a.dy, 1);
+      if (Facts::dresidual(a)) start(a.dresidual, 2);
+    }
+    copies.end_group();
+    next += step;
+  };
+  for (int stage = 0; stage + 1 < layout.stages; ++stage) start_next(stage);
+
+  const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
+  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
+  const auto statistics_of = [&](std::int64_t of) {
+    return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
+  };
+  RowStatistics upcoming = statistics_of(row);
+  Packet<H, 1> weights[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
+  H* const staged_weight = reinterpret_cast<H*>(shared + layout.vector(blockDim.y, 0));
+  H* const staged_bias = reinterpret_cast<H*>(shared + layout.vector(blockDim.y, 1));
+  if constexpr (vectors_staged) {
+    const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+    for (int column = thread; column < width; column += static_cast<int>(blockDim.x * blockDim.y)) {
+      const auto* weight = static_cast<const H*>(a.weight.data);
+      staged_weight[column] = Facts::weight(a) ? weight[column] : from_float<H>(1.0F);
+      if (Facts::bias(a)) staged_bias[column] = static_cast<const H*>(a.bias.data)[column];
+    }
+    __syncthreads();
+  } else {
+#pragma unroll
+    for (int k = 0; k < K; ++k) columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
+  }
+  if (!early) let_next_launch_start();
+
+  float dweight[K][1] = {}, dbias[with_dbias ? K : 1][1] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
+  using Source = StripedSource<H, K, vectors_staged>;
+  int stage = 0, stage_before = layout.stages - 1;
+#pragma unroll 1
+  for (; row < a.rows; row += step) {
+    const RowStatistics statistics = upcoming;
+    upcoming = statistics_of(row + step);
+    if (layout.stages == 3) {
+      copies.template wait<1>();
+    } else {
+      copies.template wait<0>();
+    }
+    Threads::meet();  // all copies are there, and everyone is done with the row before
+    start_next(stage_before);
+
+    const auto staged = [&](const ConstMatrix& matrix, int tensor) {
+      const unsigned char* start =
+          shared + layout.row(threadIdx.y, stage, tensor) + bytes_past_aligned(row_of(matrix, row));
+      return reinterpret_cast<const H*>(start) + columns.first;
+    };
+    const Source source = {staged(a.h, 0),
+                           staged(a.dy, 1),
+                           Facts::dresidual(a) ? staged(a.dresidual, 2) : nullptr,
+                           staged_weight + columns.first,
+                           staged_bias + columns.first,
+                           weights};
+    const BackwardRow<Facts, H, 1, K, Source, Columns> here = {a,   source,          columns,
+                                                               row, statistics.mean, statistics.rstd};
+    float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
+    here.first_look(absmax_wanted, dweight, dbias, sums, largest);
+    with_needs(layer, absmax_wanted, [&](auto count, auto with_largest) {
+      float some[count];
+#pragma unroll
+      for (int i = 0; i < count; ++i) some[i] = sums[i];
+      threads.template reduce<count, with_largest>(some, largest);
+#pragma unroll
+      for (int i = 0; i < count; ++i) sums[i] = some[i];
+    });
+    finish_row<H>(here, threads, per_column, recompute, Facts::bias(a), true, sums, largest);
+    stage_before = stage;
+    stage = stage + 1 == layout.stages ? 0 : stage + 1;
+  }
+
+  hand_over<false>(a.dweight, partials.dweight, partials, blockIdx.x, a.columns, 0, columns, dweight);
+  if constexpr (with_dbias) {
+    hand_over<false>(a.dbias, partials.dbias, partials, blockIdx.x, a.columns, 0, columns, dbias);
+  }
+}
+
+/// As many as cover the row, and its sums' row.
+std::int64_t row_threads(const Tuning& t, const NormQuantBackward& a) {
+  return divide_up(partial_row_length(a), std::int64_t{warp_threads} * t.elements) * warp_threads;
+}
+
+/// The form of the kernel that serves the problem: dresidual has none of its own.
+Form kernel_form(const NormQuantBackward& a) {
+  const Form form = form_of(a);
+  return form == Form::rms_residual ? Form::any : form;
+}
+
+SharedLayout layout_of(const NormQuantBackward& a, int stages) {
+  return {row_in_shared_bytes(a.columns, size_of(a.h.type)), stages, a.dresidual.given() ? 3 : 2};
+}
+
+/// Shared memory of `rows` rows side by side: scratch of the reductions, rows and vectors; later the rows' column sums.
+std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, int rows, int stages) {
+  const SharedLayout layout = layout_of(a, stages);
+  const std::size_t vectors = sums_dbias(kernel_form(a)) ? 2 : 0;
+  const std::size_t walk = rows * tile_scratch_bytes() +
+                           (static_cast<std::size_t>(rows) * stages * layout.tensors + vectors) * layout.row_bytes;
+  const std::size_t sums = sizeof(float) * static_cast<std::size_t>(row_threads(t, a)) * rows * t.elements;
+  return walk > sums ? walk : sums;
+}
+
+/// How a problem is shared out. rows: side by side in a block, as many as registers and shared memory hold, but not before
+/// every multiprocessor has a block. blocks: that walk over the matrix; 0 when there are no rows.
+struct Plan {
+  int rows = 1, stages = 2;
+  std::int64_t blocks = 0;
+};
+
+Plan plan_for(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& device) {
+  const std::int64_t threads = row_threads(t, a), resident = std::max(device.sm_count, 1);
+  const auto fits = [&](int rows, int stages) {
+    return shared_bytes(t, a, rows, stages) <= device.shared_memory_per_block;
+  };
+  Plan plan;
+  std::int64_t most = std::min<std::int64_t>(most_threads(t.elements) / threads, most_side_by_side);
+  most = std::min(most, divide_up(a.rows, resident));
+  plan.rows = std::max(1, static_cast<int>(most));
+  while (plan.rows > 1 && !fits(plan.rows, 2)) --plan.rows;
+  plan.stages = fits(plan.rows, most_stages) ? most_stages : 2;
+  plan.blocks = std::min(resident, divide_up(a.rows, plan.rows));
+  return plan;
+}
+
+std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
+  const Tuning& t = variant.tuning;
+  if (std::string other = why_not_one_type(a); !other.empty()) return other;
+  if (row_threads(t, a) > most_threads(t.elements)) {
+    return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
+  }
+  if (shared_bytes(t, a, 1, 2) > device.shared_memory_per_block) {
+    return "the rows under way do not fit the shared memory of a block";
+  }
+  return "";
+}
+
+std::size_t workspace_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
+                            const DeviceInfo& device) {
+  return column_partials_bytes(a, plan_for(variant.tuning, a, device).blocks);
+}
+
+/// The partial sums are written once and read once.
+std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
+                             const DeviceInfo& device) {
+  return algorithmic_bytes(a) + 2 * static_cast<std::int64_t>(workspace_bytes(variant, a, device));
+}
+
+template <class H>
+Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnPartials& partials, const LaunchShape& shape,
+                  const SharedLayout& layout, bool early, Stream stream) {
+  const float per_column = 1.0F / static_cast<float>(a.columns);
+  const auto run = [&](auto form) {
+    const auto launch = [&](auto kernel) {
+      return launch_kernel(kernel, shape, stream, a, partials, per_column, layout, early);
+    };
+    return t.elements == 16 ? launch(backward_striped<H, 16, form>) : launch(backward_striped<H, 32, form>);
+  };
+  using std::integral_constant;
+  switch (kernel_form(a)) {
+    case Form::rms: return run(integral_constant<Form, Form::rms>{});
+    case Form::layer: return run(integral_constant<Form, Form::layer>{});
+    default: return run(integral_constant<Form, Form::any>{});
+  }
+}
+
+Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device,
+              void* workspace, Stream stream) {
+  const Tuning& t = variant.tuning;
+  const Plan plan = plan_for(t, a, device);
+  const ColumnPartials partials = column_partials(a, plan.blocks, workspace);
+  if (a.rows > 0) {
+    LaunchShape shape;
+    shape.block = dim3{static_cast<unsigned>(row_threads(t, a)), static_cast<unsigned>(plan.rows), 1};
+    shape.grid = dim3{static_cast<unsigned>(plan.blocks), 1, 1};
+    shape.shared_bytes = shared_bytes(t, a, plan.rows, plan.stages);
+    shape.overlap = device.compute_capability >= 90;
+    const SharedLayout layout = layout_of(a, plan.stages);
+    const bool early = overlap_of(shape.grid.x, row_threads(t, a) * plan.rows, device.sm_count).early;
+    Status status = a.h.type == DType::float32   ? launch_for<float>(t, a, partials, shape, layout, early, stream)
+                    : a.h.type == DType::float16 ? launch_for<half_t>(t, a, partials, shape, layout, early, stream)
+                                                 : launch_for<bfloat16_t>(t, a, partials, shape, layout, early, stream);
+    if (!status.ok()) return status;
+  }
+  const bool summed = a.rows > 0 && partials.parts == 1;  // by the only block itself
+  if (summed || (!a.dweight.given() && !a.dbias.given())) return {};
+  return launch_sum_partials(a, partials, device, stream);
+}
+
+constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, int elements) {
+  Tuning tuning;
+  tuning.access_bytes = 1;
+  tuning.lanes = warp_threads;
+  tuning.elements = elements;
+  tuning.stages = most_stages;
+  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
+}
+
+}  // namespace
+
+const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_striped() {
+  // Names: e = elements a thread.
+  static const std::vector<Variant<NormQuantBackward>> table = {
+      row("striped_e16", "any alignment and N, next rows by asynchronous copies, 16 elements a thread", 16),
+      row("striped_e32", "any alignment and N, next rows by asynchronous copies, 32 elements a thread", 32),
+  };
+  return table;
+}
+
+}  // namespace normquant::NORMQUANT_BACKEND

@@ -1,0 +1,154 @@
+#include "validate/check/given.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <normquant/weight_quant.hpp>
+
+namespace normquant::check {
+namespace {
+
+using tensors::Element;
+using tensors::Tensor;
+using validate::HostTensor;
+using validate::Operation;
+using validate::Problem;
+
+std::optional<DType> dtype_of(Element element) {
+  switch (element) {
+    case Element::float32: return DType::float32;
+    case Element::float16: return DType::float16;
+    case Element::bfloat16: return DType::bfloat16;
+    default: return std::nullopt;
+  }
+}
+
+/// Why the elements are not of the kind that the role asks for; empty when they are.
+std::string wrong_elements(const Role& role, Element element) {
+  if (role.content == Content::codes && element != Element::int8) {
+    return fmt::format("{} holds {}; codes are int8", role.name, name_of(element));
+  }
+  if (role.content == Content::bytes && element != Element::uint8) {
+    return fmt::format("{} holds {}; packed codes are uint8, four to a byte", role.name, name_of(element));
+  }
+  if (role.content != Content::floating || dtype_of(element)) return {};
+  if (element == Element::bits16) {
+    return fmt::format("{} holds 16 bits without a floating type; if they are bfloat16, say --as {}=bfloat16",
+                       role.name, role.name);
+  }
+  return fmt::format("{} holds {}; it must be float32, float16 or bfloat16, as the kernel itself read or wrote it",
+                     role.name, name_of(element));
+}
+
+/// Why the shape is not what the role asks for; empty when it is.
+std::string wrong_shape(const Role& role, const Tensor& tensor, const Problem& p) {
+  const std::int64_t last = tensor.shape.empty() ? 1 : tensor.shape.back(), all = tensor.elements();
+  const auto unless = [&](bool fits, const std::string& wanted) {
+    return fits ? std::string{}
+                : fmt::format("{} has shape {}; with {} rows of {} columns it must have {}", role.name,
+                              tensors::shape_text(tensor.shape), p.rows, p.columns, wanted);
+  };
+  switch (role.place) {
+    case Place::matrix: {
+      const bool fits = last == p.columns && all == p.rows * p.columns;
+      return unless(fits, fmt::format("{} elements, {} in the last dimension", p.rows * p.columns, p.columns));
+    }
+    case Place::packed: {
+      const std::int64_t bytes = packed_row_bytes(p.columns);
+      return unless(last == bytes && all == p.rows * bytes,
+                    fmt::format("{} bytes, {} in the last dimension", p.rows * bytes, bytes));
+    }
+    case Place::rows: return unless(all == p.rows, fmt::format("{} elements", p.rows));
+    case Place::columns: return unless(all == p.columns, fmt::format("{} elements", p.columns));
+    case Place::single: return unless(all == 1, "one element");
+  }
+  return {};
+}
+
+/// M and N from the first role's tensor: all dimensions but the last are rows.
+bool take_shape(const Role& role, const Tensor& tensor, Problem& p, std::string& why) {
+  const std::int64_t columns = tensor.shape.empty() ? 0 : tensor.shape.back();
+  if (columns < 1) {
+    why = fmt::format("{} has shape {}; its last dimension is N and must be 1 or more", role.name,
+                      tensors::shape_text(tensor.shape));
+    return false;
+  }
+  p.columns = columns;
+  p.rows = tensor.elements() / columns;
+  return true;
+}
+
+/// Notes the tensor's type where the problem has a member for it.
+void note_type(std::string_view role, DType type, Problem& p) {
+  const std::pair<std::string_view, std::optional<DType>*> members[] = {{"residual", &p.residual},
+                                                                        {"residual_out", &p.residual_out},
+                                                                        {"weight", &p.weight},
+                                                                        {"bias", &p.bias},
+                                                                        {"out", &p.out},
+                                                                        {"dy", &p.dy},
+                                                                        {"dx", &p.dx},
+                                                                        {"dresidual", &p.dresidual},
+                                                                        {"dx_residual", &p.dx_residual}};
+  for (const auto& [name, member] : members) {
+    if (name == role) *member = type;
+  }
+  if (role == "x" || role == "h" || role == "w") p.x = type;
+  if (role == "quant_scale") p.save_quant_scale = true;
+}
+
+/// What the switches ask of the tensors beside each one's own shape.
+std::string wrong_combination(const Given& given) {
+  const Problem& p = given.problem;
+  const bool mean = given.tensor("mean") != nullptr, layer = p.norm == NormKind::layer;
+  if (mean && !layer) return "mean is given, but --norm rms has none";
+  if (p.op == Operation::norm_quant_backward && layer && !mean)
+    return "--norm layer needs mean, as the forward left it";
+  if (p.op == Operation::norm_quant_forward && p.h_source == HSource::stored && p.residual && !p.residual_out) {
+    return "--h-source stored needs residual_out, whose type is the one that h was rounded to";
+  }
+  return {};
+}
+
+bool any_output(Operation op, const Tensors& tensors) {
+  const auto roles = roles_of(op);
+  return std::any_of(roles.begin(), roles.end(),
+                     [&](const Role& role) { return role.output && tensors.contains(role.name); });
+}
+
+}  // namespace
+
+std::optional<Given> arrange(const Problem& switches, Tensors tensors, std::string& why) {
+  Given given{switches, {}, {}};
+  Problem& p = given.problem;
+  for (const Role& role : roles_of(p.op)) {
+    const auto found = tensors.find(role.name);
+    if (found == tensors.end()) {
+      if (!role.required) continue;
+      why = fmt::format("{} is not given; {} needs it", role.name, name_of(p.op));
+      return std::nullopt;
+    }
+    Tensor& tensor = found->second;
+    why = wrong_elements(role, tensor.element);
+    if (!why.empty() || (&role == roles_of(p.op).data() && !take_shape(role, tensor, p, why))) return std::nullopt;
+    why = wrong_shape(role, tensor, p);
+    if (!why.empty()) return std::nullopt;
+    if (role.content != Content::floating) {
+      (role.content == Content::codes ? p.codes : p.packed) = true;
+      given.bytes.emplace(role.name, std::move(tensor.bytes));
+      continue;
+    }
+    const DType type = *dtype_of(tensor.element);
+    note_type(role.name, type, p);
+    const bool matrix = role.place == Place::matrix;
+    given.floating.emplace(role.name, HostTensor{type, matrix ? p.rows : 1, matrix ? p.columns : tensor.elements(),
+                                                 std::move(tensor.bytes)});
+  }
+  why = wrong_combination(given);
+  if (why.empty() && !any_output(p.op, tensors)) why = fmt::format("no output of {} is given", name_of(p.op));
+  if (!why.empty()) return std::nullopt;
+  return given;
+}
+
+}  // namespace normquant::check

@@ -1,0 +1,334 @@
+// bit_linear_forward: inputs, truth, bounds and outputs of one problem.
+#include <normquant/bit_linear.hpp>
+
+#include <map>
+
+#include "reference/norm_quant_forward.hpp"
+#include "validate/inputs.hpp"
+#include "validate/linear_weights.hpp"
+#include "validate/operations/prepared_base.hpp"
+#include "validate/product_bounds.hpp"
+
+namespace normquant::validate {
+namespace {
+
+/// Everything that does not depend on the device: shared by copies of a problem.
+struct BitLinearForwardTruth {
+  std::shared_ptr<const HostTensor> x, residual, weight, bias, linear_bias;
+  Array h;                      ///< x + residual in float32
+  std::optional<Array> stored;  ///< h as residual_out stores it
+  reference::NormQuantForwardResult result;
+  ForwardBounds bounds;
+  LinearWeights weights;
+  // [distinct, distinct features]
+  ProductBounds out;             ///< of fake-quantised operands
+  ProductBounds out_from_codes;  ///< of codes
+};
+
+std::shared_ptr<const BitLinearForwardTruth> bit_linear_forward_truth(const Problem& p, std::int64_t distinct) {
+  auto truth = std::make_shared<BitLinearForwardTruth>();
+  const auto tensor = [&](Tensor which, DType type, std::int64_t rows, std::int64_t columns) {
+    return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, columns));
+  };
+  truth->x = tensor(Tensor::x, p.x, distinct, p.columns);
+  if (p.residual) truth->residual = tensor(Tensor::residual, *p.residual, distinct, p.columns);
+  if (p.weight) truth->weight = tensor(Tensor::weight, *p.weight, 1, p.columns);
+  if (p.bias) truth->bias = tensor(Tensor::bias, *p.bias, 1, p.columns);
+
+  const Array x = truth->x->values();
+  const Array residual = truth->residual ? truth->residual->values() : Array{};
+  truth->h = reference::residual_add(x, truth->residual ? &residual : nullptr);
+  if (p.residual_out) truth->stored = reference::round_to_storage(truth->h, reference_storage(*p.residual_out));
+  reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
+  if (truth->weight) forward.weight = vector_values(*truth->weight);
+  if (truth->bias) forward.bias = vector_values(*truth->bias);
+  const Array& source = p.h_source == HSource::stored && truth->stored ? *truth->stored : truth->h;
+  truth->result = reference::norm_quant_forward(source, forward);
+  truth->bounds = forward_bounds(source, forward, truth->result);
+
+  truth->weights = linear_weights_of(p);
+  truth->out =
+      product_bounds(activation_operand(truth->bounds.quant, forward.rounding, reference_storage(p.operand_type())),
+                     truth->weights.operand);
+  truth->out_from_codes =
+      code_product_bounds(activation_operand(truth->bounds.quant, forward.rounding, reference::Storage::float64),
+                          truth->weights.from_codes);
+  if (p.linear_bias) {
+    // As many distinct values as the weights have distinct rows, so that columns of out repeat.
+    truth->linear_bias = tensor(Tensor::linear_bias, *p.linear_bias, distinct_features(p), 1);
+    add_bias(truth->out, truth->linear_bias->values().col(0));
+    add_bias(truth->out_from_codes, truth->linear_bias->values().col(0));
+  }
+  return truth;
+}
+
+/// The exact products of codes, as the kernel itself quantised them, scaled as layer_kernels.hpp says.
+class ExactOut {
+ public:
+  ExactOut(const BitLinearForward& a, Device& device, std::int64_t rows, std::int64_t features, const Vector& bias)
+      : value_(rows, features) {
+    using Codes = Eigen::Array<std::int8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+    Codes y(rows, a.layer.k_in), w(features, a.layer.k_in);
+    Eigen::ArrayXf dequant_scale(rows);
+    float factor = 0;
+    const auto read_rows = [&](Codes& codes, const std::int8_t* from, std::int64_t ld) {
+      for (Eigen::Index i = 0; i < codes.rows(); ++i) {
+        read(device, codes.row(i).data(), from + i * ld, static_cast<std::size_t>(codes.cols()));
+      }
+    };
+    read_rows(y, a.y_q.codes, a.y_q.ld_codes);
+    read_rows(w, a.layer.weights.codes, a.layer.weights.ld_codes);
+    read(device, dequant_scale.data(), a.y_q.dequant_scale, sizeof(float) * static_cast<std::size_t>(rows));
+    read(device, &factor, a.layer.weights.dequant_factor, sizeof factor);
+    if (!status_.ok()) return;
+    const Array sums =
+        (y.cast<double>().matrix() * w.cast<double>().matrix().transpose()).array();  // exact: below 2^53
+    for (Eigen::Index i = 0; i < rows; ++i) {
+      const float scale = dequant_scale(i) * factor;
+      for (Eigen::Index j = 0; j < features; ++j) {
+        const auto sum = static_cast<float>(sums(i, j) + 0.0);  // an integer's zero has no sign
+        value_(i, j) =
+            static_cast<double>(bias.size() > 0 ? std::fma(sum, scale, static_cast<float>(bias(j))) : sum * scale);
+      }
+    }
+  }
+  const Status& status() const { return status_; }
+  double operator()(Eigen::Index i, Eigen::Index j) const { return value_(i, j); }
+
+ private:
+  void read(Device& device, void* to, const void* from, std::size_t bytes) {
+    if (status_.ok()) status_ = device.copy_to_host(to, from, bytes);
+  }
+  Status status_;
+  Array value_;
+};
+
+class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
+ public:
+  PreparedBitLinearForward(const Problem& p, Device& device, std::int64_t distinct,
+                           std::shared_ptr<const BitLinearForwardTruth> truth, std::shared_ptr<MatrixProducts> products)
+      : PreparedBase(p, device, distinct), truth_(std::move(truth)), products_(std::move(products)) {
+    const BitLinearForwardTruth& t = *truth_;
+    args_.rows = p.rows;
+    args_.products = products_.get();
+    BitLinearLayer& layer = args_.layer;
+    layer.k_in = p.columns;
+    layer.k_out = p.outputs();
+    layer.norm = p.norm;
+    layer.rounding = p.rounding;
+    layer.h_source = p.h_source;
+    layer.eps = p.eps;
+    layer.operand = p.operand_type();
+    args_.x = add_input_matrix("x", t.x);
+    if (t.residual) args_.residual = add_input_matrix("residual", t.residual);
+    if (t.weight) layer.norm_weight = add_input_vector("weight", t.weight);
+    if (t.bias) layer.norm_bias = add_input_vector("bias", t.bias);
+    if (t.linear_bias) {
+      layer.linear_bias = {add_input("linear_bias", t.linear_bias, layer.k_out, 1), t.linear_bias->type};
+    }
+    p.cached ? add_cached_weights() : add_weights();
+    forms_ = layer.weights;
+    add_norm_outputs();
+    add_out();
+  }
+
+  std::string_view chosen_variant() const override {
+    BitLinearForward all = args_;
+    all.layer.weights = forms_;
+    return choose_variant(all, device_.info()).name;
+  }
+  std::string why_not(std::string_view name) const override {
+    const Variant<BitLinearForward>* variant = find(resolved(name));
+    if (variant == nullptr) return "there is no variant of that name";
+    return variant->why_not(*variant, with_forms_for(variant->name), device_.info());
+  }
+  Status reserve(std::string_view name) override {
+    args_ = with_forms_for(resolved(name));
+    if (Status status = PreparedBase::reserve(resolved(name)); !status.ok()) return status;
+    if (!worth_tuning(problem_, device_)) return {};
+    return tune_products(*find(resolved(name)), args_, device_.info(), workspace(), nullptr);
+  }
+  Status launch(std::string_view name, Stream stream) override {
+    launched_ = resolved(name);
+    args_ = with_forms_for(launched_);
+    return PreparedBase::launch(launched_, stream);
+  }
+  Verdict check() override {
+    exact_.reset();
+    if (problem_.codes && multiplies_codes() && problem_.rows > 0) {
+      const Vector bias = truth_->linear_bias ? Vector(truth_->linear_bias->values().col(0)) : Vector{};
+      if (Status status = device_.synchronize(); status.ok()) {
+        exact_ = std::make_unique<ExactOut>(args_, device_, std::min(distinct_, problem_.rows),
+                                            distinct_features(problem_), bias);
+      }
+    }
+    if (exact_ != nullptr && !exact_->status().ok()) {
+      Comparison comparison;
+      comparison.failed(exact_->status());
+      return comparison.verdict();
+    }
+    return PreparedBase::check();
+  }
+
+  std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
+    auto other = std::make_unique<PreparedBitLinearForward>(problem_, device_, distinct_, truth_, products_);
+    if (!other->complete(why)) return nullptr;
+    return other;
+  }
+
+  using PreparedBase::complete;
+
+ private:
+  bool multiplies_codes() const { return launched_ != "fake_quantised"; }
+  std::string_view resolved(std::string_view name) const { return name == "auto" ? chosen_variant() : name; }
+
+  /// A variant is given the form of the weights that it reads, for training also the operands that the backward reads, and
+  /// writes no others; when codes are to be checked, all.
+  BitLinearForward with_forms_for(std::string_view name) const {
+    BitLinearForward a = args_;
+    a.layer.weights = forms_;
+    if (problem_.codes) return a;
+    if (name != "fake_quantised" && !problem_.training) a.layer.weights.operand = {};
+    if (name != "integer" && name != "integer_fused") a.layer.weights.codes = nullptr;
+    if (name != "packed") a.layer.weights.packed = nullptr;
+    return a;
+  }
+
+  void add_cached_weights() {
+    const LinearWeights& w = truth_->weights;
+    BitLinearWeights& weights = args_.layer.weights;
+    const std::int64_t k_out = args_.layer.k_out, ld = input_ld(problem_.columns);
+    weights.operand = {add_input("weights.operand", w.w_q, k_out, ld), w.w_q->type, ld};
+    weights.ld_codes = input_ld(problem_.columns);
+    weights.codes = static_cast<std::int8_t*>(add_bytes(w.codes, problem_.columns, weights.ld_codes));
+    weights.ld_packed = input_ld(packed_row_bytes(problem_.columns));
+    weights.packed =
+        static_cast<std::uint8_t*>(add_bytes(w.packed, packed_row_bytes(problem_.columns), weights.ld_packed));
+    weights.dequant_factor = static_cast<float*>(add_input("weights.dequant_factor", w.dequant_factor, 1, 1));
+  }
+  void* add_bytes(const std::vector<unsigned char>& rows, std::int64_t columns, std::int64_t ld) {
+    auto tensor = std::make_unique<DeviceTensor>(device_, args_.layer.k_out, columns, 1, ld, problem_.offset,
+                                                 DeviceTensor::float_poison);
+    note(*tensor);
+    const auto distinct = static_cast<std::int64_t>(rows.size()) / columns;
+    if (tensor->why_not().empty()) note(tensor->upload(rows, distinct));
+    bytes_.push_back(std::move(tensor));
+    return bytes_.back()->data();
+  }
+
+  /// Weights that the layer quantises itself: each form is an output.
+  void add_weights() {
+    const LinearWeights* w = &truth_->weights;
+    BitLinearWeights& weights = args_.layer.weights;
+    const std::int64_t k_out = args_.layer.k_out, k_in = problem_.columns, distinct = distinct_features(problem_);
+    const std::int64_t ld_weight = input_ld(k_in), ld_operand = output_ld(k_in);
+    args_.linear_weight = {add_input("linear_weight", w->linear_weight, k_out, ld_weight), w->linear_weight->type,
+                           ld_weight};
+    constexpr auto rounding = reference::Rounding::half_even;
+
+    const DType type = args_.layer.operand;
+    auto operand = [=, this](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
+      if (!args_.layer.weights.operand.given()) return;  // not asked for
+      comparison.fake_quantised("weights.operand", i, j, type, bits, w->bounds.t(i % distinct, j),
+                                w->bounds.t_error(i % distinct, j), w->result.dequant_factor, w->bounds.scale_error,
+                                rounding, -1, 1);
+    };
+    weights.operand = {add_output("weights.operand", k_out, k_in, size_of(type), ld_operand, DeviceTensor::float_poison,
+                                  rows_of(type, k_in, operand), distinct)
+                           ->data(),
+                       type, ld_operand};
+    const auto code = [w, distinct](Comparison& comparison, const char* name, std::int64_t i, std::int64_t j,
+                                    int value) {
+      comparison.code(name, i, j, value, w->bounds.t(i % distinct, j), w->bounds.t_error(i % distinct, j), rounding, -1,
+                      1);
+    };
+    auto codes = [this, code, k_in](Comparison& comparison, std::int64_t i, const unsigned char* row) {
+      if (args_.layer.weights.codes == nullptr) return;  // not asked for
+      for (std::int64_t j = 0; j < k_in; ++j) {
+        code(comparison, "weights.codes", i, j, static_cast<std::int8_t>(row[j]));
+      }
+    };
+    weights.ld_codes = output_ld(k_in);
+    weights.codes = static_cast<std::int8_t*>(
+        add_output("weights.codes", k_out, k_in, 1, weights.ld_codes, DeviceTensor::code_poison, codes, distinct)
+            ->data());
+    auto packed = [this, code, k_in](Comparison& comparison, std::int64_t i, const unsigned char* row) {
+      if (args_.layer.weights.packed == nullptr) return;  // not asked for
+      for (std::int64_t j = 0; j < k_in; ++j) {
+        code(comparison, "weights.packed", i, j, static_cast<int>(row[j / 4] >> (2 * (j % 4)) & 3) - 1);
+      }
+    };
+    weights.ld_packed = output_ld(packed_row_bytes(k_in));
+    weights.packed =
+        static_cast<std::uint8_t*>(add_output("weights.packed", k_out, packed_row_bytes(k_in), 1, weights.ld_packed,
+                                              DeviceTensor::float_poison, packed, distinct)
+                                       ->data());
+    auto factor = [w](Comparison& comparison, std::int64_t, std::int64_t, std::uint32_t bits) {
+      const double truth = w->result.dequant_factor;
+      comparison.value("weights.dequant_factor", 0, 0, DType::float32, bits, truth, truth * w->bounds.scale_error);
+    };
+    weights.dequant_factor =
+        static_cast<float*>(add_output_vector("weights.dequant_factor", DType::float32, 1, factor).data);
+  }
+
+  void add_norm_outputs() {
+    const BitLinearForwardTruth& t = *truth_;
+    if (problem_.codes) args_.y_q = add_quantised(&t.bounds.quant, std::nullopt, true);
+    if (problem_.residual_out) {
+      args_.residual_out = add_output_matrix("residual_out", *problem_.residual_out,
+                                             [&t, type = *problem_.residual_out](Comparison& comparison, std::int64_t i,
+                                                                                 std::int64_t j, std::uint32_t bits) {
+                                               comparison.exact("residual_out", i, j, type, bits, (*t.stored)(i, j));
+                                             });
+    }
+    args_.rstd = add_row_values(
+        "rstd", [&t](std::int64_t i) { return t.result.rstd(i); },
+        [&t](std::int64_t i) { return t.result.rstd(i) * t.bounds.rstd_error(i); });
+    if (problem_.norm == NormKind::layer) {
+      args_.mean = add_row_values(
+          "mean", [&t](std::int64_t i) { return t.result.mean(i); },
+          [&t](std::int64_t i) { return t.bounds.mean_error(i); });
+    }
+  }
+
+  void add_out() {
+    const BitLinearForwardTruth* t = truth_.get();
+    const DType type = problem_.out.value_or(args_.layer.operand);
+    const std::int64_t k_out = args_.layer.k_out, ld = output_ld(k_out);
+    const std::int64_t features = distinct_features(problem_), rows = distinct_;
+    auto compare = [this, t, type, features, rows](Comparison& comparison, std::int64_t i, std::int64_t j,
+                                                   std::uint32_t bits) {
+      const std::int64_t row = i % rows, feature = j % features;
+      const ProductBounds& out = multiplies_codes() ? t->out_from_codes : t->out;
+      comparison.value("out", i, j, type, bits, out.value(row, feature), out.bound(row, feature));
+      if (exact_ != nullptr)
+        comparison.exact("out", i, j, type, bits, decode(type, encode(type, (*exact_)(row, feature))));
+    };
+    args_.out = {add_output("out", problem_.rows, k_out, size_of(type), ld, DeviceTensor::float_poison,
+                            rows_of(type, k_out, compare), 0, true)
+                     ->data(),
+                 type, ld};
+  }
+
+  std::shared_ptr<const BitLinearForwardTruth> truth_;
+  std::shared_ptr<MatrixProducts> products_;
+  std::vector<std::unique_ptr<DeviceTensor>> bytes_;
+  BitLinearWeights forms_;  ///< all
+  std::string_view launched_;
+  std::unique_ptr<ExactOut> exact_;
+};
+
+}  // namespace
+
+std::unique_ptr<PreparedProblem> prepare_bit_linear_forward(const Problem& problem, Device& device,
+                                                            std::int64_t distinct, std::string& why) {
+  // Without products only the variants that need none serve; their why_not says so.
+  std::string no_products;
+  auto products = open_matrix_products(device.info(), no_products);
+  auto prepared = std::make_unique<PreparedBitLinearForward>(
+      problem, device, distinct, bit_linear_forward_truth(problem, distinct), std::move(products));
+  if (!prepared->complete(why)) return nullptr;
+  return prepared;
+}
+
+}  // namespace normquant::validate
