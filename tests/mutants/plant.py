@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Plants the mutants of the lists: copies of the kernels' sources in which every planted place asks which mutant is active.
 
-    plant.py --source DIR --out DIR --list FILE...
+    plant.py --source DIR --out DIR --list FILE... [--compiled FILE...]
 
 --source: the repository's root. --out gets kernels/ with the mutants in it, and mutant_table.cpp, which says
 what they are. Only files that changed are written. docs/mutants.md describes the lists.
-Ends with status 2 and a sentence that names the mutant when its production text is not in the source, or not once.
+--compiled: the .cpp and .cu files, by their paths from the root, whose copies the build compiles.
+Ends with status 2 and a sentence that names the mutant when its production text is not in the source, or not once, or in a
+.cpp or .cu file that nothing compiles: nothing would run the mutant, and it would count as missed.
 """
 import argparse
 import dataclasses
@@ -15,7 +17,7 @@ import sys
 import zlib
 
 FOLDERS = ("kernels",)
-SUFFIXES = (".cu", ".cuh", ".hpp", ".cpp")
+SUFFIXES = (".cu", ".cuh", ".h", ".hpp", ".cpp")
 OPERATIONS = ("norm_quant_forward", "norm_quant_backward", "activation_quant", "weight_quant", "bit_linear_forward",
               "bit_linear_backward")
 
@@ -182,6 +184,7 @@ def main():
     parser.add_argument("--source", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--list", type=pathlib.Path, nargs="+", required=True)
+    parser.add_argument("--compiled", nargs="+")
     options = parser.parse_args()
     mutants = [mutant for path in options.list for mutant in read_list(path)]
     named = {}
@@ -198,6 +201,9 @@ def main():
         try:
             if mutant.file not in sources:
                 refuse(mutant, f"there is no file {mutant.file}")
+            is_header = mutant.file.endswith((".h", ".hpp", ".cuh"))
+            if options.compiled is not None and not is_header and mutant.file not in options.compiled:
+                refuse(mutant, f"nothing compiles the copy of {mutant.file}: add it to tests/mutants/CMakeLists.txt")
             place_of(mutant, sources[mutant.file])
         except Refusal as refusal:
             wrong.append(str(refusal))

@@ -45,9 +45,9 @@ def tree(*lists):
         yield root
 
 
-def plant(root):
+def plant(root, *options):
     lists = sorted(str(path) for path in root.glob("*.mutants"))
-    return subprocess.run([sys.executable, PLANT, "--source", root, "--out", root / "out", "--list", *lists],
+    return subprocess.run([sys.executable, PLANT, "--source", root, "--out", root / "out", "--list", *lists, *options],
                           capture_output=True, text=True, check=False)
 
 
@@ -112,6 +112,18 @@ class Plant(unittest.TestCase):
         self.assertIn("no operation 'forwards'", self.refused(entry().replace("norm_quant_forward", "forwards")))
         self.assertIn("'=' is no word", self.refused(entry().replace("  + ", "  = ")))
         self.assertIn("no file kernels/two.cu", self.refused(entry().replace("one.cu", "two.cu")))
+
+    def test_a_file_that_nothing_compiles(self):
+        with tree(entry()) as root:
+            result = plant(root, "--compiled", "kernels/two.cu")
+            self.assertEqual(result.returncode, 2)
+            self.assertIn("by_one: nothing compiles the copy of kernels/one.cu", result.stderr)
+            self.assertEqual(plant(root, "--compiled", "kernels/two.cu", "kernels/one.cu").returncode, 0)
+
+    def test_headers_are_compiled_with_what_includes_them(self):
+        with tree(entry().replace("one.cu", "one.cuh")) as root:
+            (root / "kernels/one.cuh").write_text(KERNEL)
+            self.assertEqual(plant(root, "--compiled", "kernels/one.cu").returncode, 0)
 
     def test_files_that_stay_the_same_are_not_written_again(self):
         with tree(entry()) as root:
