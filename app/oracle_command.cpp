@@ -144,7 +144,7 @@ std::string distrust(const std::vector<Tightness>& evaluations, const KernelFind
     }
   }
   for (const auto& [key, own] : f.ambiguity) {
-    if (own.loose_share() > validate::most_ambiguous) {
+    if (own.too_loose()) {
       return fmt::format(
           "{:.3f}% of the codes of {} {} have two admissible values without a tie; at most {}% is allowed",
           100 * own.loose_share(), key.first, key.second, 100 * validate::most_ambiguous);

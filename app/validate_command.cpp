@@ -184,10 +184,10 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
   fmt::print(
       "\n{} elements checked, {:.4f}% of the codes with two admissible values ({:.4f}% but for exact ties), {:.1f} s\n",
       all.elements, 100 * all.ambiguous_share(), 100 * all.loose_share(), seconds);
-  if (all.loose_share() > most_ambiguous) {
+  if (all.too_loose()) {
     fmt::print(
-        "WRONG: more than {}% of the codes have two admissible values without a tie; the bounds are too loose to be "
-        "trusted\n",
+        "WRONG: more than {}% of the codes have two admissible values without a tie, more than chance explains; the "
+        "bounds are too loose to be trusted\n",
         100 * most_ambiguous);
   }
   // A full suite owes every variant a check; a narrower question does not.

@@ -47,9 +47,6 @@ TEST(Comparison, AnythingWrittenPassesWhereTheBoundIsInfinite) {
   EXPECT_TRUE(value_passes(DType::float32, nan, 1.0, inf));
   EXPECT_TRUE(value_passes(DType::float32, -7.0, 1.0, inf));
   EXPECT_FALSE(value_passes(DType::float32, 1.0, nan, inf)) << "the truth's class comes first";
-  Comparison comparison;
-  comparison.value("t", 0, 0, DType::float32, 0xFFFFFFFFU, 1.0, inf);
-  EXPECT_EQ(comparison.verdict().outcome, Outcome::fail) << "never written";
 }
 
 TEST(Comparison, TheSignOfAnExactZeroCounts) {
@@ -63,10 +60,60 @@ TEST(Comparison, TheSignOfAnExactZeroCounts) {
   }
 }
 
-TEST(Comparison, PoisonIsNeverTakenForNan) {
-  Comparison comparison;
-  comparison.value("t", 0, 0, DType::float32, 0xFFFFFFFFU, nan, 0);
-  EXPECT_EQ(comparison.verdict().outcome, Outcome::fail);
+/// What two launches over the two poisons left in one element of that type: the verdicts of both. `code`: an int8 code.
+struct AfterTwoLaunches {
+  Verdict first, second;
+  AfterTwoLaunches(DType type, std::uint32_t after_first, std::uint32_t after_second, double truth, double bound) {
+    Unwritten unwritten;
+    for (const auto [poison, bits] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
+      unwritten.begin(poison);
+      Comparison comparison(unwritten);
+      comparison.value("t", 0, 3, type, bits, truth, bound);
+      (poison == Poison::first ? first : second) = comparison.verdict();
+    }
+  }
+};
+
+TEST(Comparison, WhatHoldsBothPoisonsWasNeverWritten) {
+  for (const auto [type, first, second] : {std::tuple{DType::float32, 0xFFFFFFFFU, 0x5A5A5A5AU},
+                                           std::tuple{DType::float16, 0xFFFFU, 0x5A5AU},
+                                           std::tuple{DType::bfloat16, 0xFFFFU, 0x5A5AU}}) {
+    for (const auto [truth, bound] : {std::pair{nan, 0.0}, std::pair{1.0, 0.0}, std::pair{1.0, inf}}) {
+      const AfterTwoLaunches never(type, first, second, truth, bound);
+      EXPECT_EQ(never.first.like_poison, 1);
+      EXPECT_EQ(never.second.outcome, Outcome::fail) << name_of(type) << " " << truth << " " << bound;
+      EXPECT_NE(never.second.reason.find("t[0,3] is never written"), std::string::npos) << never.second.reason;
+    }
+    // A NaN with its sign set has the bits of the first poison; a kernel that wrote it writes it again.
+    const AfterTwoLaunches written(type, first, first, nan, 0);
+    EXPECT_EQ(written.first.like_poison, 1);
+    EXPECT_EQ(written.first.outcome, Outcome::pass);
+    EXPECT_EQ(written.second.outcome, Outcome::pass) << written.second.reason;
+    EXPECT_EQ(written.second.like_poison, 0);
+    // So does one that writes the bits of the second.
+    const AfterTwoLaunches number(type, second, second, decode(type, second), 0);
+    EXPECT_EQ(number.first.like_poison, 0);
+    EXPECT_EQ(number.second.outcome, Outcome::pass) << number.second.reason;
+  }
+}
+
+TEST(Comparison, ACodeThatIsThePoisonIsRightWhereItIsTheTruth) {
+  const auto verdict_of = [](int after_first, int after_second, double t) {
+    Unwritten unwritten;
+    Verdict verdict;
+    for (const auto [poison, code] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
+      unwritten.begin(poison);
+      Comparison comparison(unwritten);
+      comparison.code("codes", 1, 2, code, t, 0, reference::Rounding::half_even, -128, 127);
+      verdict = comparison.verdict();
+    }
+    return verdict;
+  };
+  EXPECT_EQ(verdict_of(-128, -128, -128.0).outcome, Outcome::pass);
+  EXPECT_EQ(verdict_of(0x5A, 0x5A, 90.0).outcome, Outcome::pass);
+  EXPECT_NE(verdict_of(-128, 0x5A, -128.0).reason.find("never written"), std::string::npos);
+  EXPECT_NE(verdict_of(-128, 0x5A, nan).reason.find("never written"), std::string::npos);
+  EXPECT_EQ(verdict_of(-128, -128, 5.0).reason.find("never written"), std::string::npos) << "written, and wrong";
 }
 
 bool code_passes(int actual, double t, double error) {
@@ -134,7 +181,10 @@ TEST(PreparedProblem, OutputsThatNobodyWroteFail) {
     auto prepared = prepare(p, *device, 0, why);
     ASSERT_NE(prepared, nullptr) << why;
     ASSERT_TRUE(prepared->poison_outputs().ok());
-    EXPECT_EQ(prepared->check().outcome, Outcome::fail) << name_of(op);
+    const Verdict verdict = check_what_was_launched(*prepared, [] { return Status{}; });
+    EXPECT_EQ(verdict.outcome, Outcome::fail) << name_of(op);
+    EXPECT_NE(verdict.reason.find("never written"), std::string::npos) << name_of(op) << ": " << verdict.reason;
+    ASSERT_TRUE(prepared->poison_outputs().ok());
     ASSERT_TRUE(prepared->reserve("auto").ok());
     ASSERT_TRUE(prepared->launch("auto", nullptr).ok());
     EXPECT_EQ(prepared->check().outcome, Outcome::pass) << name_of(op);
@@ -169,15 +219,42 @@ TEST(Summary, ExitStatusesFollowTheResults) {
   EXPECT_EQ(status(3, 1, 1, 0), 1);
   EXPECT_EQ(status(3, 0, 1, 0), 5);
   EXPECT_EQ(status(0, 0, 0, 9), 2) << "skipped is not passed";
+  Problem problem;
   Totals loose;
-  loose.passed = 1, loose.codes = 1000, loose.ambiguous = 2;
+  loose.passed = 1, loose.codes = 1000, loose.ambiguous = 20;
+  loose.distinct.add(problem, 1000);
   EXPECT_EQ(exit_status_of(loose, {}), 1) << "bounds that admit too many codes cannot be trusted";
   Totals tied = loose;
-  tied.on_ties = 1;
+  tied.on_ties = 19;
   EXPECT_EQ(exit_status_of(tied, {}), 0) << "no bound decides a tie, however tight";
   Totals fine;
   fine.passed = 1;
   EXPECT_EQ(exit_status_of(fine, {"some_variant"}), 1) << "a variant that was never checked is no success";
+}
+
+TEST(Summary, FewCodesMakeNoShare) {
+  EXPECT_FALSE(too_many_ambiguous(0, 0, 0));
+  EXPECT_FALSE(too_many_ambiguous(1, 1, 1));
+  EXPECT_FALSE(too_many_ambiguous(1000, 2, 1000)) << "chance comes to 2 or more in a quarter of all runs";
+  EXPECT_TRUE(too_many_ambiguous(1000, 20, 1000));
+  EXPECT_FALSE(too_many_ambiguous(1000, 20, 10)) << "ten values, each looked at a hundred times";
+  EXPECT_FALSE(too_many_ambiguous(100'000'000, 100'000, 100'000'000)) << "exactly as many as allowed";
+  EXPECT_TRUE(too_many_ambiguous(100'000'000, 103'000, 100'000'000)) << "of many, little more is enough";
+  EXPECT_TRUE(too_many_ambiguous(4, 4, 4)) << "all of four: once in 10^12 runs";
+}
+
+TEST(Summary, CodesOfTheSameValuesCountOnce) {
+  DistinctCodes codes, others;
+  Problem p;
+  p.rows = 2, p.columns = 8, p.seed = 5;
+  codes.add(p, 32);  // as codes and as values
+  p.norm = NormKind::layer;
+  codes.add(p, 16);
+  EXPECT_EQ(codes.count(), 16);
+  p.seed = 6;
+  others.add(p, 16);
+  others.add(codes);
+  EXPECT_EQ(others.count(), 32);
 }
 
 TEST(Summary, OwesNoCheckToVariantsForOtherDevices) {

@@ -113,7 +113,8 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
     }
     if (!std::isfinite(truth.rstd(i))) continue;  // a row of NaN has no bounds
     const double power = truth.var(i) + forward.eps;
-    if (layer && magnitudes > 0) {
+    // The mean of one column is that column: nothing is added, and a quotient by 1 is exact.
+    if (layer && magnitudes > 0 && columns > 1) {
       bounds.mean_error(i) = gamma(depth + division) * magnitudes / static_cast<double>(columns) + underflow;
     }
     // var: h - mean (twice, squared), the product, the sum, / N, + eps; and the square of the mean's own error.

@@ -34,9 +34,14 @@ void Comparison::count_code(double admissible, double t) {
   verdict_.codes_on_ties += admissible == 2 && is_on_tie(t) ? 1 : 0;
 }
 
-/// Poison is four, or two, bytes of 0xFF.
-bool Comparison::is_poison(DType type, std::uint32_t bits) const {
-  return poisoned_ && bits == (type == DType::float32 ? 0xFFFFFFFFU : 0xFFFFU);
+bool Comparison::never_written(std::string_view tensor, std::int64_t row, std::int64_t column,
+                               std::size_t element_bytes, std::uint32_t bits, unsigned char first_poison) {
+  if (unwritten_ == nullptr) return false;
+  const bool first = unwritten_->poison() == Poison::first;
+  const std::uint32_t pattern = 0x01010101U * (first ? first_poison : DeviceTensor::second_poison);
+  if (bits != (pattern & (0xFFFFFFFFU >> (32 - 8 * element_bytes)))) return false;
+  verdict_.like_poison += first ? 1 : 0;
+  return unwritten_->still_holds(tensor, row, column);
 }
 
 TensorScore& Comparison::score(std::string_view tensor) {
@@ -87,7 +92,9 @@ void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t c
                        double truth, double bound) {
   count(tensor);
   const double actual = decode(type, bits);
-  if (is_poison(type, bits)) return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
+  if (never_written(tensor, row, column, size_of(type), bits, DeviceTensor::float_poison)) {
+    return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
+  }
   if (std::isnan(truth)) {
     if (!std::isnan(actual)) wrong(tensor, row, column, "NaN", fmt::format("{:.9g}", actual));
     return;
@@ -116,13 +123,19 @@ void Comparison::exact(std::string_view tensor, std::int64_t row, std::int64_t c
   const double actual = decode(type, bits);
   const bool same = actual == truth && std::signbit(actual) == std::signbit(truth);
   const bool right = std::isnan(truth) ? std::isnan(actual) : same;
-  if (is_poison(type, bits)) return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
+  if (never_written(tensor, row, column, size_of(type), bits, DeviceTensor::float_poison)) {
+    return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
+  }
   if (!right) wrong(tensor, row, column, fmt::format("exactly {:.9g}", truth), fmt::format("{:.9g}", actual));
 }
 
 void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t,
                       double t_error, reference::Rounding rounding, double least, double most) {
   count(tensor);
+  const auto bits = static_cast<std::uint32_t>(static_cast<std::uint8_t>(actual));
+  if (never_written(tensor, row, column, 1, bits, DeviceTensor::code_poison)) {
+    return wrong(tensor, row, column, std::isnan(t) ? "code 0 (a row of NaN)" : "a code", "never written");
+  }
   if (std::isnan(t)) {
     ++verdict_.codes_checked;
     if (actual != 0) wrong(tensor, row, column, "code 0 (a row of NaN)", fmt::format("{}", actual));
@@ -140,7 +153,7 @@ void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t co
 void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type,
                                 std::uint32_t bits, double t, double t_error, double dequant_scale, double scale_error,
                                 reference::Rounding rounding, double least, double most) {
-  if (std::isnan(t) || is_poison(type, bits)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
+  if (std::isnan(t)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
   count_code(range.count(), t);
   const double actual = decode(type, bits);

@@ -9,6 +9,7 @@
 #include "validate/bounds.hpp"
 #include "validate/device_tensor.hpp"
 #include "validate/host_tensor.hpp"
+#include "validate/poison.hpp"
 #include "validate/verdict.hpp"
 
 namespace normquant::validate {
@@ -17,8 +18,11 @@ namespace normquant::validate {
 /// unless the truth is NaN.
 class Comparison {
  public:
-  /// `poisoned`: the outputs held poison before the kernel ran, so that what still does was never written.
-  explicit Comparison(bool poisoned = true) : poisoned_(poisoned) {}
+  /// Of outputs that may hold anything.
+  Comparison() = default;
+  /// Of outputs that were poisoned before the kernel ran. Under the first poison what holds it is compared as the value that
+  /// it may be, and counted (Verdict::like_poison): whoever compares then launches once more, over the second.
+  explicit Comparison(Unwritten& unwritten) : unwritten_(&unwritten) {}
 
   /// One value in `type`; `bits` are the stored ones. `bound` is for the float32 value: rounding to `type` is added.
   void value(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
@@ -43,13 +47,14 @@ class Comparison {
   Verdict verdict() const { return verdict_; }
 
  private:
-  bool is_poison(DType type, std::uint32_t bits) const;
+  bool never_written(std::string_view tensor, std::int64_t row, std::int64_t column, std::size_t element_bytes,
+                     std::uint32_t bits, unsigned char first_poison);
   TensorScore& score(std::string_view tensor);
   void count(std::string_view tensor);
   void count_code(double admissible, double t);
   void note_ratio(std::string_view tensor, double error_over_bound);
 
-  bool poisoned_;
+  Unwritten* unwritten_ = nullptr;
   Verdict verdict_;
   std::size_t last_ = 0;  ///< place of the latest tensor in verdict_.tensors
 };

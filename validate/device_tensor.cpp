@@ -15,7 +15,8 @@ constexpr std::size_t checked_padding_elements = 64;
 
 DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
                            std::int64_t ld, int offset, unsigned char poison)
-    : device_(device), rows_(rows), columns_(columns), ld_(ld), element_bytes_(element_bytes), poison_(poison) {
+    : device_(device), rows_(rows), columns_(columns), ld_(ld), element_bytes_(element_bytes), first_poison_(poison),
+      poison_(poison) {
   const std::size_t body = rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * stride_bytes() + row_bytes();
   const std::size_t lead = guard_bytes + static_cast<std::size_t>(offset) * element_bytes;
   memory_ = device.allocate(lead + body + guard_bytes, why_not_);
@@ -48,7 +49,8 @@ Status DeviceTensor::write_guards() {
   return device_.poison_bytes(end, poison_, guard_bytes);
 }
 
-Status DeviceTensor::poison_all() {
+Status DeviceTensor::poison_all(Poison poison) {
+  poison_ = poison == Poison::first ? first_poison_ : second_poison;
   for (std::int64_t row = 0; row < rows_; row += rows_per_copy()) {
     const std::int64_t last = std::min(rows_, row + rows_per_copy()) - 1;
     const std::size_t bytes =

@@ -9,6 +9,7 @@
 #include <normquant/device.hpp>
 
 #include "validate/host_tensor.hpp"
+#include "validate/poison.hpp"
 
 namespace normquant::validate {
 
@@ -17,10 +18,10 @@ namespace normquant::validate {
 class DeviceTensor {
  public:
   static constexpr std::size_t guard_bytes = 1024;
-  /// 0xFF everywhere is NaN in every floating type, with a sign that no kernel's NaN has.
+  /// Poison::first, by kind of tensor, and Poison::second of all.
   static constexpr unsigned char float_poison = 0xFF;
-  /// The one code that finite input cannot give.
   static constexpr unsigned char code_poison = 0x80;
+  static constexpr unsigned char second_poison = 0x5A;
 
   DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes, std::int64_t ld,
                int offset, unsigned char poison);
@@ -35,8 +36,8 @@ class DeviceTensor {
   std::int64_t ld() const { return ld_; }
   unsigned char poison() const { return poison_; }
 
-  /// Poisons rows, padding and guards.
-  Status poison_all();
+  /// Poisons rows, padding and guards. The second poison is that of the guards too, until the first comes back.
+  Status poison_all(Poison poison = Poison::first);
   /// Row r becomes row r % (rows of `dense`); padding and guards are poisoned.
   Status upload(const std::vector<unsigned char>& dense, std::int64_t dense_rows);
 
@@ -61,7 +62,8 @@ class DeviceTensor {
   Device& device_;
   std::int64_t rows_, columns_, ld_;
   std::size_t element_bytes_;
-  unsigned char poison_;
+  unsigned char first_poison_;
+  unsigned char poison_;  ///< what guards and padding hold now
   void* memory_ = nullptr;
   unsigned char* data_ = nullptr;
   std::string why_not_;

@@ -3,10 +3,41 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "exit_status.hpp"
 
 namespace normquant::validate {
+
+void DistinctCodes::add(const Problem& problem, std::int64_t codes) {
+  if (codes == 0) return;
+  const auto [place, added] = codes_.try_emplace(Key{problem.rows, problem.columns, problem.seed}, codes);
+  if (!added) place->second = std::min(place->second, codes);
+}
+
+void DistinctCodes::add(const DistinctCodes& other) {
+  for (const auto& [key, codes] : other.codes_) {
+    const auto [place, added] = codes_.try_emplace(key, codes);
+    if (!added) place->second = std::min(place->second, codes);
+  }
+}
+
+std::int64_t DistinctCodes::count() const {
+  std::int64_t all = 0;
+  for (const auto& [key, codes] : codes_) all += codes;
+  return all;
+}
+
+bool too_many_ambiguous(std::int64_t codes, std::int64_t loose, std::int64_t distinct) {
+  if (codes == 0) return false;
+  const double share = static_cast<double>(loose) / static_cast<double>(codes);
+  if (share <= most_ambiguous) return false;
+  // The probability of such a share of n codes, or a larger one, is at most exp(-n D), D the relative entropy of the two shares.
+  constexpr double least_probability = 1e-9;
+  const double others = share < 1 ? (1 - share) * std::log((1 - share) / (1 - most_ambiguous)) : 0.0;
+  const double entropy = share * std::log(share / most_ambiguous) + others;
+  return static_cast<double>(distinct) * entropy > -std::log(least_probability);
+}
 
 std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
   std::vector<VariantSummary> all;
@@ -32,6 +63,7 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
       found->codes += verdict.codes_checked;
       found->ambiguous += verdict.codes_ambiguous;
       found->on_ties += verdict.codes_on_ties;
+      found->distinct.add(result.problem, verdict.codes_checked);
     }
     found->worst_error_over_bound = std::max(found->worst_error_over_bound, verdict.worst_error_over_bound);
   }
@@ -51,6 +83,7 @@ Totals totals(const std::vector<VariantSummary>& variants) {
     all.codes += v.codes;
     all.ambiguous += v.ambiguous;
     all.on_ties += v.on_ties;
+    all.distinct.add(v.distinct);
   }
   return all;
 }
@@ -66,7 +99,7 @@ std::vector<std::string> never_checked(const std::vector<VariantSummary>& varian
 }
 
 int exit_status_of(const Totals& totals, const std::vector<std::string>& never_checked) {
-  if (totals.failed > 0 || totals.loose_share() > most_ambiguous) return exit_wrong_results;
+  if (totals.failed > 0 || totals.too_loose()) return exit_wrong_results;
   if (totals.errors > 0) return exit_infrastructure;
   if (totals.passed == 0) return exit_usage;
   return never_checked.empty() ? exit_pass : exit_wrong_results;

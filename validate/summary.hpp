@@ -2,12 +2,32 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "validate/run.hpp"
 
 namespace normquant::validate {
+
+/// How many codes say something of their own. The variants of an operation, and the features of a suite at one shape, quantise the
+/// same values over and over: codes of the same shape and seed count once, however often they were checked.
+class DistinctCodes {
+ public:
+  void add(const Problem& problem, std::int64_t codes);
+  void add(const DistinctCodes& other);
+  std::int64_t count() const;
+
+ private:
+  using Key = std::tuple<std::int64_t, std::int64_t, std::uint64_t>;  ///< rows, columns, seed
+  std::map<Key, std::int64_t> codes_;                                 ///< of the result with the fewest
+};
+
+/// Whether the bounds are too loose to be trusted: `loose` of `codes` codes have two admissible values without a tie, which is
+/// more than most_ambiguous, and so much more that chance does not explain it, were the `distinct` codes among them drawn one by
+/// one: by Chernoff's bound sound bounds come to that once in 10^9 runs. Few codes make no share: one of two says nothing.
+bool too_many_ambiguous(std::int64_t codes, std::int64_t loose, std::int64_t distinct);
 
 /// All results of one variant on one device.
 struct VariantSummary {
@@ -21,6 +41,7 @@ struct VariantSummary {
   std::int64_t elements = 0;
   std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values
   std::int64_t on_ties = 0;               ///< of the ambiguous ones, see Verdict
+  DistinctCodes distinct = {};            ///< of the same cases
   double worst_error_over_bound = 0;
 };
 
@@ -37,6 +58,7 @@ struct Totals {
   std::int64_t hazards = 0;  ///< of those that failed
   bool watched = false;      ///< hazards were looked for, in some
   std::int64_t on_ties = 0;  ///< of the ambiguous ones
+  DistinctCodes distinct;
   double ambiguous_share() const {
     return codes == 0 ? 0.0 : static_cast<double>(ambiguous) / static_cast<double>(codes);
   }
@@ -44,6 +66,7 @@ struct Totals {
   double loose_share() const {
     return codes == 0 ? 0.0 : static_cast<double>(ambiguous - on_ties) / static_cast<double>(codes);
   }
+  bool too_loose() const { return too_many_ambiguous(codes, ambiguous - on_ties, distinct.count()); }
 };
 Totals totals(const std::vector<VariantSummary>& variants);
 

@@ -7,7 +7,7 @@ namespace normquant::check {
 using validate::Operation;
 
 validate::Verdict check(const Given& given) {
-  Comparison comparison(/*poisoned=*/false);
+  Comparison comparison;
   switch (given.problem.op) {
     case Operation::norm_quant_forward: check_forward(given, comparison); break;
     case Operation::norm_quant_backward: check_backward(given, comparison); break;

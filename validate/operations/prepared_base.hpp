@@ -96,15 +96,16 @@ class PreparedBase : public PreparedProblem {
     return normquant::launch(*variant, args_, device_.info(), workspace_, stream);
   }
 
-  Status poison_outputs() override {
+  Status poison_outputs(Poison poison) override {
+    unwritten_.begin(poison);
     for (const Output& output : outputs_) {
-      if (Status status = output.tensor->poison_all(); !status.ok()) return status;
+      if (Status status = output.tensor->poison_all(poison); !status.ok()) return status;
     }
     return scratch_ == nullptr ? Status{} : scratch_->poison_all();
   }
 
   Verdict check() override {
-    Comparison comparison;
+    Comparison comparison(unwritten_);
     if (Status status = device_.synchronize(); !status.ok()) {
       comparison.failed(status);
       return comparison.verdict();
@@ -118,17 +119,18 @@ class PreparedBase : public PreparedProblem {
     return comparison.verdict();
   }
 
-  std::uint64_t digest(std::string& why) override {
+  std::uint64_t digest(std::string& why, std::string& damage) override {
     std::uint64_t hash = 14695981039346656037ULL;  // FNV-1a
     for (const Output& output : outputs_) {
-      std::string damage;
+      std::string damaged;
       const Status status = output.tensor->visit(
           [&](std::int64_t, const unsigned char* bytes) {
             for (std::size_t i = 0; i < output.row_bytes; ++i) hash = (hash ^ bytes[i]) * 1099511628211ULL;
             return true;
           },
-          damage);
+          damaged);
       if (!status.ok()) why = status.message;
+      if (damage.empty() && !damaged.empty()) damage = output.name + ": " + damaged;
     }
     return hash;
   }
@@ -346,6 +348,7 @@ class PreparedBase : public PreparedProblem {
   std::vector<Output> outputs_;
   std::unique_ptr<DeviceTensor> scratch_;  ///< as large as the last reserve() asked for, between guards
   Workspace workspace_;
+  Unwritten unwritten_;  ///< of the launches since the outputs were last poisoned
   std::int64_t matrices_ = 0;  ///< with padded rows, so far
   std::string why_no_memory_;
   Status upload_status_;

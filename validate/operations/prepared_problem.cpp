@@ -40,6 +40,21 @@ std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind) {
   return entries<BitLinearBackward>(op, kind);
 }
 
+Verdict check_what_was_launched(PreparedProblem& prepared, const std::function<Status()>& launch) {
+  const Verdict first = prepared.check();
+  if (first.like_poison == 0 || first.outcome == Outcome::error) return first;
+  Status status = prepared.poison_outputs(Poison::second);
+  if (status.ok()) status = launch();
+  if (!status.ok()) {
+    Verdict error;
+    error.outcome = Outcome::error;
+    error.reason = status.message;
+    return error;
+  }
+  const Verdict second = prepared.check();
+  return second.outcome == Outcome::pass && first.outcome != Outcome::pass ? first : second;
+}
+
 std::unique_ptr<PreparedProblem> prepare(const Problem& problem, Device& device, std::int64_t distinct_rows,
                                          std::string& why) {
   const std::int64_t distinct = distinct_rows > 0 ? std::min(problem.rows, distinct_rows) : problem.rows;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include <normquant/status.hpp>
 
 #include "kernels/choice/point.hpp"
+#include "validate/poison.hpp"
 #include "validate/problem.hpp"
 #include "validate/verdict.hpp"
 
@@ -47,15 +49,21 @@ class PreparedProblem {
   virtual Status reserve(std::string_view variant) = 0;
   /// Enqueues the variant once on `stream`; no allocation, no synchronisation.
   virtual Status launch(std::string_view variant, Stream stream) = 0;
-  /// Fills every output and the scratch memory with a pattern that no right result contains.
-  virtual Status poison_outputs() = 0;
+  /// Fills every output and the scratch memory with a pattern.
+  virtual Status poison_outputs(Poison poison = Poison::first) = 0;
   /// Compares the outputs, guard bands, poison between rows and unchanged inputs with the reference. Synchronises.
+  /// Where Verdict::like_poison is not 0 the verdict is for now only: check_what_was_launched decides it.
   virtual Verdict check() = 0;
-  /// A hash over the bits of all outputs; `why` is filled when they cannot be read.
-  virtual std::uint64_t digest(std::string& why) = 0;
+  /// A hash over the bits of all outputs; `why` is filled when they cannot be read, `damage` when something beside them was
+  /// written.
+  virtual std::uint64_t digest(std::string& why, std::string& damage) = 0;
   /// The same inputs in fresh buffers of their own (for rotation past a cache), sharing the reference.
   virtual std::unique_ptr<PreparedProblem> copy(std::string& why) const = 0;
 };
+
+/// The verdict on outputs that `launch` wrote over the first poison: where some hold its bits, `launch` runs once more over the
+/// second, and what holds both was never written.
+Verdict check_what_was_launched(PreparedProblem& prepared, const std::function<Status()>& launch);
 
 /// Generates the inputs, uploads them and lays out the outputs. Null with a sentence in `why` when memory runs out
 /// (why starts with "out of memory") or the problem breaks the operation's contract.

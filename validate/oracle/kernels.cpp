@@ -47,6 +47,7 @@ void add(const CaseResult& result, KernelFindings& findings) {
     own.codes += v.codes_checked;
     own.ambiguous += v.codes_ambiguous;
     own.on_ties += v.codes_on_ties;
+    own.distinct.add(p, v.codes_checked);
   }
   if (is_layer(p.op)) return;
   for (const validate::TensorScore& score : v.tensors) {

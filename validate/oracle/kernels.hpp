@@ -11,6 +11,7 @@
 #include "validate/oracle/tightness.hpp"
 #include "validate/run.hpp"
 #include "validate/suite.hpp"
+#include "validate/summary.hpp"
 
 namespace normquant::oracle {
 
@@ -18,11 +19,13 @@ namespace normquant::oracle {
 struct Ambiguity {
   std::int64_t codes = 0, ambiguous = 0;
   std::int64_t on_ties = 0;  ///< of the ambiguous ones, see validate::Verdict
+  validate::DistinctCodes distinct;
   double share() const { return codes == 0 ? 0 : static_cast<double>(ambiguous) / static_cast<double>(codes); }
   /// Of those that a tighter bound would decide.
   double loose_share() const {
     return codes == 0 ? 0 : static_cast<double>(ambiguous - on_ties) / static_cast<double>(codes);
   }
+  bool too_loose() const { return validate::too_many_ambiguous(codes, ambiguous - on_ties, distinct.count()); }
 };
 
 struct KernelFindings {
