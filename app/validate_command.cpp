@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <regex>
 #include <thread>
@@ -13,6 +14,7 @@
 #include "app/commands.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
+#include "validate/cost.hpp"
 #include "validate/devices.hpp"
 #include "validate/operations/prepared_problem.hpp"
 #include "validate/repetition.hpp"
@@ -30,7 +32,8 @@ struct ValidateOptions {
   std::uint64_t seed = 1, schedule_seed = 1;
   int jobs = 0;
   bool warm = false;
-  bool list = false, dry_run = false, require_gpu = false, after_others = false;
+  bool list = false, dry_run = false, require_gpu = false, after_others = false, no_limit = false;
+  double most_minutes = 60;
 };
 
 /// A wish that cannot be met: the sentence and the exit status.
@@ -44,6 +47,7 @@ struct Plan {
   std::vector<DeviceChoice> devices;
   std::vector<Case> cases;
   std::string left_out;
+  std::string of_other_shapes;  ///< operations that have none of the shapes: a sentence each
 };
 
 std::vector<Operation> chosen_operations(const ValidateOptions& options) {
@@ -71,7 +75,21 @@ std::vector<DType> chosen_types(const ValidateOptions& options) {
   return types;
 }
 
-std::vector<Case> chosen_cases(const ValidateOptions& options) {
+/// Of the shapes those that the operation has: MxN, or MxK_inxK_out for the layer. One that was named must have some.
+std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, const ValidateOptions& options) {
+  std::vector<Shape> own;
+  for (const Shape& shape : shapes) {
+    if (is_layer(op) == (shape.k_out > 0)) own.push_back(shape);
+  }
+  if (own.empty() && !options.ops.empty()) {
+    throw Refusal{exit_usage,
+                  fmt::format("{} has shapes {}, as in {}; none is given", name_of(op),
+                              is_layer(op) ? "MxK_inxK_out" : "MxN", is_layer(op) ? "16x4096x4096" : "16x4096")};
+  }
+  return own;
+}
+
+std::vector<Case> chosen_cases(const ValidateOptions& options, std::string& left_out) {
   std::string why;
   std::vector<Case> cases;
   for (const std::string& text : options.cases) {
@@ -83,7 +101,7 @@ std::vector<Case> chosen_cases(const ValidateOptions& options) {
 
   std::vector<Shape> shapes;
   for (const std::string& text : options.shapes) {
-    const auto shape = parse_shape(text, why);
+    const auto shape = parse_any_shape(text, why);
     if (!shape) throw Refusal{exit_usage, why};
     shapes.push_back(*shape);
   }
@@ -94,7 +112,13 @@ std::vector<Case> chosen_cases(const ValidateOptions& options) {
   }
   const std::vector<DType> types = chosen_types(options);
   for (Operation op : chosen_operations(options)) {
-    for (const Case& c : suite_cases(op, *suite, options.seed, shapes)) {
+    const std::vector<Shape> own = shapes_for(op, shapes, options);
+    if (own.empty() && !shapes.empty()) {
+      left_out += fmt::format("{}left out: {}, whose shapes are {}", left_out.empty() ? "" : "\n", name_of(op),
+                              is_layer(op) ? "MxK_inxK_out" : "MxN");
+      continue;
+    }
+    for (const Case& c : suite_cases(op, *suite, options.seed, own)) {
       if (types.empty() || std::find(types.begin(), types.end(), c.problem.x) != types.end()) cases.push_back(c);
     }
   }
@@ -103,7 +127,7 @@ std::vector<Case> chosen_cases(const ValidateOptions& options) {
 
 Plan plan_of(const ValidateOptions& options) {
   Plan plan;
-  plan.cases = chosen_cases(options);
+  plan.cases = chosen_cases(options, plan.of_other_shapes);
   // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
   for (Case& c : plan.cases) {
     c.after_others = c.after_others || options.after_others;
@@ -219,6 +243,15 @@ void write_results(ResultFile& file, const std::string& path, const std::string&
   if (!path.empty() && !file.commit(text, why)) throw Refusal{exit_infrastructure, why};
 }
 
+/// Before anything runs: what shapes or cases ask for may be far more than was meant. A suite takes what it takes.
+void refuse_what_is_too_large(const std::vector<Job>& jobs, int threads, const ValidateOptions& options) {
+  if (options.no_limit) return;
+  const bool asked_by_size = !options.shapes.empty() || !options.cases.empty();
+  const double most_seconds = asked_by_size ? 60 * options.most_minutes : std::numeric_limits<double>::infinity();
+  const std::string why = why_not_affordable(cost_of(jobs, threads), available_memory(), most_seconds);
+  if (!why.empty()) throw Refusal{exit_usage, why};
+}
+
 int validate(const ValidateOptions& options) {
   if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
   const Plan plan = plan_of(options);
@@ -232,17 +265,20 @@ int validate(const ValidateOptions& options) {
     }
     return exit_pass;
   }
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, 8);
+  refuse_what_is_too_large(jobs, threads, options);
   ResultFile json_file, junit_file;
   std::string why;
   if ((!options.json.empty() && !json_file.open(options.json, why)) ||
       (!options.junit.empty() && !junit_file.open(options.junit, why))) {
     throw Refusal{exit_infrastructure, why};
   }
-  if (!plan.left_out.empty()) fmt::print("{}\n", plan.left_out);
+  for (const std::string& sentence : {plan.left_out, plan.of_other_shapes}) {
+    if (!sentence.empty()) fmt::print("{}\n", sentence);
+  }
   const auto start = std::chrono::steady_clock::now();
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const auto results =
-      run_jobs(jobs, {options.jobs > 0 ? options.jobs : std::min(cores, 8), show_progress, options.warm});
+  const auto results = run_jobs(jobs, {threads, show_progress, options.warm});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   LeftUndone undone{plan.left_out, {}};
   const int status = report(results, options, seconds, undone.never_checked);
@@ -259,7 +295,14 @@ void add_validate_command(CLI::App& app, int& status) {
   command->add_option("--device", options->device, "host, cuda, cuda:I or all")->capture_default_str();
   command->add_option("--op", options->ops, fmt::format("Only this operation: {}", known_operations));
   command->add_option("--variant", options->variant, "Only variants whose name matches this expression; or auto");
-  command->add_option("--shape", options->shapes, "These shapes MxN instead of the suite's (repeatable)");
+  command->add_option("--shape", options->shapes,
+                      "These shapes instead of the suite's: MxN, or MxK_inxK_out for bit_linear (repeatable)");
+  command
+      ->add_option("--most-minutes", options->most_minutes,
+                   "Shapes and cases that take longer here, by an estimate, are refused before they start")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--no-limit", options->no_limit, "Start whatever it takes in time and memory");
   command->add_option("--dtype", options->dtypes, "Only these types of x: float32, float16, bfloat16 (repeatable)");
   command->add_option("--suite", options->suite, "smoke, standard or exhaustive")->capture_default_str();
   command->add_option("--case", options->cases, "This problem alone, as a failure prints it (repeatable)");

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "host/host_exec/cuda_on_host.hpp"
+#include "host/host_exec/limits.hpp"
 #include "host/watch/events.hpp"
 
 namespace normquant {
@@ -14,21 +15,19 @@ namespace watch = host_exec::watch;
 
 namespace {
 
-/// Shared memory that a Hopper block may ask for; the same kernels serve the same problems as on such a GPU.
-constexpr std::size_t hopper_shared_memory = std::size_t{227} * 1024;
-
 class HostDevice final : public Device {
  public:
   HostDevice(std::uint64_t schedule_seed, int sm_count) : schedule_seed_(schedule_seed) {
     info_.kind = DeviceKind::host;
     info_.name = "host";
     info_.sm_count = sm_count;
-    info_.shared_memory_per_block = hopper_shared_memory;
+    info_.shared_memory_per_block =
+        host_exec::most_shared_bytes;  // so the same kernels serve the same problems as on an H100
     info_.max_cluster_blocks = static_cast<int>(host_exec::most_cluster_blocks);
     for (int i = 0, blocks = 2; blocks <= info_.max_cluster_blocks; blocks *= 2, ++i) {
       info_.resident_clusters[i] = sm_count > blocks ? sm_count / blocks : 1;
     }
-    host_exec::set_schedule_seed(schedule_seed_);
+    choose();
   }
 
   const DeviceInfo& info() const override { return info_; }
@@ -63,13 +62,18 @@ class HostDevice final : public Device {
   }
   Status synchronize() override { return {}; }
   Status make_current() override {
-    host_exec::set_schedule_seed(schedule_seed_);
+    choose();
     return {};
   }
   bool watches() const override { return watch::watched; }
   std::vector<std::string> take_findings() override { return watch::take_findings(); }
 
  private:
+  /// For the launches of the calling thread.
+  void choose() const {
+    host_exec::set_schedule_seed(schedule_seed_);
+    host_exec::set_multiprocessors(static_cast<unsigned>(info_.sm_count));
+  }
   static Status copy(void* to, const void* from, std::size_t bytes) {
     std::memcpy(to, from, bytes);
     return {};

@@ -100,6 +100,7 @@ TEST(Arguments, BackwardRefusalsNameTheArgument) {
       {"mean is null", [](auto& a, auto&) { a.norm = NormKind::layer; }},
       {"mean is given", [](auto& a, auto& m) { a.mean = m.row_values.data(); }},
       {"dy's row stride", [](auto& a, auto&) { a.dy.ld = 1; }},
+      {"recomputed.dequant_scale", [](auto& a, auto& m) { a.recomputed.dequant_scale = m.row_values.data(); }},
   };
   for (const auto& [named, change] : wrongs) {
     Memory memory;

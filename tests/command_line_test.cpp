@@ -48,6 +48,37 @@ TEST(CommandLine, BadArgumentsAreStatusTwoAndASentence) {
   expect_answer("list --op sideways", 2, "sideways");
 }
 
+TEST(CommandLine, ShapesOfTheLayerAreItsOwn) {
+  expect_answer("validate --op bit_linear --shape 4x64", 2, "MxK_inxK_out, as in 16x4096x4096");
+  expect_answer("validate --op forward --shape 4x64x32", 2, "norm_quant_forward has shapes MxN");
+  expect_answer("validate --shape 4x64x", 2, "is not a shape");
+  const Answer layer = run_program("validate --shape 2x64x24 --dtype bfloat16 --list");
+  EXPECT_EQ(layer.status, 0) << layer.output;
+  EXPECT_NE(layer.output.find("op=bit_linear_forward shape=2x64"), std::string::npos) << layer.output;
+  EXPECT_NE(layer.output.find("k_out=24"), std::string::npos) << layer.output;
+  EXPECT_EQ(layer.output.find("op=norm_quant_forward"), std::string::npos) << layer.output;
+  const Answer rows = run_program("validate --shape 2x8 --dtype float32 --variant two_pass");
+  EXPECT_EQ(rows.status, 0) << rows.output;
+  EXPECT_NE(rows.output.find("left out: bit_linear_forward, whose shapes are MxK_inxK_out"), std::string::npos)
+      << rows.output;
+}
+
+TEST(CommandLine, WhatWouldTakeTooLongOrTooMuchMemoryIsSaidBeforeItStarts) {
+  expect_answer("validate --op forward --shape 1000000x100000", 2, "--no-limit");
+  expect_answer("validate --op bit_linear --shape 1x1000000x1000000", 2, "of memory");
+  expect_answer("validate --op forward --shape 64x512 --most-minutes 0.0001", 2, "are the limit");
+  expect_answer("validate --op forward --shape 2x16 --dtype float32 --no-limit --most-minutes 0.00001", 0, "0 wrong");
+}
+
+TEST(CommandLine, OneElementIsNoShareAndANanWithItsSignIsWritten) {
+  expect_answer("validate --shape 1x1 --dtype float32", 0, "0 wrong");
+  expect_answer("validate --op forward --shape 300x1 --dtype float32 --variant '^two_pass'", 0, "0 wrong");
+  expect_answer(
+      "validate --variant '^two_pass_t1024_v1$' --case 'op=norm_quant_forward shape=4x520 x=float32 weight=float32 "
+      "out=float32 codes=1 values=nan_weight seed=2'",
+      0, "1 passed");
+}
+
 TEST(CommandLine, AMissingGpuIsSaid) {
   if (gpu_here()) {
     expect_answer("validate --device cuda:99 --shape 2x8", 5, "99");

@@ -205,6 +205,11 @@ TEST(EdgeCases, NoRowsSucceedWritesNothingButZeroSums) {
   Problem p = backward(0, 264);
   p.bias = p.x;
   expect_all_variants_pass(p);  // dweight and dbias are checked: zeros over poison
+  Problem layer;
+  layer.op = Operation::bit_linear_forward;
+  layer.rows = 0, layer.columns = 64;
+  layer.k_out = 200;  // so many that a GPU with few multiprocessors streams the packed weights
+  expect_all_variants_pass(layer);
   for (const auto& variant : serving(1, 8)) {
     Direct d(1, 8);
     d.args.rows = 0;

@@ -75,9 +75,9 @@ struct AfterTwoLaunches {
 };
 
 TEST(Comparison, WhatHoldsBothPoisonsWasNeverWritten) {
-  for (const auto [type, first, second] : {std::tuple{DType::float32, 0xFFFFFFFFU, 0x5A5A5A5AU},
-                                           std::tuple{DType::float16, 0xFFFFU, 0x5A5AU},
-                                           std::tuple{DType::bfloat16, 0xFFFFU, 0x5A5AU}}) {
+  for (const auto [type, first, second] :
+       {std::tuple{DType::float32, 0xFFFFFFFFU, 0x5A5A5A5AU}, std::tuple{DType::float16, 0xFFFFU, 0x5A5AU},
+        std::tuple{DType::bfloat16, 0xFFFFU, 0x5A5AU}}) {
     for (const auto [truth, bound] : {std::pair{nan, 0.0}, std::pair{1.0, 0.0}, std::pair{1.0, inf}}) {
       const AfterTwoLaunches never(type, first, second, truth, bound);
       EXPECT_EQ(never.first.like_poison, 1);

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "validate/cost.hpp"
 #include "validate/operations/prepared_problem.hpp"
 #include "validate/suite.hpp"
 
@@ -44,6 +45,53 @@ TEST(Shape, GoodShapesAreRead) {
   std::string why;
   EXPECT_EQ(parse_shape("0x64", why), (Shape{0, 64}));
   EXPECT_EQ(parse_shape("70000x32768", why), (Shape{70000, 32768}));
+  EXPECT_FALSE(parse_shape("2x64x32", why).has_value());
+}
+
+TEST(Shape, ThoseOfTheLayerSayKOut) {
+  std::string why;
+  EXPECT_EQ(parse_any_shape("2x64", why), (Shape{2, 64}));
+  EXPECT_EQ(parse_any_shape("2x64x32", why), (Shape{2, 64, 32}));
+  EXPECT_EQ(parse_any_shape("0x1x1", why), (Shape{0, 1, 1}));
+  for (const char* text : {"2x64x", "2xx32", "2x64x32x1", "x2x64", "2x64x32 ", "1e2x4x4"}) {
+    EXPECT_FALSE(parse_any_shape(text, why).has_value()) << text;
+    EXPECT_NE(why.find("is not a shape"), std::string::npos) << why;
+  }
+  for (const char* text :
+       {"-1x64x32", "2x0x32", "2x64x0", "1099511627776x1x2", "1x1099511627776x2", "2x2x1099511627776"}) {
+    EXPECT_FALSE(parse_any_shape(text, why).has_value()) << text;
+    EXPECT_NE(why.find("out of range"), std::string::npos) << why;
+  }
+}
+
+TEST(Cost, GrowsWithWhatIsAsked) {
+  const auto cost = [](Operation op, Shape shape, std::size_t variants, std::int64_t distinct = 0) {
+    Job job{{DeviceKind::host, 0}, {}, std::vector<std::string>(variants, "any")};
+    job.subject.problem.op = op;
+    job.subject.problem.rows = shape.rows, job.subject.problem.columns = shape.columns;
+    job.subject.problem.k_out = shape.k_out;
+    job.subject.distinct_rows = distinct;
+    return cost_of(job);
+  };
+  const Cost small = cost(Operation::norm_quant_forward, {64, 1024}, 1);
+  EXPECT_GT(small.seconds, 0.001);
+  EXPECT_LT(small.seconds, 1);
+  EXPECT_GT(small.bytes, 64 * 1024 * 8);
+  EXPECT_GT(cost(Operation::norm_quant_forward, {64, 1024}, 30).seconds, 10 * small.seconds);
+  EXPECT_LT(cost(Operation::norm_quant_forward, {64, 1024}, 1, 7).bytes, small.bytes);
+  // The layer's weights cost what they are, whatever the rows.
+  EXPECT_GT(cost(Operation::bit_linear_forward, {1, 65536, 65536}, 1).bytes, 65536.0 * 65536 * 10);
+}
+
+TEST(Cost, SaysWhatIsTooMuchAndWhatToDo) {
+  const Cost cost{8e9, 600};
+  EXPECT_EQ(why_not_affordable(cost, 16e9, 3600), "");
+  EXPECT_EQ(why_not_affordable(cost, 0, 3600), "") << "a machine that does not say how much memory is free";
+  const std::string memory = why_not_affordable(cost, 4e9, 3600), time = why_not_affordable(cost, 16e9, 300);
+  EXPECT_NE(memory.find("about 7 GiB of memory, and 4 GiB are free"), std::string::npos) << memory;
+  EXPECT_NE(time.find("about 10 minutes here, and 5 are the limit"), std::string::npos) << time;
+  for (const std::string& sentence : {memory, time}) EXPECT_NE(sentence.find("--no-limit"), std::string::npos);
+  EXPECT_GT(available_memory(), 1e6);
 }
 
 TEST(Suite, EveryVariantServesSomeSmokeProblem) {

@@ -15,7 +15,12 @@ constexpr std::size_t checked_padding_elements = 64;
 
 DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
                            std::int64_t ld, int offset, unsigned char poison)
-    : device_(device), rows_(rows), columns_(columns), ld_(ld), element_bytes_(element_bytes), first_poison_(poison),
+    : device_(device),
+      rows_(rows),
+      columns_(columns),
+      ld_(ld),
+      element_bytes_(element_bytes),
+      first_poison_(poison),
       poison_(poison) {
   const std::size_t body = rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * stride_bytes() + row_bytes();
   const std::size_t lead = guard_bytes + static_cast<std::size_t>(offset) * element_bytes;

@@ -45,7 +45,8 @@ class Unwritten {
   }
 
  private:
-  static constexpr std::int64_t most_noted = std::int64_t{1} << 20;  ///< of a tensor that nobody wrote more is not needed
+  static constexpr std::int64_t most_noted = std::int64_t{1}
+                                             << 20;  ///< of a tensor that nobody wrote more is not needed
   struct Place {
     std::int64_t row, column;
     bool operator==(const Place&) const = default;

@@ -236,4 +236,28 @@ std::optional<Shape> parse_shape(std::string_view text, std::string& why) {
   return shape;
 }
 
+std::optional<Shape> parse_any_shape(std::string_view text, std::string& why) {
+  const std::size_t first = text.find('x'), last = text.rfind('x');
+  if (first == last) return parse_shape(text, why);
+  const std::size_t second = text.find('x', first + 1);
+  constexpr std::int64_t most = std::int64_t{1} << 40;
+  Shape shape{};
+  if (second != last || !parse_integer(text.substr(0, first), shape.rows) ||
+      !parse_integer(text.substr(first + 1, last - first - 1), shape.columns) ||
+      !parse_integer(text.substr(last + 1), shape.k_out)) {
+    why = fmt::format("'{}' is not a shape; write MxN, or MxK_inxK_out for the layer, as in 16x4096x4096", text);
+    return std::nullopt;
+  }
+  const auto fits = [&](std::int64_t rows, std::int64_t columns) { return columns >= 1 && rows <= most / columns; };
+  if (shape.rows < 0 || shape.k_out < 1 || !fits(shape.rows, shape.columns) || !fits(shape.rows, shape.k_out) ||
+      !fits(shape.k_out, shape.columns)) {
+    why = fmt::format(
+        "shape '{}' is out of range: M must be 0 or more, K_in and K_out 1 or more, and no matrix may have more than "
+        "2^40 elements",
+        text);
+    return std::nullopt;
+  }
+  return shape;
+}
+
 }  // namespace normquant::validate

@@ -118,5 +118,7 @@ struct Shape {
 };
 /// `MxN` with M in [0, 2^40], N in [1, 2^40] and M * N at most 2^40; nothing and a sentence in `why` otherwise.
 std::optional<Shape> parse_shape(std::string_view text, std::string& why);
+/// The same, or the layer's `MxK_inxK_out`, which says K_out: 1 or more, and no matrix has more than 2^40 elements.
+std::optional<Shape> parse_any_shape(std::string_view text, std::string& why);
 
 }  // namespace normquant::validate

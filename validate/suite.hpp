@@ -30,11 +30,11 @@ struct Case {
 
 /// The cases of one operation. Smoke: chosen cases that touch every variant. Standard: chosen cases for every feature,
 /// kind of value and edge, and problems drawn at random over all types and switches. Exhaustive: more of both, every
-/// combination of types among them. With `shapes`, the features of the suite at these shapes instead.
+/// combination of types among them. With `shapes`, the features of the suite at these shapes instead, MxN without a K_out.
 /// The same arguments give the same cases.
 std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<Shape>& shapes);
 
-/// The same for the layer (suite_bit_linear.cpp); shapes are square: K_out = K_in.
+/// The same for the layer (suite_bit_linear.cpp), whose shapes have a K_out.
 std::vector<Case> layer_suite_cases(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<Shape>& shapes);
 
 }  // namespace normquant::validate

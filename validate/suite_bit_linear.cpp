@@ -135,8 +135,7 @@ std::vector<Case> layer_suite_cases(Operation op, SuiteSize size, std::uint64_t 
                                     const std::vector<Shape>& shapes) {
   std::vector<Case> cases;
   for (Shape shape : shapes) {
-    for (DType x : all_types)
-      add_layers(cases, layer_features(op, {shape.rows, shape.columns, shape.columns}, x), seed);
+    for (DType x : all_types) add_layers(cases, layer_features(op, {shape.rows, shape.columns, shape.k_out}, x), seed);
   }
   if (!shapes.empty()) return cases;
   const bool smoke = size == SuiteSize::smoke;

@@ -36,7 +36,8 @@ struct Verdict {
   std::string reason;                 ///< for skipped and error, and the first sentence of a failure or hazard
   std::int64_t elements_checked = 0;  ///< over all outputs
   std::int64_t elements_wrong = 0;
-  std::int64_t like_poison = 0;  ///< elements with the bits of what the outputs held before: given them, or never written
+  std::int64_t like_poison =
+      0;  ///< elements with the bits of what the outputs held before: given them, or never written
   std::int64_t codes_checked = 0;
   std::int64_t codes_ambiguous = 0;  ///< two admissible codes
   std::int64_t codes_on_ties = 0;  ///< of those, where the truth itself is a tie: no bound, however tight, decides them

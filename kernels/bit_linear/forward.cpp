@@ -63,6 +63,8 @@ struct Quantised {
     if (needs_codes && y_q.codes == nullptr) {
       y_q.ld_codes = divide_up(args.columns, 16) * 16;
       y_q.codes = static_cast<std::int8_t*>(scratch.take(static_cast<std::size_t>(a.rows * y_q.ld_codes)));
+    }
+    if (needs_codes && y_q.dequant_scale == nullptr) {
       y_q.dequant_scale = static_cast<float*>(scratch.take(sizeof(float) * static_cast<std::size_t>(a.rows)));
     }
     if (!needs_codes && !y_q.out.given()) y_q.out = scratch.take_matrix(a.layer.operand, a.rows, args.columns);
@@ -254,7 +256,7 @@ Status launch_packed(const Variant<BitLinearForward>&, const BitLinearForward& a
                      void* workspace, Stream stream) {
   Scratch scratch(workspace);
   const Quantised quantised(a, true, device, scratch);
-  if (Status status = quantised.launch(device, stream); !status.ok()) return status;
+  if (Status status = quantised.launch(device, stream); !status.ok() || a.rows == 0) return status;
   const QuantOutput& y_q = quantised.norm.args.output;
   const BitLinearWeights& weights = a.layer.weights;
   return packed_product({a.rows, a.layer.k_out, a.layer.k_in, y_q.codes, y_q.ld_codes, weights.packed,

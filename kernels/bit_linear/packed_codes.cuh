@@ -32,7 +32,7 @@ __device__ __forceinline__ Word load_bytes(const std::uint8_t* from, std::int64_
   constexpr int count = static_cast<int>(sizeof(Word));
   Word word = {};
   if (available >= count && aligned) {
-    word = *reinterpret_cast<const Word*>(from);
+    word = *words_at<Word>(from);
   } else if (available > 0) {
     std::uint8_t bytes[count];
 #pragma unroll

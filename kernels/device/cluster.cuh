@@ -103,6 +103,7 @@ class ClusterExchange {
 #elif defined(__CUDACC__)
     cluster_arrive();
 #else
+    must_be_aligned(state, 8);
     arrive_at_cluster(false);
 #endif
   }
@@ -145,7 +146,7 @@ class ClusterExchange {
 #elif defined(__CUDACC__)
     cluster_arrive();
 #else
-    arrive_with_sent(threadIdx.x == 0);
+    arrive_with_sent(threadIdx.x == 0, bytes);
 #endif
   }
   /// Waits until all of this round has arrived.

@@ -58,8 +58,9 @@ struct Packet {
   word data[words] = {};
 
   __device__ __forceinline__ void load(const T* from) {
+    const word* const in_memory = words_at<word>(from);
 #pragma unroll
-    for (int i = 0; i < words; ++i) data[i] = reinterpret_cast<const word*>(from)[i];
+    for (int i = 0; i < words; ++i) data[i] = in_memory[i];
   }
   /// For what is read once: leaves the L1 to what is read again (the weight).
   __device__ __forceinline__ void load_once(const T* from) {
@@ -110,8 +111,9 @@ struct Packet {
 #endif
   }
   __device__ __forceinline__ void store(T* to) const {
+    word* const in_memory = words_at<word>(to);
 #pragma unroll
-    for (int i = 0; i < words; ++i) reinterpret_cast<word*>(to)[i] = data[i];
+    for (int i = 0; i < words; ++i) in_memory[i] = data[i];
   }
   /// For what nobody reads again soon: the L2 may drop it first.
   __device__ __forceinline__ void store_once(T* to) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <type_traits>
 
 #include <normquant/device.hpp>
 #include <normquant/status.hpp>
@@ -46,6 +47,15 @@ T* shared_memory() {
 }
 #endif
 
+/// `address` as that of words, each moved in one access. It must be a multiple of their size.
+template <class Word, class T>
+__device__ __forceinline__ auto* words_at(T* address) {
+#if !defined(__CUDACC__)
+  must_be_aligned(address, sizeof(Word));
+#endif
+  return reinterpret_cast<std::conditional_t<std::is_const_v<T>, const Word, Word>*>(address);
+}
+
 /// Waits until `threads` threads of the block, whole warps, are at barrier `id` (1 to 15): a part of the block that need not
 /// wait for the rest.
 __device__ __forceinline__ void group_barrier(unsigned id, unsigned threads) {
@@ -85,9 +95,20 @@ inline cudaError_t ask_for_more(const void* kernel, const LaunchShape& shape) {
 }
 #endif
 
+/// A stream, and on the host device the file that launches into it, for sentences.
+struct LaunchStream {
+  Stream stream;
+#if defined(__CUDACC__)
+  LaunchStream(Stream into) : stream(into) {}  // NOLINT(google-explicit-constructor): streams are passed as they are
+#else
+  LaunchStream(Stream into, const char* from = __builtin_FILE()) : stream(into), file(from) {}  // NOLINT: as above
+  const char* file;
+#endif
+};
+
 /// kernel<<<grid, block, shared_bytes, stream>>>(args...) in clusters, with the launch's error as a Status.
 template <class... Parameters, class... Args>
-Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[maybe_unused]] Stream stream,
+Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[maybe_unused]] LaunchStream stream,
                      const Args&... args) {
 #if defined(__CUDACC__)
   cudaError_t error = ask_for_more(reinterpret_cast<const void*>(kernel), shape);
@@ -114,7 +135,7 @@ Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[
     config.gridDim = shape.grid;
     config.blockDim = shape.block;
     config.dynamicSmemBytes = shape.shared_bytes;
-    config.stream = static_cast<cudaStream_t>(stream);
+    config.stream = static_cast<cudaStream_t>(stream.stream);
     config.attrs = attributes;
     config.numAttrs = count;
     error = cudaLaunchKernelEx(&config, kernel, args...);
@@ -127,7 +148,8 @@ Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[
 #else
   try {
     const unsigned together = shape.cooperative ? shape.grid.x : shape.cluster;
-    run_grid({shape.grid, shape.block, shape.shared_bytes, together, shape.cooperative}, [&] { kernel(args...); });
+    run_grid({shape.grid, shape.block, shape.shared_bytes, together, shape.cooperative, stream.file},
+             [&] { kernel(args...); });
     return {};
   } catch (const std::exception& error) {
     return Status::infrastructure(std::string("host execution: ") + error.what());
@@ -137,8 +159,8 @@ Status launch_kernel(void (*kernel)(Parameters...), const LaunchShape& shape, [[
 
 /// The same without clusters.
 template <class... Parameters, class... Args>
-Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes, Stream stream,
-                     const Args&... args) {
+Status launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+                     LaunchStream stream, const Args&... args) {
   return launch_kernel(kernel, LaunchShape{grid, block, shared_bytes}, stream, args...);
 }
 

@@ -29,6 +29,9 @@ Status check_arguments(const NormQuantBackward& a) {
   check.check_vector("dweight", a.dweight);
   check.check_vector("dbias", a.dbias);
   check.check_output("recomputed.out", a.recomputed, a.columns);
+  check.require(
+      a.recomputed.given() || a.recomputed.dequant_scale == nullptr,
+      "recomputed.dequant_scale is given, but recomputed.out and recomputed.codes, whose it would be, are null");
   return check.status();
 }
 

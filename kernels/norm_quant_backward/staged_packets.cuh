@@ -58,7 +58,7 @@ class StagedPackets {
   __device__ __forceinline__ void clear(int stage) const {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      *reinterpret_cast<uint4*>(at(stage, k)) = uint4{0, 0, 0, 0};
+      *words_at<uint4>(at(stage, k)) = uint4{0, 0, 0, 0};
     }
   }
   /// Packets outside the row are never copied and always zero.
@@ -66,7 +66,7 @@ class StagedPackets {
   __device__ __forceinline__ void clear_outside(int stage, const Columns& columns, int left) const {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (columns.offset(k) >= left) *reinterpret_cast<uint4*>(at(stage, k)) = uint4{0, 0, 0, 0};
+      if (columns.offset(k) >= left) *words_at<uint4>(at(stage, k)) = uint4{0, 0, 0, 0};
     }
   }
   template <class X, int V>

@@ -75,9 +75,8 @@ struct BitLinearForward {
   float* mean = nullptr;         ///< [M], layer norm only, optional; the backward needs it
   float* rstd = nullptr;         ///< [M], optional; the backward needs it
   float* quant_scale = nullptr;  ///< [M], optional
-  QuantOutput
-      y_q;  ///< [M, K_in] the product's activations, optional (else they are scratch); y_q.out has the operands'
-            ///< type
+  QuantOutput y_q;  ///< [M, K_in] the product's activations, each of its tensors optional (else they are scratch, but
+                    ///< dequant_scale is required with codes); y_q.out has the operands' type
 };
 
 /// Arguments of the backward. Straight-through: gradients of the products at the quantised operands, which then pass to

@@ -31,9 +31,9 @@ struct NormQuantBackward {
 
   Matrix dx;               ///< [M, N] in x's type, required
   Matrix dx_residual;      ///< [M, N] dx once more in the residual's type, optional
-  Vector dweight;          ///< [N], optional
-  Vector dbias;            ///< [N], optional
-  QuantOutput recomputed;  ///< [M, N] the forward's output again, optional
+  Vector dweight;          ///< [N], optional, also without a weight
+  Vector dbias;            ///< [N], optional, also without a bias
+  QuantOutput recomputed;  ///< [M, N] the forward's output again, optional; a dequant_scale needs out or codes
 };
 
 }  // namespace normquant

@@ -23,7 +23,7 @@ struct NormQuantForward {
   float eps = 0.0F;  ///< > 0; see default_eps for what the Triton system uses
 
   ConstMatrix x;         ///< [M, N], required
-  ConstMatrix residual;  ///< [M, N], optional
+  ConstMatrix residual;  ///< [M, N], optional, also without residual_out
   ConstVector weight;    ///< [N], optional
   ConstVector bias;      ///< [N], optional
 

@@ -68,7 +68,7 @@ struct QuantOutput {
   Matrix out;                      ///< [M, N] code / quant_scale, in out.type (form a)
   std::int8_t* codes = nullptr;    ///< [M, N] codes in [-128, 127] (form b)
   std::int64_t ld_codes = 0;       ///< row stride of codes, >= N
-  float* dequant_scale = nullptr;  ///< [M] max(absmax, 1e-5) / 127; required with codes
+  float* dequant_scale = nullptr;  ///< [M] max(absmax, 1e-5) / 127; required with codes, optional with out alone
   constexpr bool given() const { return out.given() || codes != nullptr; }
 };
 

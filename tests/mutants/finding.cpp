@@ -23,6 +23,7 @@ std::string_view name_of(validate::SuiteSize suite) {
 
 std::string check_of(const validate::Verdict& verdict) {
   if (verdict.outcome == Outcome::error) return "error";
+  if (verdict.outcome == Outcome::hazard) return "hazard";
   if (verdict.mismatches.empty()) return "same bits again";
   const validate::Mismatch& first = verdict.mismatches.front();
   if (first.expected.starts_with("no byte outside")) {

@@ -84,8 +84,8 @@ def read_list(path):
                 refuse(current, f"there is no operation '{operation}'")
             current.shows.append((operation, variants.strip() or ".*"))
         elif word == "on":
-            if rest not in ("host", "gpu"):
-                refuse(current, f"'on {rest}': it must be host or gpu")
+            if rest not in ("host", "gpu", "watched"):
+                refuse(current, f"'on {rest}': it must be host, gpu or watched")
             current.devices = rest
         elif word == "equivalent":
             current.equivalent += (" " if current.equivalent else "") + rest

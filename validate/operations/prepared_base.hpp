@@ -348,7 +348,7 @@ class PreparedBase : public PreparedProblem {
   std::vector<Output> outputs_;
   std::unique_ptr<DeviceTensor> scratch_;  ///< as large as the last reserve() asked for, between guards
   Workspace workspace_;
-  Unwritten unwritten_;  ///< of the launches since the outputs were last poisoned
+  Unwritten unwritten_;        ///< of the launches since the outputs were last poisoned
   std::int64_t matrices_ = 0;  ///< with padded rows, so far
   std::string why_no_memory_;
   Status upload_status_;

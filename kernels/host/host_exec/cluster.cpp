@@ -223,6 +223,7 @@ void Cluster::arrive(bool orders) {
   self.arrived_in = phase_;
   if (orders) watch::arrives_at_cluster();
   if (++at_barrier_ < threads_) return;
+  check_exchange();
   at_barrier_ = 0;
   ++phase_;
   watch::all_arrived_at_cluster();
@@ -241,8 +242,32 @@ void Cluster::wait_for_cluster(bool orders) {
   if (orders) watch::leaves_cluster_barrier();
 }
 
-void Cluster::send_to(unsigned rank) {
-  if (rank < blocks_.size()) watch::sends(blocks_[rank], phase_);
+void Cluster::send_to(unsigned rank, std::size_t bytes) {
+  blocks_[rank].bytes_sent += bytes;
+  watch::sends(blocks_[rank], phase_);
+}
+
+void Cluster::expect(std::size_t bytes) {
+  Block& own = *current_->block;
+  own.bytes_expected = bytes;
+  watch::sends(own, phase_);
+}
+
+/// All of a round is sent when all have arrived.
+void Cluster::check_exchange() {
+  for (Block& block : blocks_) {
+    if (block.bytes_sent != block.bytes_expected) {
+      fail("block " + place(block.index) + " is told that it receives " + std::to_string(block.bytes_expected) +
+           " bytes, and " + std::to_string(block.bytes_sent) + " are sent to it; a GPU would wait for ever");
+    }
+    block.bytes_sent = block.bytes_expected = 0;
+  }
+}
+
+bool Cluster::in_shared_memory(const void* place, std::size_t bytes) const {
+  const Block& own = *current_->block;
+  const std::size_t offset = reinterpret_cast<std::uintptr_t>(place) - reinterpret_cast<std::uintptr_t>(own.shared);
+  return offset <= own.shared_bytes && bytes <= own.shared_bytes - offset;
 }
 
 void Cluster::receive() { watch::receives(current_->arrived_in); }

@@ -79,6 +79,7 @@ struct Block {
   std::size_t threads_started = 0;
   std::size_t threads_ended = 0;
   std::size_t at_barrier = 0;
+  std::size_t bytes_sent = 0, bytes_expected = 0;  ///< to this block, in this phase of the cluster's barrier
   std::array<GroupBarrier, most_group_barriers> groups;
 };
 
@@ -101,10 +102,15 @@ class Cluster {
   /// `orders`: what threads did before they arrived, all see after the wait.
   void arrive(bool orders);
   void wait_for_cluster(bool orders);
-  void send_to(unsigned rank);
+  void send_to(unsigned rank, std::size_t bytes);
+  void expect(std::size_t bytes);
   void receive();
   /// A mistake after which the current thread cannot go on, found where no exception can pass.
   void stop_current(const std::string& what);
+  /// A mistake of the current thread, found where an exception can pass.
+  void fail(const std::string& what);
+  /// Whether the place is in the shared memory of the current thread's block.
+  bool in_shared_memory(const void* place, std::size_t bytes) const;
   const std::uint64_t* exchange(unsigned mask, std::uint64_t value, const char* kind);
   void* shared_of(void* mine, unsigned rank);
   CudaThread& current() { return *current_; }
@@ -126,7 +132,7 @@ class Cluster {
     thread.waits_for = nullptr;
     ready_.push_back(&thread);
   }
-  void fail(const std::string& what);
+  void check_exchange();
   [[noreturn]] void report_deadlock() const;
 
   const std::function<void()>& body_;

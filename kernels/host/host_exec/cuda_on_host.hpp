@@ -42,12 +42,24 @@ struct GridShape {
   std::size_t shared_bytes = 0;
   unsigned cluster = 1;
   bool cooperative = false;
+  const char* file = "";  ///< of the kernel's source, for sentences
 };
 
 /// Runs `thread_body` once for every CUDA thread of the grid, cluster after cluster, in an order drawn from the
-/// schedule seed. Throws std::runtime_error, naming block and threads, when a barrier or warp operation is not reached
-/// by all, and when grid.x is no multiple of the cluster.
+/// schedule seed. Throws std::runtime_error, naming the kernel's file, for an extent that a GPU refuses (limits.hpp), of which
+/// nothing runs; and, naming block and threads, when a barrier or warp operation is not reached by all, or a thread makes a
+/// mistake at which a GPU stops.
 void run_grid(const GridShape& shape, const std::function<void()>& thread_body);
+
+/// How many multiprocessors the launches of this OS thread find: what a cooperative grid has to fit.
+void set_multiprocessors(unsigned count);
+
+/// The current thread moves `bytes` bytes, a power of two, in one access, of which the address is a multiple: a GPU stops at
+/// any other ("misaligned address"), and so does this.
+void misaligned(const void* address, std::size_t bytes);
+inline void must_be_aligned(const void* address, std::size_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0) misaligned(address, bytes);
+}
 
 /// Seed of the schedules of the launches that this OS thread makes from now on. Odd: threads in any order; even: a warp runs
 /// ahead of the others as far as the barriers let it.
@@ -76,16 +88,18 @@ void wait_for_cluster(bool orders = true);
 
 /// An exchange of values between the blocks of a cluster: `value` goes to `mine` as the block of that rank sees it; all is sent,
 /// and one thread of the block says so to its block; waits for the values of all blocks. Values come with what their senders
-/// have seen, and nothing else is ordered.
+/// have seen, and nothing else is ordered. Who says so also says how many bytes the block receives in this round: others than
+/// are sent are an error, for a GPU would wait for them for ever.
 void send_to_block(float* mine, unsigned rank, float value);
-void arrive_with_sent(bool says_so);
+void arrive_with_sent(bool says_so, unsigned bytes);
 void receive_from_blocks();
 
 /// Where the block of that rank has what this block has at `mine` in its shared memory. It is an error when that block
 /// has ended. Its memory is filled with 0xFF when it begins and when it ends.
 void* shared_memory_of_block(void* mine, unsigned rank);
 
-/// An asynchronous copy of 16 bytes begins, and the place holds 0xFF; it ends, and the place holds what it is to.
+/// An asynchronous copy of 16 bytes begins, and the place holds 0xFF; it ends, and the place holds what it is to. It is an
+/// error when one of the addresses is no multiple of 16, or the place is not in the block's shared memory.
 void copy_begins(void* to_shared, const void* from_global);
 void copy_ends(void* to_shared, const void* from_global);
 

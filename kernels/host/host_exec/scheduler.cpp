@@ -10,12 +10,14 @@
 #include <string>
 
 #include "host/host_exec/cluster.hpp"
+#include "host/host_exec/limits.hpp"
 
 namespace normquant::host_exec {
 namespace {
 
 thread_local Cluster* cluster_of_this_os_thread = nullptr;
 thread_local std::uint64_t schedule_seed = 1;
+thread_local unsigned multiprocessors = 4;
 constexpr std::size_t copy_bytes = 16;
 
 /// A launch that is watched from here on to the end of its scope.
@@ -26,20 +28,30 @@ struct Watched {
   Watched& operator=(const Watched&) = delete;
 };
 
-void check_clusters(const GridShape& shape) {
-  const std::string cluster = std::to_string(shape.cluster);
-  if (shape.cluster == 0 || (shape.cluster > most_cluster_blocks && !shape.cooperative)) {
-    throw std::runtime_error("a cluster has 1 to " + std::to_string(most_cluster_blocks) + " blocks, not " + cluster);
-  }
-  if (shape.grid.x % shape.cluster != 0) {
-    throw std::runtime_error("the grid's " + std::to_string(shape.grid.x) +
-                             " blocks along x are no multiple of the cluster's " + cluster);
-  }
+/// The cluster that runs on this OS thread, to the end of its scope.
+struct Running {
+  explicit Running(Cluster& cluster) { cluster_of_this_os_thread = &cluster; }
+  ~Running() { cluster_of_this_os_thread = nullptr; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
+std::runtime_error mistake(const GridShape& shape, const std::string& what) {
+  const std::string kernel = name_of_file(shape.file);
+  return std::runtime_error(kernel.empty() ? what : kernel + ": " + what);
 }
 
 }  // namespace
 
 void set_schedule_seed(std::uint64_t seed) { schedule_seed = seed; }
+void set_multiprocessors(unsigned count) { multiprocessors = count; }
+void misaligned(const void* address, std::size_t bytes) {
+  const auto past = reinterpret_cast<std::uintptr_t>(address) % bytes;
+  const std::string what = "misaligned address: an access of " + std::to_string(bytes) + " bytes lies " +
+                           std::to_string(past) + " bytes past a multiple of " + std::to_string(bytes);
+  if (cluster_of_this_os_thread == nullptr) throw std::runtime_error(what);
+  cluster_of_this_os_thread->fail(what);
+}
 unsigned char* dynamic_shared_memory() { return cluster_of_this_os_thread->current().block->shared; }
 void block_barrier() {
   watch::comes_to_block_barrier(__builtin_return_address(0));
@@ -52,10 +64,10 @@ void send_to_block(float* mine, unsigned rank, float value) {
   auto* const theirs = static_cast<float*>(shared_memory_of_block(mine, rank));
   watch::stores_for_block(theirs, sizeof value, __builtin_return_address(0));
   *theirs = value;
-  cluster_of_this_os_thread->send_to(rank);
+  cluster_of_this_os_thread->send_to(rank, sizeof value);
 }
-void arrive_with_sent(bool says_so) {
-  if (says_so) cluster_of_this_os_thread->send_to(rank_of_this_block());
+void arrive_with_sent(bool says_so, unsigned bytes) {
+  if (says_so) cluster_of_this_os_thread->expect(bytes);
   arrive_at_cluster(false);
 }
 void receive_from_blocks() {
@@ -69,6 +81,11 @@ unsigned blocks_of_this_cluster() { return cluster_of_this_os_thread->blocks(); 
 void* shared_memory_of_block(void* mine, unsigned rank) { return cluster_of_this_os_thread->shared_of(mine, rank); }
 
 void copy_begins(void* to_shared, const void* from_global) {
+  must_be_aligned(to_shared, copy_bytes);
+  must_be_aligned(from_global, copy_bytes);
+  if (!cluster_of_this_os_thread->in_shared_memory(to_shared, copy_bytes)) {
+    cluster_of_this_os_thread->fail("an asynchronous copy to an address that is not in the block's shared memory");
+  }
   watch::copy_begins(to_shared, from_global, __builtin_return_address(0));
   std::memset(to_shared, 0xFF, copy_bytes);
 }
@@ -82,11 +99,10 @@ const std::uint64_t* warp_exchange(unsigned mask, std::uint64_t value, const cha
 }
 
 void run_grid(const GridShape& shape, const std::function<void()>& thread_body) {
-  check_clusters(shape);
+  if (const std::string why = refusal_of(shape, multiprocessors); !why.empty()) throw mistake(shape, why);
   Generator generator{schedule_seed};
   const unsigned across = shape.grid.x / shape.cluster;
   const std::size_t clusters = static_cast<std::size_t>(across) * shape.grid.y * shape.grid.z;
-  if (clusters == 0 || size_of(shape.block) == 0) return;
   // Clusters in the order start, start + stride, ... (mod clusters): every one once, in an order that no kernel may
   // expect.
   std::size_t stride = 1 + generator.below(clusters);
@@ -101,8 +117,12 @@ void run_grid(const GridShape& shape, const std::function<void()>& thread_body) 
                               static_cast<unsigned>(number / across / shape.grid.y)};
     const std::uint64_t seed = (generator.next() & ~std::uint64_t{1}) | (schedule_seed & 1U);
     Cluster cluster(shape, first_block, thread_body, seed);
-    cluster_of_this_os_thread = &cluster;
-    cluster.run();
+    const Running running(cluster);
+    try {
+      cluster.run();
+    } catch (const std::runtime_error& error) {
+      throw mistake(shape, error.what());
+    }
     number = (number + stride) % clusters;
   }
 }
