@@ -1,4 +1,4 @@
-// activation_quant: per-row 8-bit quantisation (specification, section 3).
+// activation_quant: per-row 8-bit quantisation (docs/operations.md, section 3).
 //
 //   absmax = max|x| over the row     quant_scale = 127 / max(absmax, 1e-5)
 //   code = clamp(round(x * quant_scale), -128, 127)     out = code / quant_scale
@@ -18,7 +18,7 @@ struct ActivationQuantResult {
 
 /// Quantises each row of x [M, N] by itself. A row with a value that is not finite in float32 (NaN, Inf, or beyond the
 /// largest float) comes out as NaN: absmax, quant_scale and out NaN, code 0; other rows are untouched by it.
-/// `half_even` is what the PyTorch function of that name does (specification, sections 3 and 5).
+/// `half_even` is what the PyTorch function of that name does (docs/operations.md, sections 3 and 5).
 ActivationQuantResult activation_quant(const Array& x, Rounding rounding = Rounding::half_even);
 
 }  // namespace normquant::reference

@@ -13,16 +13,16 @@ using Array = Eigen::Array<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMaj
 /// One number a row, or one a column.
 using Vector = Eigen::ArrayXd;
 
-/// Which norm: `layer` subtracts the mean, `rms` does not (specification, section 1).
+/// Which norm: `layer` subtracts the mean, `rms` does not (docs/operations.md, section 1).
 enum class NormKind { layer, rms };
 
-/// Where a tie goes: away from zero, or to the even integer (specification, section 5).
+/// Where a tie goes: away from zero, or to the even integer (docs/operations.md, section 5).
 enum class Rounding { half_away, half_even };
 
 /// Type in which a tensor is stored. `float64` stands for "not rounded".
 enum class Storage { float64, float32, float16, bfloat16 };
 
-/// Floor of absmax and absmean (specification, sections 1 and 3). A float32 kernel's floor is 1e-5 rounded to float32:
+/// Floor of absmax and absmean (docs/operations.md, sections 1 and 3). A float32 kernel's floor is 1e-5 rounded to float32:
 /// 2.5e-8 less, relatively, an error that a bound on its scale must count.
 inline constexpr double scale_floor = 1e-5;
 

@@ -1,4 +1,4 @@
-// The layer through its public header, on the host device: the forms of the specification's section 4 against the
+// The layer through its public header, on the host device: the forms of docs/operations.md, section 4, against the
 // reference's, exactness of the integer products, cached weights, refused arguments.
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// The reference's activation_quant against hand-computed rows and the edge cases of the specification, section 5.
+// The reference's activation_quant against hand-computed rows and the edge cases of docs/operations.md, section 5.
 #include "reference/activation_quant.hpp"
 
 #include <cmath>

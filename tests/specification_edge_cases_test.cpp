@@ -1,4 +1,4 @@
-// Section 5 of the specification: each edge case that the Triton system gets wrong or refuses, on every variant of every
+// docs/operations.md, section 5: each edge case that the Triton system gets wrong or refuses, on every variant of every
 // device of this machine. Each test would fail with the Triton system's behaviour, which its comment states.
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-// activation_quant: per-row 8-bit quantisation of x itself (specification, section 3).
+// activation_quant: per-row 8-bit quantisation of x itself (docs/operations.md, section 3).
 //
 //   absmax = max|x| over the row     quant_scale = 127 / max(absmax, 1e-5)
 //   code = clamp(round(x * quant_scale), -128, 127)     out = code / quant_scale

@@ -1,5 +1,5 @@
 // norm_quant_backward: gradient of norm_quant_forward, quantisation taken as the identity (straight-through;
-// specification, section 2).
+// docs/operations.md, section 2).
 //
 //   xhat = (h - mean) * rstd      wdy = dy * weight
 //   c1 = sum(xhat * wdy) / N      c2 = sum(wdy) / N (layer; RMS uses 0)

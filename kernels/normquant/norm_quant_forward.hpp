@@ -1,4 +1,4 @@
-// norm_quant_forward: residual add, layer or RMS norm, per-row 8-bit quantisation (specification, section 1).
+// norm_quant_forward: residual add, layer or RMS norm, per-row 8-bit quantisation (docs/operations.md, section 1).
 //
 //   h = x + residual          mean = sum(h) / N (layer; RMS uses 0)     var = sum((h - mean)^2) / N
 //   rstd = 1 / sqrt(var + eps)      y = (h - mean) * rstd * weight + bias      absmax = max|y| over the row

@@ -72,8 +72,8 @@ struct QuantOutput {
   constexpr bool given() const { return out.given() || codes != nullptr; }
 };
 
-/// The floor of absmax (activations) and absmean (weights): the Triton system's `clamp_(min=1e-5)`, section 1 and 3 of
-/// the specification.
+/// The floor of absmax (activations) and absmean (weights): the Triton system's `clamp_(min=1e-5)`, sections 1 and 3 of
+/// docs/operations.md.
 inline constexpr float scale_floor = 1e-5F;
 
 /// Defaults of eps in the Triton system; every call here passes its own eps explicitly.

@@ -1,4 +1,4 @@
-// weight_quant: ternary quantisation of a weight matrix with one scale (specification, section 3).
+// weight_quant: ternary quantisation of a weight matrix with one scale (docs/operations.md, section 3).
 //
 //   absmean = sum|w| / (K_out * K_in)      weight_scale = 1 / max(absmean, 1e-5)
 //   code = clamp(round_half_even(w * weight_scale), -1, 1)      out = code / weight_scale

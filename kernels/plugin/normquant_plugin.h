@@ -69,7 +69,7 @@ typedef struct {
   float* dequant_scale; /* given with codes */
 } normquant_quant_output;
 
-/* h = x + residual; y = norm(h) * weight + bias; out = quantised y. See operations.md, section 1. */
+/* h = x + residual; y = norm(h) * weight + bias; out = quantised y. See docs/operations.md, section 1. */
 typedef struct {
   uint32_t size;
   int32_t norm, rounding, h_source;
@@ -83,7 +83,7 @@ typedef struct {
   float *mean, *rstd, *quant_scale; /* [rows] each, null: not wanted */
 } normquant_forward_args;
 
-/* dx, dweight, dbias, and the forward's out computed again. See operations.md, section 2. */
+/* dx, dweight, dbias, and the forward's out computed again. See docs/operations.md, section 2. */
 typedef struct {
   uint32_t size;
   int32_t norm, rounding, reserved;
@@ -105,7 +105,7 @@ typedef struct {
   normquant_quant_output output;
 } normquant_activation_args;
 
-/* One scale for the whole matrix. See operations.md, section 3. */
+/* One scale for the whole matrix. See docs/operations.md, section 3. */
 typedef struct {
   uint32_t size;
   int32_t reserved;
