@@ -18,7 +18,7 @@
 
 namespace normquant::reference {
 
-/// Where the forward's statistics and y come from: x + residual, or that sum as stored (docs/operations.md, section 1).
+/// Where the forward's statistics and y come from: x + residual, or that sum as stored (section 1).
 enum class HSource { unrounded, stored };
 
 /// What a model learns.
@@ -40,7 +40,7 @@ struct BitLinearLayer {
   HSource h_source = HSource::unrounded;
   Storage residual_stream = Storage::float64;  ///< type of the stored h: see residual_stream_storage
   Storage operand = Storage::float64;          ///< type of y_q and w_q in the product
-  bool reproduce_dropped_bias = false;  ///< the Triton system's unfused module never adds linear_bias (docs/operations.md, section 5)
+  bool reproduce_dropped_bias = false;  ///< the Triton system's unfused module never adds linear_bias (section 5)
 };
 
 /// What the forward computes and what the backward reads.
@@ -65,7 +65,7 @@ struct BitLinearGradients {
   std::optional<Vector> dlinear_bias;  ///< [K_out]
 };
 
-/// Type of the stored residual stream (docs/operations.md, section 1): an incoming residual's own; without one float32 when that was asked,
+/// Type of the stored residual stream (section 1): an incoming residual's own; without one float32 when that was asked,
 /// else x's.
 Storage residual_stream_storage(Storage x, std::optional<Storage> residual, bool residual_in_float32);
 
@@ -78,7 +78,7 @@ BitLinearForwardResult bit_linear_forward(const Array& x, const Array* residual,
 BitLinearGradients bit_linear_backward(const Array& dout, const Array* dresidual, const BitLinearForwardResult& saved,
                                        const BitLinearLayer& layer);
 
-/// Defaults of eps in the Triton system (docs/operations.md, section 5); here every eps is passed explicitly.
+/// Defaults of eps in the Triton system (section 5); here every eps is passed explicitly.
 namespace default_eps {
 inline constexpr double layer_norm_linear_quant = 1e-6;  ///< signature of layer_norm_linear_quant_fn
 inline constexpr double rms_norm_linear_quant = 1e-5;    ///< signature of rms_norm_linear_quant

@@ -5,7 +5,7 @@
 //   quant_scale = 127 / max(absmax, 1e-5)     code = clamp(round(y * quant_scale), -128, 127)
 //   out = code / quant_scale
 //
-// A row whose input, statistics or y are not finite in float32 comes out as NaN (docs/operations.md, section 5): out and y NaN, code 0,
+// A row whose input, statistics or y are not finite in float32 comes out as NaN (section 5): out and y NaN, code 0,
 // absmax and quant_scale NaN; and rstd NaN unless y alone is the cause. "Statistics" are the sums that a float32 kernel
 // must hold: sum of (h - mean)^2 and sum of |h|. Other rows are untouched.
 #pragma once
@@ -47,7 +47,7 @@ Array residual_add(const Array& x, const Array* residual);
 NormQuantForwardResult norm_quant_forward(const Array& h, const NormQuantForward& forward);
 
 /// The forward's xhat, y, absmax, quant_scale, code and out from h [M, N] and given mean [M] (empty for rms) and rstd
-/// [M]: what the backward recomputes (docs/operations.md, section 2). `mean` and `rstd` of the result are the given ones (mean 0 for rms);
+/// [M]: what the backward recomputes (section 2). `mean` and `rstd` of the result are the given ones (mean 0 for rms);
 /// `var` is empty, `eps` is not used.
 NormQuantForwardResult recompute_output(const Array& h, const Vector& mean, const Vector& rstd,
                                         const NormQuantForward& forward);

@@ -30,7 +30,7 @@ WeightQuantResult weight_quant(const Array& w, double absmean);
 using PackedCodes = Eigen::Array<std::uint8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 /// Packs codes [K_out, K_in] in {-1, 0, 1}: bits 2i, 2i+1 of byte b hold code + 1 of column 4b + i; the columns past
-/// K_in that fill the last byte hold code 0 (docs/operations.md, section 3; the layout of the public header weight_quant.hpp).
+/// K_in that fill the last byte hold code 0 (section 3; the layout of the public header weight_quant.hpp).
 PackedCodes pack_codes(const Array& code);
 
 /// The first `columns` codes of each packed row, [K_out, columns]. The bit pair 3, which no code has, gives 2.

@@ -49,7 +49,7 @@ struct BitLinearLayer {
   HSource h_source = HSource::unrounded;
   float eps = 0.0F;                     ///< > 0; default_eps says what each form of the Triton system uses
   DType operand = DType::bfloat16;      ///< type of y_q and w_q in the products, and of dy between them
-  bool reproduce_dropped_bias = false;  ///< the Triton system's unfused module never adds linear_bias (docs/operations.md, section 5)
+  bool reproduce_dropped_bias = false;  ///< the Triton system's unfused module never adds linear_bias (section 5)
   ConstVector norm_weight, norm_bias;   ///< [K_in], each optional
   ConstVector linear_bias;              ///< [K_out], optional
   BitLinearWeights weights;
@@ -116,7 +116,7 @@ Status tune_products(const Variant<BitLinearForward>& variant, const BitLinearFo
 Status tune_products(const Variant<BitLinearBackward>& variant, const BitLinearBackward& a, const DeviceInfo& device,
                      Workspace workspace, Stream stream);
 
-/// The forms that users of the Triton system have (docs/operations.md, section 4): the layer's switches; sizes, parameters and weights are
+/// The forms that users of the Triton system have (section 4): the layer's switches; sizes, parameters and weights are
 /// still to be given. Residual, prenorm and residual in float32 are tensors of the calls.
 BitLinearLayer layer_norm_linear_quant(NormKind norm = NormKind::layer,
                                        float eps = default_eps::layer_norm_linear_quant);
