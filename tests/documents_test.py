@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""The documents hold together: every link leads somewhere, every page is reached from README.md, prose is 100 characters
+wide, and the files and the program's options that commands name are there.
+
+    tests/documents_test.py [NORMQUANT]
+
+Pages that programs make (reports/measured) are looked at for their links only. Options are looked up with NORMQUANT.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WIDTH = 100
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"(?:^|[\s`./])normquant (list|validate|check|bench|merge|products|env|tune|report|gate|oracle)\b([^`|#]*)")
+# Places that a page may name: a folder of the tree, then a path without wild cards.
+PATH = re.compile(r"(?<![\w./~{-])((?:app|bench|cmake|docs|examples|kernels|reference|reports|scripts|tests|validate)/[\w./+-]*\w)")
+# Made by a build or by the reader.
+MADE = ("docs/pictures/", "reports/measured/DEVICE")
+
+
+def is_generated(path):
+    return path.is_relative_to(ROOT / "reports" / "measured")
+
+
+def anchors_of(path):
+    """The names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def without_code(text):
+    """The text with every block of code and table taken out, line for line."""
+    lines, fenced = [], False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        lines.append("" if fenced or line.startswith(("    ", "|", "```")) else line)
+    return lines
+
+
+def links_of(path, failures):
+    """The pages that a page links to; broken links are failures."""
+    for target in LINK.findall(path.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        to = (path.parent / name).resolve() if name else path
+        if not to.exists():
+            failures.append(f"{path.relative_to(ROOT)}: the link to {target} leads nowhere")
+        elif anchor and to.suffix == ".md" and anchor not in anchors_of(to):
+            failures.append(f"{path.relative_to(ROOT)}: {target}: that page has no such heading")
+        elif to.is_dir():
+            yield to / "README.md"
+        else:
+            yield to
+
+
+def look_at_widths(path, failures):
+    for number, line in enumerate(without_code(path.read_text(encoding="utf-8")), 1):
+        if len(line) > WIDTH and not LINK.search(line):
+            failures.append(f"{path.relative_to(ROOT)}:{number}: {len(line)} characters, more than {WIDTH}")
+
+
+def look_at_paths(path, failures):
+    text = re.sub(r"\]\([^)]*\)", "]", path.read_text(encoding="utf-8"))
+    for name in sorted(set(PATH.findall(text))):
+        made = name.startswith(MADE) or "NAME" in name or "TOPIC" in name or "DATE" in name
+        if not made and not (ROOT / name).exists() and not list(ROOT.glob(name + ".*")):
+            failures.append(f"{path.relative_to(ROOT)}: there is no {name}")
+
+
+def look_at_options(path, program, helps, failures):
+    for command, rest in COMMAND.findall(path.read_text(encoding="utf-8")):
+        if command not in helps:
+            helps[command] = subprocess.run([program, command, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z_-]*", rest.split("\n")[0]):
+            if not option.startswith("--benchmark_") and not re.search(re.escape(option) + r"[\s,]", helps[command]):
+                failures.append(f"{path.relative_to(ROOT)}: normquant {command} has no option {option}")
+
+
+def main():
+    pages = [path for path in ROOT.rglob("*.md")
+             if not any(part.startswith(".") or part.startswith("build") or part == "out" for part in path.relative_to(ROOT).parts)]
+    failures, helps, reached = [], {}, set()
+    links = {path: set(links_of(path, failures)) for path in pages}
+    to_visit = [ROOT / "README.md"]
+    while to_visit:
+        page = to_visit.pop()
+        if page not in reached:
+            reached.add(page)
+            to_visit += links.get(page, ())
+    for path in pages:
+        if is_generated(path):
+            continue
+        if path not in reached:
+            failures.append(f"{path.relative_to(ROOT)}: no page that README.md leads to links to it")
+        look_at_widths(path, failures)
+        if path.name != "CHANGELOG.md" and "experiments" not in path.parts:  # those speak of what was
+            look_at_paths(path, failures)
+            if len(sys.argv) > 1:
+                look_at_options(path, sys.argv[1], helps, failures)
+    for failure in failures:
+        print(f"documents_test: {failure}")
+    print(f"documents_test: {len(pages)} pages, {len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
