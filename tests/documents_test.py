@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The documents hold together: every link leads somewhere, every page is reached from README.md, prose is 100 characters
-wide, and the files and the program's options that commands name are there.
+wide, the files and the program's options that commands name are there, and the targets are counted as in standing.md.
 
     tests/documents_test.py [NORMQUANT]
 
@@ -80,6 +80,22 @@ def look_at_options(path, program, helps, failures):
                 failures.append(f"{path.relative_to(ROOT)}: normquant {command} has no option {option}")
 
 
+def targets_of(path, columns):
+    """{target: numbers} of the table whose head begins with `target`."""
+    rows = re.search(r"^\| target \|.*\n\|.*\n((?:\|.*\n)+)", path.read_text(encoding="utf-8"), re.MULTILINE).group(1)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+    return {row[0]: tuple(int(row[column]) for column in columns) for row in cells}
+
+
+def look_at_targets(failures):
+    """docs/performance.md counts the targets as the pages that scripts/standing.py makes."""
+    told = targets_of(ROOT / "docs" / "performance.md", (1, 2, 3))
+    h100, h200 = (targets_of(ROOT / "reports" / "measured" / gpu / "standing.md", (2, 1)) for gpu in ("h100", "h200"))
+    measured = {target: (asked, met, h200.get(target, (asked, None))[1]) for target, (asked, met) in h100.items()}
+    if told != measured:
+        failures.append(f"docs/performance.md: its targets differ from standing.md: {sorted(set(told.items()) ^ set(measured.items()))}")
+
+
 def main():
     pages = [path for path in ROOT.rglob("*.md")
              if not any(part.startswith(".") or part.startswith("build") or part == "out" for part in path.relative_to(ROOT).parts)]
@@ -91,6 +107,7 @@ def main():
         if page not in reached:
             reached.add(page)
             to_visit += links.get(page, ())
+    look_at_targets(failures)
     for path in pages:
         if is_generated(path):
             continue
