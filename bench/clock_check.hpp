@@ -13,9 +13,10 @@ struct BatchClocks {
 };
 
 /// A sentence when they contradict each other; empty when they agree.
-///   more GPU time than wall time (by 2% and 100 us): the events cannot be believed.
-///   a tail of more than 200 us and 5% of the batch: work that the timed stream does not wait for, so on another
-///   stream, went on after it. A host thread that was put aside looks the same: whoever asks repeats the batch first.
+/// - More GPU time than wall time, by 2% and 100 us: the events cannot be believed.
+/// - A tail of more than 200 us and 5% of the batch: work went on that the timed stream does not
+///   wait for, so it is on another stream. A host thread that was put aside looks the same: whoever
+///   asks repeats the batch first.
 std::string clocks_disagree(const BatchClocks& clocks);
 
 }  // namespace normquant::bench

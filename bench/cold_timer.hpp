@@ -15,10 +15,11 @@ struct EventCosts {
   double empty_us = 0;    ///< between two events around an empty kernel
 };
 
-/// "cold": before every launch the L2 is flushed (l2_flush.hpp) and the buffers change; one sample is the time between
-/// the CUDA events right around one launch, less EventCosts::nothing_us. A kernel that waits for the host stands before
-/// each batch, so that the GPU never waits for the host inside a sample. After each batch the timed stream, the whole
-/// device and the wall clock are compared (clock_check.hpp).
+/// "cold": before every launch the L2 is flushed (l2_flush.hpp) and the buffers change. One sample
+/// is the time between the CUDA events right around one launch, less EventCosts::nothing_us.
+/// A kernel that waits for the host stands before each batch, so that the GPU never waits for the
+/// host inside a sample. After each batch the timed stream, the whole device and the wall clock are
+/// compared (clock_check.hpp).
 class ColdTimer : public Timer {
  public:
   virtual const EventCosts& costs() const = 0;

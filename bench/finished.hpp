@@ -19,9 +19,11 @@ struct Finished {
   std::size_t bytes = 0;           ///< of the file up to its last whole line; what follows was cut off by a kill
 };
 
-/// Reads the file at `path` and holds it against the plan and the first record that a new file would get. A file that is
-/// absent, or was killed before its first line was whole, has nothing finished. Nothing, and a sentence in `why`, when the
-/// file is not a record file, is of another machine, program or plan, or has a record that does not fit the plan.
+/// Reads the file at `path` and compares it with the plan and with the first record that a new file
+/// would get.
+/// Nothing is finished in a file that is absent, or that was killed before its first line was
+/// whole. Returns nothing, with a sentence in `why`, when the file is not a record file, is of
+/// another machine, program or plan, or has a record that does not fit the plan.
 std::optional<Finished> read_finished(const std::string& path, const nlohmann::ordered_json& first_record,
                                       const std::vector<PlannedCase>& plan, std::string& why);
 

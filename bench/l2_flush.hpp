@@ -9,8 +9,9 @@
 
 namespace normquant::bench {
 
-/// Device memory of 3 times the L2, which flush() writes and then reads: afterwards the L2 holds lines of this memory
-/// only, and clean ones, so that the kernel that follows neither hits nor pays for what the flush left to be written.
+/// Device memory of 3 times the L2, which flush() writes and then reads. Afterwards the L2 holds
+/// clean lines of this memory only: the kernel that follows neither hits nor pays for lines that
+/// were still to be written back.
 class L2Flush {
  public:
   virtual ~L2Flush() = default;

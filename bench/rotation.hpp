@@ -16,10 +16,11 @@ struct RotationLimits {
 
 inline constexpr int most_slots = 64;
 
-/// Copies of the buffers, the first included, such that a round over all of them moves at least 4 times the L2: when a
-/// buffer's turn comes again, nothing of it is left there. Between 2 and most_slots as long as memory allows (a tenth
-/// of what is free stays free), never below 1. Cases so small that most_slots copies still fit the L2 are timed warm;
-/// records say so (`rotated_bytes` against the environment's `l2_bytes`).
+/// How many copies of the buffers to take, the first included. A round over all of them moves at
+/// least 4 times the L2, so that nothing of a buffer is left there when its turn comes again.
+/// Between 2 and most_slots as long as memory allows (a tenth of what is free stays free), never
+/// below 1. Cases so small that most_slots copies still fit the L2 are timed warm. Records say so:
+/// `rotated_bytes` against the environment's `l2_bytes`.
 int rotation_slots(const RotationLimits& limits);
 
 /// One replay of a graph lasts at least this long, so that the resolution of CUDA events (about 0.5 us) and the gap

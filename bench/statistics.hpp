@@ -16,13 +16,14 @@ double quantile(std::span<const double> ascending, double p);
 struct Summary {
   std::size_t count = 0;
   double minimum = 0, p05 = 0, q1 = 0, median = 0, q3 = 0, p95 = 0, maximum = 0;
-  /// Standard error of the median over the median. With n samples the number of them below the true median is
-  /// binomial with standard deviation sqrt(n) / 2, whatever the distribution; so a quarter of the distance between the
-  /// samples of rank n/2 - sqrt(n) and n/2 + sqrt(n), two deviations either way, is one standard error. Two, because with
-  /// one the median of two separate modes would often be called precise. Infinite below 4 samples.
+  /// Standard error of the median over the median. Infinite below 4 samples.
+  /// The number of samples below the true median is binomial with standard deviation sqrt(n) / 2,
+  /// whatever the distribution. So the samples of rank n/2 - sqrt(n) and n/2 + sqrt(n) are two
+  /// deviations away on either side, and a quarter of their distance is one standard error. Two
+  /// deviations, because with one the median of two separate modes would often be called precise.
   double relative_error = 0;
-  /// |median of the second half - median of the first half| / median, in order of arrival: shows a drift (clocks,
-  /// heat) that the samples' spread hides from relative_error.
+  /// |median of the second half - median of the first half| / median, in order of arrival. It shows
+  /// a drift (clocks, heat) that the spread of the samples hides from relative_error.
   double halves_differ = 0;
   double halves_error = 0;  ///< standard error of halves_differ, from the steps between neighbouring samples
   /// (q3 - q1) / median.

@@ -1,12 +1,13 @@
-// Sweeps: lists of cases, by name (named_sweeps.cpp) or from a file.
+// Sweeps: lists of cases, by name (named_sweeps.cpp) or from a file. docs/records.md explains every
+// field of the file:
 //
-// A sweep file:
 //   {"name": "mine", "about": "one line",
-//    "cases": [{"op": "forward", "shapes": ["1x4096", "4096x4096"], "dtypes": ["bfloat16"], "forms": ["rms", "layer"]},
+//    "cases": [{"op": "forward", "shapes": ["1x4096", "4096x4096"], "forms": ["rms", "layer"]},
 //              {"op": "backward", "rows": [2048, 8192], "columns": [2560, 6912]}]}
-// A group stands for the product of its axes. `shapes` may be written as the product of `rows` and `columns`, or with
-// "zip": true as their pairs: the first of each, the second of each, ...; `dtypes` defaults to bfloat16, `forms` to all
-// forms of the operation (cases.hpp).
+//
+// A group stands for the product of its axes. With "zip": true `rows` and `columns` are paired
+// instead: the first of each, the second of each, and so on. `dtypes` defaults to bfloat16, `forms`
+// to all forms of the operation (cases.hpp).
 #pragma once
 
 #include <cstdint>

@@ -22,9 +22,10 @@ using Enqueue = std::function<Status(int slot, Stream stream)>;
 /// What a timer goes through, again and again.
 struct LaunchPlan {
   int slots = 1;  ///< copies of the buffers, in turn
-  /// For qualifying the gate: this share of the launches is done twice, the second time on the slot half a rotation
-  /// away, and times are still divided by the launches without them; so the work of a launch seems to have grown by that
-  /// share. A replay then has at least 200 launches, also with a share of 0. GPU and steady only.
+  /// For qualifying the gate: this share of the launches is done twice, the second time on the slot
+  /// half a rotation away. Times are divided by the launches without the second ones, so that a
+  /// launch seems to have grown by that share. A replay then has at least 200 launches, also with a
+  /// share of 0. GPU and steady only.
   std::optional<double> extra_work;
 };
 
@@ -54,13 +55,14 @@ class Timer {
 /// Wall clock around one launch on the host device.
 std::unique_ptr<Timer> open_host_timer(Device& device);
 
-/// "profiled": the same on any device, over all slots in turn, each launch behind `flush` unless that is null. For profilers,
-/// which want launches one by one; the times hold the launch itself and say little.
+/// "profiled": for profilers, which want launches one by one. All slots in turn on any device, each
+/// launch behind `flush` unless that is null. The times hold the launch itself and say little.
 std::unique_ptr<Timer> open_profiled_timer(Device& device, std::unique_ptr<L2Flush> flush);
 
-/// "steady": launches back to back in a CUDA graph over all slots in turn, several rounds when they are short; one
-/// sample is the time between the CUDA events around one replay, divided by its launches. An untimed replay runs first
-/// in every batch so that the GPU never waits for the host inside a sample. Null with `why` in a build without CUDA.
+/// "steady": launches back to back in a CUDA graph over all slots in turn, several rounds when they
+/// are short. One sample is the time between the CUDA events around one replay, divided by its
+/// launches. In every batch an untimed replay runs first, so that the GPU never waits for the host
+/// inside a sample. Null with `why` in a build without CUDA.
 std::unique_ptr<Timer> open_cuda_timer(Device& device, std::string& why);
 
 /// Samples of one case and why there are no more of them.

@@ -1,8 +1,8 @@
-// How far an honest float32 evaluation may stray from the float64 truth. Derived in docs/numerics.md; every function
-// here is one formula of that page.
+// How far an honest float32 evaluation may stray from the float64 truth. docs/numerics.md derives
+// it, and every function here is one formula of that page.
 //
-// u = 2^-24 is float32's unit roundoff, gamma(n) = n u / (1 - n u) bounds n roundings (Higham, Accuracy and Stability of
-// Numerical Algorithms, section 3.1).
+// u = 2^-24 is float32's unit roundoff. gamma(n) = n u / (1 - n u) bounds the effect of n roundings
+// (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,8 @@ inline constexpr double second_order = 1 + 0x1p-10;
 
 double gamma(double roundings);
 
-/// A division may err by two units in the last place, as CUDA's approximate ones do, but not where the quotient is a power of
-/// two: that many u, relatively.
+/// Relative error of a division, in u: two units in the last place, as of CUDA's approximate ones.
+/// None where the quotient is a power of two.
 inline constexpr double division = 4;
 /// 1 / sqrt: a square root one unit off, then such a division.
 inline constexpr double reciprocal_root = 2 + division;

@@ -8,9 +8,11 @@
 
 namespace normquant::validate {
 
-/// Before a launch: what the kernel is to read is in no cache, so that nothing arrives before it is waited for, and shared memory
-/// holds NaN bit patterns where an earlier kernel would have left values. The host device needs none of it: there copies
-/// arrive as late as they may, and memory that nothing wrote is known (docs/host_execution.md).
+/// Prepares a GPU before a launch. What the kernel is to read is in no cache, so that nothing
+/// arrives before it is waited for. Shared memory holds NaN bit patterns where an earlier kernel
+/// would have left values.
+/// The host device needs none of it: there copies arrive as late as they may, and memory that
+/// nothing wrote is known (docs/host_execution.md).
 class ColdStart {
  public:
   /// Takes memory of twice the L2 from the device, which outlives this object. Null with a sentence in `why` when there is

@@ -7,15 +7,17 @@
 
 namespace normquant::validate {
 
-/// The period with which the rows of a large problem repeat, to hand to prepare(): the reference computes that many
-/// rows, and every later row must equal its first occurrence bit for bit.
+/// The period with which the rows of a large problem repeat, to hand to prepare(). The reference
+/// computes that many rows, and every later row must equal its first occurrence bit for bit.
 ///
-/// An odd prime times the period of the rows' alignment. A prime, 61 where it is not too costly, so that no tile or
-/// block size divides it and a kernel that takes one row for another is found out. The alignment, because a kernel may
-/// cut a row into packets where memory is aligned: equal rows that start differently against a multiple of 16 bytes are
-/// then summed in another order, and their last bits may differ and still be right. Rows one period apart start alike
-/// in every matrix of the problem. Long rows get a smaller prime, so that the reference stays within some millions of
-/// elements.
+/// The period is an odd prime times the period of the rows' alignment.
+/// - The prime is 61 where that is not too costly. No tile or block size divides it, so a kernel
+///   that takes one row for another is found out. Long rows get a smaller one, so that the
+///   reference stays within some millions of elements.
+/// - The alignment counts because a kernel may cut a row into packets where memory is aligned.
+///   Equal rows that start differently against a multiple of 16 bytes are then summed in another
+///   order, and their last bits may differ and still be right. Rows one period apart start alike in
+///   every matrix of the problem.
 std::int64_t distinct_rows(const Problem& problem);
 
 }  // namespace normquant::validate

@@ -8,8 +8,8 @@
 
 namespace normquant::validate {
 
-/// Owns a stream of the current CUDA device that does not wait for the default stream; on the host there are no streams, and
-/// launches through it simply come first.
+/// Owns a stream of the current CUDA device that does not wait for the default stream. On the host
+/// there are no streams: launches through it come first.
 class SideStream {
  public:
   /// Null with a sentence in `why` when CUDA cannot make one.

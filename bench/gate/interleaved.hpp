@@ -43,11 +43,14 @@ struct InterleavedResult {
   std::string baseline_commit, candidate_commit;
 };
 
-/// Stage 1 runs all cases; every further stage, with fresh processes, those that are not decided yet, and judges them by
-/// its own pairs alone. SAME decides a case; SLOWER and FASTER decide it when two stages in a row say so (a suspect
-/// counts only when fresh blocks confirm it); what is undecided after the last stage is INCONCLUSIVE. Every interval of a
-/// stage holds with probability 1 - (1 - confidence) / cases of stage 1. `known` is the scatter by case from qualification.
-/// Processes that ran on different machines (machines_differ) are refused.
+/// Stage 1 runs all cases. Every further stage runs, with fresh processes, the cases that are not
+/// decided yet, and judges them by its own pairs alone.
+/// - SAME decides a case at once.
+/// - SLOWER and FASTER decide it when two stages in a row say so.
+/// - What is undecided after the last stage is INCONCLUSIVE.
+/// Every interval of a stage holds with probability 1 - (1 - confidence) / cases of stage 1.
+/// `known` is the scatter by case, from qualification. Processes that ran on different machines
+/// (machines_differ) are refused.
 InterleavedResult run_interleaved(const RunProcess& run, const InterleavedRule& rule,
                                   const std::map<std::string, PairScatter>& known);
 

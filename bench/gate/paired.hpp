@@ -1,8 +1,10 @@
-// Paired statistics: one process of either side, one after the other, give one log-ratio. Pure.
+// Paired statistics: two processes, one of either side and one after the other, give one log-ratio.
+// Pure.
 //
-// A process gives one number a case, its median: samples within a process share its memory addresses and clocks and are no
-// independent evidence of how two programs differ. Processes run in blocks A B B A, and each block gives two pairs, so that
-// a drift that goes on evenly adds to one what it takes from the other.
+// Each process gives one number a case, its median. The samples within a process share its memory
+// addresses and clocks, so they are no independent evidence of how two programs differ.
+// Processes run in blocks A B B A. A block gives two pairs, so that a steady drift adds to one what
+// it takes from the other.
 #pragma once
 
 #include <optional>

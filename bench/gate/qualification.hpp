@@ -1,5 +1,5 @@
-// What the gate found out about itself on a machine: how often it cries wolf, and what it misses. Stored by GPU and driver,
-// and shown with every later verdict.
+// What the gate found out about itself on a machine: how often it raises a false alarm, and what it
+// misses. Stored by GPU and driver, and shown with every later verdict.
 #pragma once
 
 #include <map>
@@ -39,8 +39,9 @@ struct Qualification {
 
   /// By case, from `pairs`.
   std::map<std::string, PairScatter> scatter() const;
-  /// The machine's floor: no smaller change is judged here. Twice what 95% of the A/A runs' estimates (the mean log-ratio
-  /// of a case's pairs in one stage) stay below, as a change of the ratio. Nothing with fewer than 20 estimates.
+  /// The machine's floor: no smaller change is judged here. It is twice what 95% of the estimates
+  /// of runs against itself stay below, as a change of the ratio. An estimate is the mean log-ratio
+  /// of a case's pairs in one stage. Nothing with fewer than 20 estimates.
   std::optional<double> floor() const;
 };
 

@@ -28,10 +28,11 @@ struct QualifyWorld {
   std::function<void(int done, int total)> progress;
 };
 
-/// First some A/A blocks to learn the scatter of pairs, which do not count as runs; then the runs, slowed ones spread among
-/// the A/A runs. `failure` is filled when a
-/// process failed or machines differed. With a qualification `before` of the same rule nothing is learnt, and its runs count
-/// as the first of the plan's.
+/// The program is first run against itself, to learn the scatter of pairs; these blocks do not
+/// count as runs. Then come the runs, the slowed ones spread among those against itself.
+/// With a qualification `before` of the same rule nothing is learnt, and its runs count as the
+/// first of the plan.
+/// `failure` is filled when a process failed or machines differed.
 Qualification qualify(const QualifyWorld& world, const QualifyPlan& plan, const InterleavedRule& rule,
                       const std::optional<Qualification>& before, std::string& failure);
 

@@ -1,8 +1,10 @@
-// bit_linear: the layer (docs/operations.md, section 4): norm, 8-bit activations, ternary weights, matrix product, bias.
+// bit_linear: the layer: norm, 8-bit activations, ternary weights, matrix product, bias. Sections
+// are those of docs/operations.md; the layer is section 4.
 //
 //   y_q = norm_quant_forward(x, residual).out       w_q = weight_quant(linear_weight).out
 //   out = y_q * w_q^T + linear_bias
-//   dy  = dout * w_q      dlinear_weight = dout^T * y_q (computed again)      dlinear_bias = sum over rows of dout
+//   dy  = dout * w_q      dlinear_weight = dout^T * y_q (computed again)
+//   dlinear_bias = sum over rows of dout
 //   dx, dnorm_weight, dnorm_bias = norm_quant_backward(dy, dresidual)
 //
 // M rows, K_in input features (the norm's N), K_out output features. Link normquant::layer.
@@ -17,17 +19,19 @@
 
 namespace normquant {
 
-/// The library of matrix products on one device: cuBLASLt's handle and the algorithms chosen so far on a GPU, Eigen on the
-/// host. Any thread may use it. The first question about a product (why_not, workspace_bytes) chooses its algorithm; a
-/// launch then finds it; tune_products replaces it by the fastest measured.
+/// The library of matrix products on one device. On a GPU it is cuBLASLt's handle and the
+/// algorithms chosen so far, on the host it is Eigen. Any thread may use it.
+/// The first question about a product (why_not, workspace_bytes) chooses its algorithm, and a
+/// launch then finds it. tune_products replaces it by the fastest measured.
 class MatrixProducts;
 
 /// Those of the device, which must be the calling thread's current one; null with a sentence in `why` when this build has
 /// no cuBLASLt. Release it after the last launch that uses it.
 std::shared_ptr<MatrixProducts> open_matrix_products(const DeviceInfo& device, std::string& why);
 
-/// Ternary weights in the forms that the products read: the caller's memory, filled by weight_quant, right as long as
-/// linear_weight is unchanged. Nothing else is remembered between calls. Which form who reads:
+/// Ternary weights in the forms that the products read. The memory is the caller's, filled by
+/// weight_quant, and right as long as linear_weight is unchanged. Nothing else is remembered
+/// between calls. Who reads which form:
 ///   operand   variant fake_quantised of the forward; the backward
 ///   codes     variant integer
 ///   packed    variant packed; a quarter byte a weight, so also the form to store
@@ -57,9 +61,10 @@ struct BitLinearLayer {
   bool adds_bias() const { return linear_bias.given() && !reproduce_dropped_bias; }
 };
 
-/// Arguments of the forward. Outputs must not overlap inputs or each other. A prenorm layer asks for residual_out and hands
-/// it on; a residual in float32 is residual_out in that type. Rows that are not finite come out as NaN, and a weight that
-/// is not finite makes everything NaN.
+/// Arguments of the forward. Outputs must not overlap inputs or each other.
+/// A prenorm layer asks for residual_out and hands it on. A residual in float32 is residual_out in
+/// that type. Rows that are not finite come out as NaN, and a weight that is not finite makes
+/// everything NaN.
 struct BitLinearForward {
   std::int64_t rows = 0;  ///< M >= 0
   BitLinearLayer layer;
@@ -100,17 +105,19 @@ struct BitLinearBackward {
   Vector dnorm_bias;      ///< [K_in], optional
 };
 
-// Both are used like every operation (variant.hpp): variants, choose_variant, workspace_bytes of the variant, launch.
-// No allocation on the device, no synchronisation; capturable in a CUDA graph. M = 0 succeeds: the forward
-// quantises the weights that it is given and writes nothing else; the backward writes zeros to dlinear_weight, dlinear_bias,
-// dnorm_weight and dnorm_bias.
+// Both are used like every operation (variant.hpp): variants, choose_variant, workspace_bytes of
+// the variant, launch. They allocate nothing on the device, do not synchronise, and can be captured
+// in a CUDA graph.
+// M = 0 succeeds. The forward then quantises the weights that it is given and writes nothing else.
+// The backward writes zeros to dlinear_weight, dlinear_bias, dnorm_weight and dnorm_bias.
 
 /// The weight_quant that fills every form of layer.weights that has memory, for callers that quantise once.
 WeightQuant weight_quant_of(const BitLinearLayer& layer, const ConstMatrix& linear_weight);
 
-/// Times cuBLASLt's candidates for the products of these arguments and remembers the fastest in `products`, in place of its
-/// own first choice. Once, before the calls that matter: it synchronises, and overwrites outputs and workspace (as large as
-/// the variant's workspace_bytes).
+/// Times cuBLASLt's candidates for the products of these arguments, and remembers the fastest in
+/// `products` in place of its own first choice. Call it once, before the calls that matter: it
+/// synchronises, and it overwrites outputs and workspace (as large as the variant's
+/// workspace_bytes).
 Status tune_products(const Variant<BitLinearForward>& variant, const BitLinearForward& a, const DeviceInfo& device,
                      Workspace workspace, Stream stream);
 Status tune_products(const Variant<BitLinearBackward>& variant, const BitLinearBackward& a, const DeviceInfo& device,

@@ -1,6 +1,6 @@
-// The operations in float32 as honest people might write them: any order of the sums that docs/numerics.md allows, fused or
-// not, division and square root as exact or as approximate as compilers make them. Every such evaluation must stay inside the
-// bounds.
+// The operations in float32 as honest people might write them: in any order of the sums that
+// docs/numerics.md allows, fused or not, with division and square root as exact or as approximate
+// as compilers make them. Every such evaluation must stay inside the bounds.
 #pragma once
 
 #include <string>
@@ -20,8 +20,9 @@ enum class Order { sequential, reversed, pairwise, threads, blocks };
 /// Terms that may be added one after the other (row_sum_depth of validate/bounds.hpp).
 inline constexpr Eigen::Index longest_chain = 96;
 
-/// a / b: correctly rounded; a * (1 / b); or two units in the last place too large or too small, the most that CUDA's
-/// approximate divisions err by (CUDA C++ Programming Guide, section "Intrinsic functions": __fdividef; PTX: div.full.f32).
+/// a / b, in four ways: correctly rounded; as a * (1 / b); two units in the last place too large,
+/// or too small. Two units are the most that CUDA's approximate divisions err by (CUDA C++
+/// Programming Guide, section "Intrinsic functions": __fdividef; PTX: div.full.f32).
 enum class Division { exact, reciprocal, above, below };
 /// 1 / sqrt: both correctly rounded, or both approximate with errors of one sign (PTX: sqrt.approx.f32, div.full.f32).
 enum class Root { exact, above, below };
