@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The documents hold together: every link leads somewhere, every page is reached from README.md, prose is 100 characters
-wide, the files and the program's options that commands name are there, and the targets are counted as in standing.md.
+wide, the files, options and functions that pages name are there, and the targets are counted as in standing.md.
 
     tests/documents_test.py [NORMQUANT]
 
@@ -80,6 +80,18 @@ def look_at_options(path, program, helps, failures):
                 failures.append(f"{path.relative_to(ROOT)}: normquant {command} has no option {option}")
 
 
+def look_at_names(failures):
+    """The functions and tests that docs/operations.md names under "In the code" are in the sources."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    parts = re.findall(r"\*\*In the code\.\*\*.*?(?=\n## )", text, re.DOTALL)
+    names = set(re.findall(r"`(?:threads\.)?([a-z]\w+)`|\b([A-Z][a-z]+[A-Z]\w+)", "\n".join(parts)))
+    sources = "\n".join(path.read_text(encoding="utf-8") for folder in ("kernels", "reference", "tests")
+                        for path in (ROOT / folder).rglob("*.*") if path.suffix in (".cu", ".cuh", ".cpp", ".hpp"))
+    for name in sorted(lower or upper for lower, upper in names):
+        if not re.search(rf"\b{name}\b", sources):
+            failures.append(f"docs/operations.md, In the code: nothing in kernels, reference or tests is called {name}")
+
+
 def targets_of(path, columns):
     """{target: numbers} of the table whose head begins with `target`."""
     rows = re.search(r"^\| target \|.*\n\|.*\n((?:\|.*\n)+)", path.read_text(encoding="utf-8"), re.MULTILINE).group(1)
@@ -108,6 +120,7 @@ def main():
             reached.add(page)
             to_visit += links.get(page, ())
     look_at_targets(failures)
+    look_at_names(failures)
     for path in pages:
         if is_generated(path):
             continue
