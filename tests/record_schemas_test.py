@@ -86,6 +86,8 @@ def committed(validators, kinds, failures):
         failures.append("reports/measured holds no record file")
     for path in files:
         look_at_lines(path, validators, kinds, failures)
+    for path in sorted(MEASURED.rglob("qualification.json")):
+        failures.look(validators["qualification"], json.loads(path.read_text(encoding="utf-8")), path.relative_to(ROOT))
     for path in sorted(MEASURED.rglob("environment.json")):
         failures.look(kinds["environment"], json.loads(path.read_text(encoding="utf-8")), path.relative_to(ROOT))
     return len(files)
@@ -151,7 +153,7 @@ def same_sweeps(program, folder, validator, failures):
 
 
 def main():
-    validators = {name: schema(name) for name in ("record", "sweep", "mutant", "triton", "validation")}
+    validators = {name: schema(name) for name in ("record", "sweep", "mutant", "triton", "validation", "qualification")}
     kinds, failures = of_kind(validators["record"]), Failures()
     files = committed(validators, kinds, failures)
     broken_is_refused(kinds, failures)
