@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The documents hold together: every link leads somewhere, every page is reached from README.md, prose is 100 characters
-wide, the files, options and functions that pages name are there, and the targets are counted as in standing.md.
+wide, the files, options and functions that pages name are there, and times and targets are those of standing.md.
 
     tests/documents_test.py [NORMQUANT]
 
@@ -108,6 +108,25 @@ def look_at_targets(failures):
         failures.append(f"docs/performance.md: its targets differ from standing.md: {sorted(set(told.items()) ^ set(measured.items()))}")
 
 
+def rows_of(path):
+    """The cells of every table row that begins with an operation's name."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if re.match(r"\| \w+_quant\w* \|", line)]
+
+
+def look_at_figures(failures):
+    """README.md's table of times is an extract of the H100's standing.md."""
+    standing = {(op, shape, form, variant, us, f"{float(share.rstrip('%')):.0f}%", triton, ratio)
+                for op, shape, dtype, form, variant, us, share, *_, triton, ratio in rows_of(ROOT / "reports/measured/h100/standing.md")
+                if dtype == "bfloat16"}
+    told = [tuple(row) for row in rows_of(ROOT / "README.md") if len(row) == 8]
+    if not told:
+        failures.append("README.md: there is no table of times")
+    for row in told:
+        if row not in standing:
+            failures.append(f"README.md: reports/measured/h100/standing.md does not say: {' | '.join(row)}")
+
+
 def main():
     pages = [path for path in ROOT.rglob("*.md")
              if not any(part.startswith(".") or part.startswith("build") or part == "out" for part in path.relative_to(ROOT).parts)]
@@ -121,6 +140,7 @@ def main():
             to_visit += links.get(page, ())
     look_at_targets(failures)
     look_at_names(failures)
+    look_at_figures(failures)
     for path in pages:
         if is_generated(path):
             continue
