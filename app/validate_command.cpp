@@ -153,7 +153,7 @@ std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
     for (const Case& c : plan.cases) {
       Job job{device, c, {}, options.schedule_seed};
       for (const VariantEntry& v : catalogue(c.problem.op, device.kind)) {
-        if (std::regex_search(v.name.begin(), v.name.end(), wanted)) job.variants.emplace_back(v.name);
+        if (is_for(c, v.name) && std::regex_search(v.name.begin(), v.name.end(), wanted)) job.variants.emplace_back(v.name);
       }
       if (pattern == "auto") job.variants = {"auto"};
       if (!job.variants.empty()) jobs.push_back(job);

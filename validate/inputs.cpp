@@ -45,6 +45,20 @@ Array tie_values(std::int64_t rows, std::int64_t columns, bool one_scale) {
   return values;
 }
 
+/// Rows whose absmax is 127 and whose other elements are one float32 below or above k + 1/2: exact where they are stored, with
+/// quant_scale 1.
+Array near_tie_values(std::int64_t rows, std::int64_t columns) {
+  Array values(rows, columns);
+  for (Eigen::Index i = 0; i < rows; ++i) {
+    for (Eigen::Index j = 0; j < columns; ++j) {
+      const auto tie = static_cast<float>((j - 1) / 2 % 127) + 0.5F;
+      const float beside = std::nextafter(tie, (j + i) % 2 == 0 ? 200.0F : 0.0F);
+      values(i, j) = static_cast<double>(j == 0 ? 127.0F : j / 2 % 2 == 0 ? beside : -beside);
+    }
+  }
+  return values;
+}
+
 /// Whether what is quantised is y of a norm, not x itself.
 bool follows_a_norm(Operation op) { return op != Operation::activation_quant && op != Operation::weight_quant; }
 
@@ -89,6 +103,11 @@ Array floor_values(std::int64_t rows, std::int64_t columns) {
   return values;
 }
 
+/// The column of the one special value, `usual` unless the problem says which.
+Eigen::Index special_column(const Problem& problem, std::int64_t columns, Eigen::Index usual) {
+  return problem.at_column >= 0 ? problem.at_column % columns : usual;
+}
+
 Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
   if (rows == 0) return Array(0, columns);  // a column of it would start nowhere
   const auto normal = [&] { return normal_values(problem, Tensor::x, rows, columns); };
@@ -99,7 +118,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
   };
   const auto with_one = [&](double value, Eigen::Index row, Eigen::Index column) {
     Array values = normal();
-    if (rows > 0) values(row, column) = value;
+    values(problem.at_row >= 0 ? problem.at_row % rows : row, special_column(problem, columns, column)) = value;
     return values;
   };
   constexpr double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
@@ -112,7 +131,8 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     }
     case Values::constant: return Array::Constant(rows, columns, 0.75);
     case Values::zeros: return Array::Zero(rows, columns);
-    case Values::one_hot: return only_column([&](Eigen::Index i) { return (7 * i + 3) % columns; });
+    case Values::one_hot:
+      return only_column([&](Eigen::Index i) { return special_column(problem, columns, (7 * i + 3) % columns); });
     case Values::last_column: return only_column([&](Eigen::Index) { return columns - 1; });
     case Values::huge_mean: return normal() + 1000.0;
     case Values::large: return normal() * large_scale(problem.x);
@@ -125,6 +145,8 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
     case Values::minus_inf: return with_one(-infinity, 0, columns / 2);
     case Values::nan_weight: break;
+    case Values::one_large: return with_one(100.0, 0, columns / 2);
+    case Values::near_ties: return problem.op == Operation::activation_quant ? near_tie_values(rows, columns) : normal();
     case Values::huge_weight: {
       Array values = normal();
       for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
@@ -144,10 +166,15 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
   return normal();
 }
 
-/// `values`, which nan_weight spoils.
-Array weight_values(const Problem& problem, Array values) {
+/// `values`, which nan_weight spoils, and huge_weight makes `huge` times larger: all, or the one at at_column.
+Array weight_values(const Problem& problem, double huge, Array values) {
+  if (problem.at_column < 0) {
+    values *= huge;
+  } else if (values.size() > 0) {
+    values(0, special_column(problem, values.cols(), 0)) *= huge;
+  }
   if (problem.values == Values::nan_weight && values.size() > 0) {
-    values(0, values.cols() / 3) = std::numeric_limits<double>::quiet_NaN();
+    values(0, special_column(problem, values.cols(), values.cols() / 3)) = std::numeric_limits<double>::quiet_NaN();
   }
   return values;
 }
@@ -157,14 +184,16 @@ Array weight_values(const Problem& problem, Array values) {
 Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std::int64_t columns) {
   // y is the bias where its values are what the problem is about.
   const bool floor = problem.values == Values::at_floor;
-  const bool ties = problem.values == Values::ties, huge_weight = problem.values == Values::huge_weight;
-  const double weight_scale = huge_weight ? huge_weight_scale(problem.x, problem.weight.value_or(problem.x)) : 1.0;
+  const bool near_ties = problem.values == Values::near_ties, ties = problem.values == Values::ties || near_ties;
+  const bool huge_weight = problem.values == Values::huge_weight;
+  const double huge = huge_weight ? huge_weight_scale(problem.x, problem.weight.value_or(problem.x)) : 1.0;
   switch (tensor) {
     case Tensor::x: return x_values(problem, rows, columns);
     case Tensor::weight:
       if (ties || floor) return Array::Zero(rows, columns);
-      return weight_values(problem, weight_scale * (1.0 + 0.1 * normal_values(problem, tensor, rows, columns)));
+      return weight_values(problem, huge, 1.0 + 0.1 * normal_values(problem, tensor, rows, columns));
     case Tensor::bias:
+      if (near_ties) return near_tie_values(rows, columns);
       if (ties) return tie_values(rows, columns, true);
       if (floor) return floor_values(rows, columns);
       return 0.1 * normal_values(problem, tensor, rows, columns);

@@ -1,7 +1,9 @@
 #include "validate/problem.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -11,7 +13,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, 22> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, 24> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -34,6 +36,8 @@ constexpr std::array<std::pair<Values, std::string_view>, 22> value_names = {{
     {Values::last_nan, "last_nan"},
     {Values::minus_inf, "minus_inf"},
     {Values::nan_weight, "nan_weight"},
+    {Values::one_large, "one_large"},
+    {Values::near_ties, "near_ties"},
 }};
 
 template <class Integer>
@@ -75,6 +79,38 @@ auto flag_members(P& p) {
                                                              {"training", &p.training},
                                                              {"dense_inputs", &p.dense_inputs},
                                                              {"dense_outputs", &p.dense_outputs}}};
+}
+
+bool is_tensor(std::string_view name) {
+  return std::find(std::begin(tensor_names), std::end(tensor_names), name) != std::end(tensor_names);
+}
+
+constexpr std::int64_t most_padding = std::int64_t{1} << 40;
+constexpr int most_offset = 1024;
+
+/// `offset.dy=1`, `padding.h=3`, `without=rstd,mean`; nothing when the key is none of these.
+std::optional<bool> set_of_tensors(Problem& p, std::string_view key, std::string_view value) {
+  constexpr std::string_view offset = "offset.", padding = "padding.";
+  if (key.starts_with(offset)) {
+    key.remove_prefix(offset.size());
+    int& elements = p.offsets[std::string(key)];
+    return is_tensor(key) && parse_integer(value, elements) && elements >= 0 && elements <= most_offset;
+  }
+  if (key.starts_with(padding)) {
+    key.remove_prefix(padding.size());
+    std::int64_t& elements = p.paddings[std::string(key)];
+    return is_tensor(key) && parse_integer(value, elements) && elements >= 0 && elements <= most_padding;
+  }
+  if (key != "with" && key != "without") return std::nullopt;
+  auto& names = key == "with" ? p.with : p.without;
+  while (true) {
+    const std::size_t comma = value.find(',');
+    const std::string_view name = value.substr(0, comma);
+    if (!is_tensor(name)) return false;
+    names.emplace(name);
+    if (comma == std::string_view::npos) return true;
+    value.remove_prefix(comma + 1);
+  }
 }
 
 /// Sets one member; false when key or value is unknown.
@@ -119,13 +155,14 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
     if (values) p.values = *values;
     return values.has_value();
   }
-  constexpr std::int64_t most_padding = std::int64_t{1} << 40;
   if (key == "row_padding")
     return parse_integer(value, p.row_padding) && p.row_padding >= 0 && p.row_padding <= most_padding;
-  if (key == "offset") return parse_integer(value, p.offset) && p.offset >= 0 && p.offset <= 1024;
+  if (key == "offset") return parse_integer(value, p.offset) && p.offset >= 0 && p.offset <= most_offset;
   if (key == "k_out") return parse_integer(value, p.k_out) && p.k_out >= 1 && p.k_out <= most_padding;
   if (key == "seed") return parse_integer(value, p.seed);
-  return false;
+  if (key == "at_row") return parse_integer(value, p.at_row) && p.at_row >= 0;
+  if (key == "at_column") return parse_integer(value, p.at_column) && p.at_column >= 0;
+  return set_of_tensors(p, key, value).value_or(false);
 }
 
 }  // namespace
@@ -189,6 +226,12 @@ std::string to_text(const Problem& p) {
   if (p.offset != usual.offset) text += fmt::format(" offset={}", p.offset);
   if (p.k_out != usual.k_out) text += fmt::format(" k_out={}", p.k_out);
   if (p.seed != usual.seed) text += fmt::format(" seed={}", p.seed);
+  for (const auto& [tensor, elements] : p.offsets) text += fmt::format(" offset.{}={}", tensor, elements);
+  for (const auto& [tensor, elements] : p.paddings) text += fmt::format(" padding.{}={}", tensor, elements);
+  if (!p.without.empty()) text += fmt::format(" without={}", fmt::join(p.without, ","));
+  if (!p.with.empty()) text += fmt::format(" with={}", fmt::join(p.with, ","));
+  if (p.at_row != usual.at_row) text += fmt::format(" at_row={}", p.at_row);
+  if (p.at_column != usual.at_column) text += fmt::format(" at_column={}", p.at_column);
   return text;
 }
 

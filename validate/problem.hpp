@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -60,13 +62,24 @@ enum class Values {
   last_row,       ///< only the last row is non-zero
   last_nan,       ///< normal, with NaN as the very last element
   minus_inf,      ///< normal, with one -Inf in the first row
-  nan_weight      ///< normal, with one NaN in the weight: no row's y is finite, though all statistics are
+  nan_weight,     ///< normal, with one NaN in the weight: no row's y is finite, though all statistics are
+  one_large,      ///< normal, with one element a hundred times larger: the row's absmax lies there and nowhere else
+  near_ties       ///< y lies a float32 beside rounding ties: 0.49999997 is no half
 };
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);
 
+/// Names of tensors and of values a row, as failures print them and `offset.NAME=`, `padding.NAME=`, `with=` and `without=` take
+/// them.
+inline constexpr std::string_view tensor_names[] = {
+    "x",           "h",          "w",           "residual",        "residual_out",   "weight",       "bias",
+    "out",         "codes",      "packed",      "dy",              "dresidual",      "dx",           "dx_residual",
+    "dweight",     "dbias",      "mean",        "rstd",            "quant_scale",    "dequant_scale", "dequant_factor",
+    "dout",        "linear_weight", "linear_bias", "weights.operand", "weights.codes", "weights.packed", "dlinear_weight",
+    "dlinear_bias", "dnorm_weight", "dnorm_bias", "weights.dequant_factor"};
+
 /// One case. Types that are absent mean "tensor not given". Which members an operation uses:
-/// all: rows, columns, x, values, row_padding, dense_inputs, dense_outputs, offset, seed; forward/backward: norm, rounding, eps, weight, bias;
+/// all: rows, columns, x, values, row_padding, dense_inputs, dense_outputs, offset, seed, and those of single tensors; forward/backward: norm, rounding, eps, weight, bias;
 /// forward: h_source, residual, residual_out, save_quant_scale; backward: dy, dresidual, dx_residual, recompute
 /// (out/codes say in which form), save_quant_scale (hand it in); weight_quant: packed. The layer (columns is K_in): what
 /// norm_quant_forward and norm_quant_backward use, and the last group of members; its forward: out (of the layer), codes
@@ -93,6 +106,13 @@ struct Problem {
   bool dense_outputs = false;    ///< only the inputs' rows are padded
   int offset = 0;                ///< elements by which every tensor starts past a 256-byte boundary
   std::uint64_t seed = 1;
+
+  // Of single tensors, by the names that failures print (tensor_names).
+  std::map<std::string, int, std::less<>> offsets;             ///< in place of `offset`
+  std::map<std::string, std::int64_t, std::less<>> paddings;   ///< ld - N, in place of `row_padding`
+  std::set<std::string, std::less<>> without;                  ///< optional outputs that are null though the rest asks for them
+  std::set<std::string, std::less<>> with;                     ///< optional outputs that are given though nothing asks for them
+  std::int64_t at_row = -1, at_column = -1;  ///< where the one special value of `values` lies; -1: where inputs.cpp puts it
 
   std::int64_t k_out = 0;                       ///< 0: as many as columns
   std::optional<DType> operand, linear_weight;  ///< default to x's type

@@ -22,7 +22,9 @@ std::int64_t alignment_period(const Problem& p) {
   // Padded and dense rows; what else strides differ by is a multiple of 16 elements.
   const std::int64_t padded = p.columns + p.row_padding, dense = p.dense_inputs || p.dense_outputs ? p.columns : padded;
   const auto of_elements = [&](std::int64_t bytes) {
-    return std::max(alignment_period(padded * bytes), alignment_period(dense * bytes));
+    std::int64_t period = std::max(alignment_period(padded * bytes), alignment_period(dense * bytes));
+    for (const auto& [tensor, own] : p.paddings) period = std::max(period, alignment_period((p.columns + own) * bytes));
+    return period;
   };
   std::int64_t period = p.codes ? of_elements(1) : 1;
   for (const std::optional<DType>& type :

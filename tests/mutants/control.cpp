@@ -18,7 +18,10 @@ std::vector<validate::Job> all_jobs(const validate::DeviceChoice& device, valida
     }
     for (const validate::Case& c : validate::suite_cases(op, suite, seed, {})) {
       const bool too_large = c.problem.rows * (c.problem.columns + c.problem.row_padding) > most_elements;
-      if (!too_large && !(c.gpu_only && device.kind == DeviceKind::host)) jobs.push_back({device, c, names});
+      std::vector<std::string> of_case = names;
+      std::erase_if(of_case, [&](const std::string& name) { return !validate::is_for(c, name); });
+      if (too_large || of_case.empty() || (c.gpu_only && device.kind == DeviceKind::host)) continue;
+      jobs.push_back({device, c, of_case});
     }
   }
   return jobs;

@@ -44,7 +44,9 @@ std::vector<validate::Job> jobs_of(const Mutant& mutant, const validate::DeviceC
       if (std::regex_search(variant.name.begin(), variant.name.end(), wanted)) names.emplace_back(variant.name);
     }
     for (const validate::Case& c : validate::suite_cases(*op, suite, seed, {})) {
-      if (!names.empty() && !(c.gpu_only && device.kind == DeviceKind::host)) jobs.push_back({device, c, names});
+      std::vector<std::string> of_case = names;
+      std::erase_if(of_case, [&](const std::string& name) { return !is_for(c, name); });
+      if (!of_case.empty() && !(c.gpu_only && device.kind == DeviceKind::host)) jobs.push_back({device, c, of_case});
     }
   }
   return jobs;

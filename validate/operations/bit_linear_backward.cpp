@@ -13,7 +13,7 @@ namespace {
 
 /// Everything that does not depend on the device: shared by copies of a problem.
 struct BitLinearBackwardTruth {
-  std::shared_ptr<const HostTensor> dout, h, weight, bias, dresidual, mean, rstd;
+  std::shared_ptr<const HostTensor> dout, h, weight, bias, dresidual, mean, rstd, quant_scale;
   LinearWeights weights;
   reference::NormQuantBackwardResult result;
   BackwardBounds bounds;
@@ -65,7 +65,12 @@ std::shared_ptr<const BitLinearBackwardTruth> bit_linear_backward_truth(const Pr
   if (p.norm == NormKind::layer) truth->mean = std::make_shared<const HostTensor>(repeated_row_values(mean, p.rows));
   truth->rstd = std::make_shared<const HostTensor>(repeated_row_values(rstd, p.rows));
   const auto recomputed = reference::recompute_output(h, mean, rstd, forward);
-  const Operand y_q = activation_operand(recompute_bounds(forward, recomputed, {}), forward.rounding,
+  Vector saved;
+  if (p.save_quant_scale) {
+    saved = rounded_to_float(statistics.quant_scale);
+    truth->quant_scale = std::make_shared<const HostTensor>(repeated_row_values(saved, p.rows));
+  }
+  const Operand y_q = activation_operand(recompute_bounds(forward, recomputed, saved), forward.rounding,
                                          reference_storage(p.operand_type()));
 
   const ProductBounds dy = dy_of(dout, truth->weights.operand.value);
@@ -96,7 +101,7 @@ class PreparedBitLinearBackward final : public PreparedBase<BitLinearBackward> {
                             std::shared_ptr<MatrixProducts> products)
       : PreparedBase(p, device, distinct), truth_(std::move(truth)), products_(std::move(products)) {
     const BitLinearBackwardTruth& t = *truth_;
-    const std::int64_t k_out = p.outputs(), ld = input_ld(p.columns);
+    const std::int64_t k_out = p.outputs(), ld = input_ld("weights.operand", p.columns);
     args_.rows = p.rows;
     args_.products = products_.get();
     BitLinearLayer& layer = args_.layer;
@@ -113,16 +118,21 @@ class PreparedBitLinearBackward final : public PreparedBase<BitLinearBackward> {
     args_.h = add_input_matrix("h", t.h);
     if (t.mean) args_.mean = static_cast<const float*>(add_input_vector("mean", t.mean).data);
     args_.rstd = static_cast<const float*>(add_input_vector("rstd", t.rstd).data);
+    if (t.quant_scale) {
+      args_.quant_scale = static_cast<const float*>(add_input_vector("quant_scale", t.quant_scale).data);
+    }
     if (t.dresidual) args_.dresidual = add_input_matrix("dresidual", t.dresidual);
 
     args_.dx = add_gradient("dx", p.dx.value_or(p.x));
     if (p.dx_residual) args_.dx_residual = add_gradient("dx_residual", *p.dx_residual);
-    if (p.weight) args_.dnorm_weight = add_sums("dnorm_weight", *p.weight, t.result.dweight, t.bounds.dweight);
-    if (p.bias) args_.dnorm_bias = add_sums("dnorm_bias", *p.bias, t.result.dbias, t.bounds.dbias);
+    if (p.weight && gives("dnorm_weight"))
+      args_.dnorm_weight = add_sums("dnorm_weight", *p.weight, t.result.dweight, t.bounds.dweight);
+    if (gives("dnorm_bias", p.bias.has_value()))
+      args_.dnorm_bias = add_sums("dnorm_bias", p.bias.value_or(DType::float32), t.result.dbias, t.bounds.dbias);
     if (p.linear_bias) {
       args_.dlinear_bias = add_sums("dlinear_bias", *p.linear_bias, t.dlinear_bias, t.dlinear_bias_bound);
     }
-    if (p.out) add_dlinear_weight(*p.out, output_ld(p.columns));
+    if (p.out) add_dlinear_weight(*p.out, output_ld("dlinear_weight", p.columns));
   }
 
   Status reserve(std::string_view name) override {
@@ -142,7 +152,7 @@ class PreparedBitLinearBackward final : public PreparedBase<BitLinearBackward> {
  private:
   /// dx follows from a product, so equal rows may differ in their last bits.
   Matrix add_gradient(const std::string& name, DType type) {
-    const std::int64_t columns = problem_.columns, ld = output_ld(columns), distinct = distinct_;
+    const std::int64_t columns = problem_.columns, ld = output_ld(name, columns), distinct = distinct_;
     auto compare = [t = truth_.get(), name, type, distinct](Comparison& comparison, std::int64_t i, std::int64_t j,
                                                             std::uint32_t bits) {
       comparison.value(name, i, j, type, bits, t->result.dx(i % distinct, j), t->bounds.dx(i % distinct, j));

@@ -197,17 +197,17 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   void add_cached_weights() {
     const LinearWeights& w = truth_->weights;
     BitLinearWeights& weights = args_.layer.weights;
-    const std::int64_t k_out = args_.layer.k_out, ld = input_ld(problem_.columns);
+    const std::int64_t k_out = args_.layer.k_out, ld = input_ld("weights.operand", problem_.columns);
     weights.operand = {add_input("weights.operand", w.w_q, k_out, ld), w.w_q->type, ld};
-    weights.ld_codes = input_ld(problem_.columns);
-    weights.codes = static_cast<std::int8_t*>(add_bytes(w.codes, problem_.columns, weights.ld_codes));
-    weights.ld_packed = input_ld(packed_row_bytes(problem_.columns));
+    weights.ld_codes = input_ld("weights.codes", problem_.columns);
+    weights.codes = static_cast<std::int8_t*>(add_bytes("weights.codes", w.codes, problem_.columns, weights.ld_codes));
+    weights.ld_packed = input_ld("weights.packed", packed_row_bytes(problem_.columns));
     weights.packed =
-        static_cast<std::uint8_t*>(add_bytes(w.packed, packed_row_bytes(problem_.columns), weights.ld_packed));
+        static_cast<std::uint8_t*>(add_bytes("weights.packed", w.packed, packed_row_bytes(problem_.columns), weights.ld_packed));
     weights.dequant_factor = static_cast<float*>(add_input("weights.dequant_factor", w.dequant_factor, 1, 1));
   }
-  void* add_bytes(const std::vector<unsigned char>& rows, std::int64_t columns, std::int64_t ld) {
-    auto tensor = std::make_unique<DeviceTensor>(device_, args_.layer.k_out, columns, 1, ld, problem_.offset,
+  void* add_bytes(std::string_view name, const std::vector<unsigned char>& rows, std::int64_t columns, std::int64_t ld) {
+    auto tensor = std::make_unique<DeviceTensor>(device_, args_.layer.k_out, columns, 1, ld, offset_of(name),
                                                  DeviceTensor::float_poison);
     note(*tensor);
     const auto distinct = static_cast<std::int64_t>(rows.size()) / columns;
@@ -221,7 +221,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     const LinearWeights* w = &truth_->weights;
     BitLinearWeights& weights = args_.layer.weights;
     const std::int64_t k_out = args_.layer.k_out, k_in = problem_.columns, distinct = distinct_features(problem_);
-    const std::int64_t ld_weight = input_ld(k_in), ld_operand = output_ld(k_in);
+    const std::int64_t ld_weight = input_ld("linear_weight", k_in), ld_operand = output_ld("weights.operand", k_in);
     args_.linear_weight = {add_input("linear_weight", w->linear_weight, k_out, ld_weight), w->linear_weight->type,
                            ld_weight};
     constexpr auto rounding = reference::Rounding::half_even;
@@ -248,7 +248,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
         code(comparison, "weights.codes", i, j, static_cast<std::int8_t>(row[j]));
       }
     };
-    weights.ld_codes = output_ld(k_in);
+    weights.ld_codes = output_ld("weights.codes", k_in);
     weights.codes = static_cast<std::int8_t*>(
         add_output("weights.codes", k_out, k_in, 1, weights.ld_codes, DeviceTensor::code_poison, codes, distinct)
             ->data());
@@ -258,7 +258,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
         code(comparison, "weights.packed", i, j, static_cast<int>(row[j / 4] >> (2 * (j % 4)) & 3) - 1);
       }
     };
-    weights.ld_packed = output_ld(packed_row_bytes(k_in));
+    weights.ld_packed = output_ld("weights.packed", packed_row_bytes(k_in));
     weights.packed =
         static_cast<std::uint8_t*>(add_output("weights.packed", k_out, packed_row_bytes(k_in), 1, weights.ld_packed,
                                               DeviceTensor::float_poison, packed, distinct)
@@ -281,10 +281,17 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
                                                comparison.exact("residual_out", i, j, type, bits, (*t.stored)(i, j));
                                              });
     }
-    args_.rstd = add_row_values(
-        "rstd", [&t](std::int64_t i) { return t.result.rstd(i); },
-        [&t](std::int64_t i) { return t.result.rstd(i) * t.bounds.rstd_error(i); });
-    if (problem_.norm == NormKind::layer) {
+    if (gives("rstd")) {
+      args_.rstd = add_row_values(
+          "rstd", [&t](std::int64_t i) { return t.result.rstd(i); },
+          [&t](std::int64_t i) { return t.result.rstd(i) * t.bounds.rstd_error(i); });
+    }
+    if (problem_.save_quant_scale) {
+      args_.quant_scale = add_row_values(
+          "quant_scale", [&t](std::int64_t i) { return t.result.quant_scale(i); },
+          [&t](std::int64_t i) { return t.result.quant_scale(i) * t.bounds.quant.scale_error(i); });
+    }
+    if (problem_.norm == NormKind::layer && gives("mean")) {
       args_.mean = add_row_values(
           "mean", [&t](std::int64_t i) { return t.result.mean(i); },
           [&t](std::int64_t i) { return t.bounds.mean_error(i); });
@@ -294,7 +301,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   void add_out() {
     const BitLinearForwardTruth* t = truth_.get();
     const DType type = problem_.out.value_or(args_.layer.operand);
-    const std::int64_t k_out = args_.layer.k_out, ld = output_ld(k_out);
+    const std::int64_t k_out = args_.layer.k_out, ld = output_ld("out", k_out);
     const std::int64_t features = distinct_features(problem_), rows = distinct_;
     auto compare = [this, t, type, features, rows](Comparison& comparison, std::int64_t i, std::int64_t j,
                                                    std::uint32_t bits) {

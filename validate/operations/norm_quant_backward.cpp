@@ -85,8 +85,10 @@ class PreparedNormQuantBackward final : public PreparedBase<NormQuantBackward> {
 
     args_.dx = add_gradient("dx", p.dx.value_or(p.x));
     if (p.dx_residual) args_.dx_residual = add_gradient("dx_residual", *p.dx_residual);
-    if (p.weight) args_.dweight = add_column_sums("dweight", *p.weight, t.result.dweight, t.bounds.dweight);
-    if (p.bias) args_.dbias = add_column_sums("dbias", *p.bias, t.result.dbias, t.bounds.dbias);
+    if (gives("dweight", p.weight.has_value()))
+      args_.dweight = add_column_sums("dweight", p.weight.value_or(DType::float32), t.result.dweight, t.bounds.dweight);
+    if (gives("dbias", p.bias.has_value()))
+      args_.dbias = add_column_sums("dbias", p.bias.value_or(DType::float32), t.result.dbias, t.bounds.dbias);
     if (p.out || p.codes) args_.recomputed = add_quantised(&t.recomputed_bounds, p.out, p.codes);
   }
 

@@ -66,10 +66,12 @@ class PreparedNormQuantForward final : public PreparedBase<NormQuantForward> {
             comparison.exact("residual_out", i, j, type, bits, (*t.stored)(i, j));
           });
     }
-    args_.rstd = add_row_values(
-        "rstd", [&t](std::int64_t i) { return t.result.rstd(i); },
-        [&t](std::int64_t i) { return t.result.rstd(i) * t.bounds.rstd_error(i); });
-    if (p.norm == NormKind::layer) {
+    if (gives("rstd")) {
+      args_.rstd = add_row_values(
+          "rstd", [&t](std::int64_t i) { return t.result.rstd(i); },
+          [&t](std::int64_t i) { return t.result.rstd(i) * t.bounds.rstd_error(i); });
+    }
+    if (p.norm == NormKind::layer && gives("mean")) {
       args_.mean = add_row_values(
           "mean", [&t](std::int64_t i) { return t.result.mean(i); },
           [&t](std::int64_t i) { return t.bounds.mean_error(i); });

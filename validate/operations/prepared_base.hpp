@@ -155,7 +155,7 @@ class PreparedBase : public PreparedProblem {
 
   /// [rows, N] inputs whose rows repeat those of `source`.
   ConstMatrix add_input_matrix(std::string name, std::shared_ptr<const HostTensor> source) {
-    const std::int64_t ld = input_ld(source->columns);
+    const std::int64_t ld = input_ld(name, source->columns);
     void* data = add_input(std::move(name), source, problem_.rows, ld);
     return {data, source->type, ld};
   }
@@ -170,7 +170,7 @@ class PreparedBase : public PreparedProblem {
   DeviceTensor* add_output(std::string name, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
                            std::int64_t ld, unsigned char poison, CompareRow compare, std::int64_t distinct = 0,
                            bool may_differ = false) {
-    auto tensor = std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, problem_.offset, poison);
+    auto tensor = std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, offset_of(name), poison);
     DeviceTensor* raw = tensor.get();
     note(*raw);
     outputs_.push_back({std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes,
@@ -180,7 +180,7 @@ class PreparedBase : public PreparedProblem {
   /// A floating [rows, N] output; `compare(comparison, row, column, bits)` is called element by element.
   template <class Compare>
   Matrix add_output_matrix(std::string name, DType type, Compare compare) {
-    const std::int64_t ld = output_ld(problem_.columns);
+    const std::int64_t ld = output_ld(name, problem_.columns);
     auto* tensor = add_output(std::move(name), problem_.rows, problem_.columns, size_of(type), ld,
                               DeviceTensor::float_poison, rows_of(type, problem_.columns, compare));
     return {tensor->data(), type, ld};
@@ -222,19 +222,35 @@ class PreparedBase : public PreparedProblem {
     QuantOutput output;
     if (out)
       output.out = add_output_matrix("out", *out, compare_fake_quantised("out", *out, bounds, problem_.rounding));
+    if (codes || gives("dequant_scale", false)) output.dequant_scale = add_dequant_scale(bounds);
     if (!codes) return output;
-    output.ld_codes = output_ld(problem_.columns);
+    output.ld_codes = output_ld("codes", problem_.columns);
     output.codes = add_codes("codes", output.ld_codes, compare_code("codes", bounds, problem_.rounding));
-    output.dequant_scale = add_row_values(
+    return output;
+  }
+  float* add_dequant_scale(const QuantBounds* bounds) {
+    return add_row_values(
         "dequant_scale", [bounds](std::int64_t i) { return bounds->dequant_scale(i); },
         [bounds](std::int64_t i) { return bounds->dequant_scale(i) * bounds->scale_error(i); });
-    return output;
   }
 
   /// The row stride of the next matrix. Where rows are padded each has its own, so that a kernel that takes one tensor's
   /// for another's is found. They differ by multiples of 16 elements, which leaves every row's alignment as it is.
-  std::int64_t input_ld(std::int64_t columns) { return problem_.dense_inputs ? columns : padded_ld(columns); }
-  std::int64_t output_ld(std::int64_t columns) { return problem_.dense_outputs ? columns : padded_ld(columns); }
+  std::int64_t input_ld(std::string_view name, std::int64_t columns) {
+    return own_ld(name, columns, problem_.dense_inputs ? columns : padded_ld(columns));
+  }
+  std::int64_t output_ld(std::string_view name, std::int64_t columns) {
+    return own_ld(name, columns, problem_.dense_outputs ? columns : padded_ld(columns));
+  }
+  /// Elements by which the tensor starts past a 256-byte boundary.
+  int offset_of(std::string_view name) const {
+    const auto own = problem_.offsets.find(name);
+    return own == problem_.offsets.end() ? problem_.offset : own->second;
+  }
+  /// Whether an optional output is given: `usually`, unless the problem names it.
+  bool gives(std::string_view name, bool usually = true) const {
+    return problem_.with.contains(name) || (usually && !problem_.without.contains(name));
+  }
 
   Problem problem_;
   Device& device_;
@@ -271,7 +287,7 @@ class PreparedBase : public PreparedProblem {
   /// [rows, columns of source] on the device, rows repeated as needed.
   void* add_input(std::string name, std::shared_ptr<const HostTensor> source, std::int64_t rows, std::int64_t ld) {
     auto tensor = std::make_unique<DeviceTensor>(device_, rows, source->columns, size_of(source->type), ld,
-                                                 problem_.offset, DeviceTensor::float_poison);
+                                                 offset_of(name), DeviceTensor::float_poison);
     note(*tensor);
     if (tensor->why_not().empty() && upload_status_.ok()) upload_status_ = tensor->upload(source->bytes, source->rows);
     void* data = tensor->data();
@@ -292,6 +308,10 @@ class PreparedBase : public PreparedProblem {
   }
 
  private:
+  std::int64_t own_ld(std::string_view name, std::int64_t columns, std::int64_t usual) const {
+    const auto own = problem_.paddings.find(name);
+    return own == problem_.paddings.end() ? usual : columns + own->second;
+  }
   std::int64_t padded_ld(std::int64_t columns) {
     return problem_.row_padding == 0 ? columns : columns + problem_.row_padding + 16 * matrices_++;
   }

@@ -20,7 +20,7 @@ std::vector<VariantEntry> entries(Operation op, DeviceKind kind) {
   for (const auto* table : {&variants<Args>(kind), &plugins::variants<Args>(kind)}) {
     for (const Variant<Args>& v : *table) {
       all.push_back({op, v.name, v.summary, v.deterministic, v.tuning.threads_per_row, v.tuning.rows_per_block,
-                     v.tuning.access_bytes});
+                     v.tuning.access_bytes, v.tuning});
     }
   }
   return all;

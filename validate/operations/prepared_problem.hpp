@@ -10,6 +10,7 @@
 
 #include <normquant/device.hpp>
 #include <normquant/status.hpp>
+#include <normquant/variant.hpp>
 
 #include "kernels/choice/point.hpp"
 #include "validate/poison.hpp"
@@ -25,6 +26,7 @@ struct VariantEntry {
   std::string_view summary;
   bool deterministic;
   int threads_per_row, rows_per_block, access_bytes;
+  Tuning tuning;
 };
 
 /// The variants of an operation on devices of that kind, in table order; then those of plugins.

@@ -43,14 +43,14 @@ class PreparedWeightQuant final : public PreparedBase<WeightQuant> {
           });
     }
     if (p.codes) {
-      args_.ld_codes = output_ld(p.columns);
+      args_.ld_codes = output_ld("codes", p.columns);
       args_.codes =
           add_codes("codes", args_.ld_codes, [t](Comparison& comparison, std::int64_t i, std::int64_t j, int code) {
             comparison.code("codes", i, j, code, t->bounds.t(i, j), t->bounds.t_error(i, j), ternary_rounding, -1, 1);
           });
     }
     if (p.packed) add_packed();
-    if (p.codes || p.packed) {
+    if (gives("dequant_factor", p.codes || p.packed)) {
       auto compare = [t](Comparison& comparison, std::int64_t, std::int64_t, std::uint32_t bits) {
         const double factor = t->result.dequant_factor;
         comparison.value("dequant_factor", 0, 0, DType::float32, bits, factor, factor * t->bounds.scale_error);
@@ -72,7 +72,7 @@ class PreparedWeightQuant final : public PreparedBase<WeightQuant> {
   void add_packed() {
     const WeightQuantTruth* t = truth_.get();
     const std::int64_t bytes = packed_row_bytes(problem_.columns), columns = problem_.columns;
-    args_.ld_packed = output_ld(bytes);
+    args_.ld_packed = output_ld("packed", bytes);
     auto compare = [t, bytes, columns](Comparison& comparison, std::int64_t i, const unsigned char* row) {
       for (std::int64_t j = 0; j < 4 * bytes; ++j) {
         const int code = static_cast<int>((row[j / 4] >> (2 * (j % 4))) & 3U) - 1;

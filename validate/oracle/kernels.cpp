@@ -63,7 +63,9 @@ std::vector<validate::Job> jobs_of(const KernelQuestion& question, std::uint64_t
     for (Operation op : question.operations) {
       for (const validate::Case& subject : suite_cases(op, question.suite, seed, {})) {
         validate::Job job{device, subject, {}};
-        for (const auto& entry : validate::catalogue(op, device.kind)) job.variants.emplace_back(entry.name);
+        for (const auto& entry : validate::catalogue(op, device.kind)) {
+          if (is_for(subject, entry.name)) job.variants.emplace_back(entry.name);
+        }
         jobs.push_back(std::move(job));
       }
     }

@@ -1,0 +1,84 @@
+#include "validate/space/bases.hpp"
+
+#include <functional>
+
+#include "validate/space/classes.hpp"
+
+namespace normquant::validate::space {
+namespace {
+
+using Change = std::function<void(Problem&)>;
+
+constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
+
+DType other_than(DType x) { return x == f32 ? bf16 : f32; }
+
+Base base(Operation op, std::string form, const std::vector<Change>& changes) {
+  Base made{std::move(form), {}};
+  for (const Change& change : changes) {
+    for (DType x : {bf16, f32, f16}) {
+      Problem p;
+      p.op = op;
+      p.x = x;
+      p.out = x;
+      if (op == Operation::activation_quant) p.rounding = Rounding::half_even;
+      if (op == Operation::norm_quant_forward || op == Operation::norm_quant_backward) p.weight = x;
+      if (op == Operation::norm_quant_backward) p.dy = x;
+      change(p);
+      made.problems.push_back(p);
+    }
+  }
+  return made;
+}
+
+void plain(Problem&) {}
+void layer(Problem& p) { p.norm = NormKind::layer, p.bias = p.x; }
+
+std::vector<Base> forward() {
+  constexpr auto op = Operation::norm_quant_forward;
+  return {base(op, "rms", {plain}), base(op, "rms_codes", {[](Problem& p) { p.codes = true, p.out.reset(); }}),
+          base(op, "rms_residual", {[](Problem& p) { p.residual = p.x, p.residual_out = p.x; }}),
+          base(op, "layer", {layer}),
+          base(op, "any",
+               {[](Problem& p) { p.norm = NormKind::layer, p.weight.reset(), p.out = other_than(p.x), p.codes = true; },
+                [](Problem& p) {
+                  p.weight = other_than(p.x), p.bias = other_than(p.x), p.residual = other_than(p.x);
+                  p.residual_out = p.x == f32 ? bf16 : p.x, p.h_source = HSource::stored;
+                },
+                [](Problem& p) {
+                  layer(p), p.residual = p.x, p.residual_out = p.x, p.codes = true, p.out.reset();
+                  p.save_quant_scale = true;
+                },
+                [](Problem& p) { p.residual = p.x, p.codes = true; },
+                [](Problem& p) { p.residual_out = other_than(p.x), p.without = {"rstd"}; }})};
+}
+
+std::vector<Base> backward() {
+  constexpr auto op = Operation::norm_quant_backward;
+  return {base(op, "rms", {plain}), base(op, "rms_residual", {[](Problem& p) { p.dresidual = p.x; }}),
+          base(op, "layer", {layer}),
+          base(op, "any",
+               {[](Problem& p) { p.codes = true, p.dx_residual = p.x; },
+                [](Problem& p) { p.norm = NormKind::layer, p.dresidual = p.x, p.save_quant_scale = true; },
+                [](Problem& p) { p.weight.reset(), p.out.reset(); },
+                [](Problem& p) { layer(p), p.dresidual = p.x, p.without = {"dweight"}; },
+                [](Problem& p) {
+                  p.dy = other_than(p.x), p.dresidual = other_than(p.x), p.weight = other_than(p.x);
+                  p.dx_residual = other_than(p.x), p.with = {"dbias"};
+                }})};
+}
+
+}  // namespace
+
+std::vector<Base> bases_of(Operation op) {
+  switch (op) {
+    case Operation::norm_quant_forward: return forward();
+    case Operation::norm_quant_backward: return backward();
+    case Operation::activation_quant:
+      return {base(op, "any", {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
+                               [](Problem& p) { p.codes = true, p.out = other_than(p.x); }})};
+    default: return {};
+  }
+}
+
+}  // namespace normquant::validate::space

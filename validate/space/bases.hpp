@@ -1,0 +1,18 @@
+// Problems that stand for a form: the tensors that kernels know of when they are compiled, and some that they ask for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "validate/problem.hpp"
+
+namespace normquant::validate::space {
+
+struct Base {
+  std::string form;
+  std::vector<Problem> problems;  ///< in every type of x; `any` also with other tensors
+};
+
+std::vector<Base> bases_of(Operation op);
+
+}  // namespace normquant::validate::space

@@ -1,0 +1,256 @@
+#include "validate/space/cells.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "validate/space/bases.hpp"
+
+namespace normquant::validate::space {
+namespace {
+
+/// A length at which some problem of a form is served, and what it is there.
+struct Length {
+  std::int64_t columns;
+  const Problem* base;
+  Cut cut;
+};
+
+std::int64_t longest_to_look_at(const Cut& cut) {
+  if (cut.piece > 0) return 257 * cut.piece;
+  return cut.tiles ? 32 * cut.tile * cut.cluster : 70000;
+}
+
+/// Problems of one variant in one form.
+class Cell {
+ public:
+  Cell(const Served& served, std::size_t variant, const Base& base, const DeviceInfo& device, std::uint64_t seed,
+       std::vector<Run>& runs)
+      : served_(served),
+        variant_(variant),
+        tuning_(served.variants()[variant].tuning),
+        op_(served.variants()[variant].op),
+        device_(device),
+        seed_(seed),
+        runs_(runs) {
+    for (const Problem& problem : base.problems) {
+      if (form_of(problem) == base.form) look_at(problem);
+    }
+    std::stable_sort(lengths_.begin(), lengths_.end(),
+                     [](const Length& a, const Length& b) { return a.columns < b.columns; });
+  }
+
+  bool served() const { return !lengths_.empty(); }
+
+  /// Every class of N once, the longest rows first, so that one of them serves for several.
+  void add_columns() {
+    std::map<std::string, std::vector<const Length*>> by_class;
+    for (const Length& length : lengths_) {
+      for (const std::string& name : column_classes(length.cut, length.columns)) {
+        auto& some = by_class[name];
+        // The shortest in each type and base: few are long.
+        const bool known =
+            std::any_of(some.begin(), some.end(), [&](const Length* l) { return l->base == length.base; });
+        if (!known) some.push_back(&length);
+      }
+    }
+    std::vector<std::pair<const std::string*, const Length*>> wanted;
+    for (const auto& [name, some] : by_class) {
+      const std::int64_t least = some.front()->columns;
+      std::vector<const Length*> near;
+      std::copy_if(some.begin(), some.end(), std::back_inserter(near),
+                   [&](const Length* l) { return l->columns <= 2 * least + 64; });
+      wanted.emplace_back(&name, near[(variant_ + wanted.size() + seed_) % near.size()]);
+    }
+    std::stable_sort(wanted.begin(), wanted.end(),
+                     [](const auto& a, const auto& b) { return a.second->columns > b.second->columns; });
+    std::set<std::string> met;
+    for (const auto& [name, length] : wanted) {
+      if (met.contains(*name)) continue;
+      for (const std::string& also : column_classes(length->cut, length->columns)) met.insert(also);
+      add(*length, length->columns > 20000 ? 1 : 1 + (length->columns / 8 + runs_.size()) % 3);
+    }
+  }
+
+  void add_rows() {
+    for (Width width : {Width::narrow, Width::middle, Width::wide}) {
+      std::vector<const Length*> some;
+      for (const Length& length : lengths_) {
+        if (width_of(length.cut, length.columns) != width) continue;
+        if (some.empty() || length.columns <= some.front()->columns + 3 * length.cut.packet) some.push_back(&length);
+      }
+      if (some.empty()) continue;
+      for (std::int64_t rows : row_counts(op_, tuning_, width, device_)) {
+        const Length& length = *some[static_cast<std::size_t>(rows) % some.size()];
+        if (rows * length.columns <= most_elements) add(length, rows);
+      }
+    }
+  }
+
+  /// NaN and one large element in x, NaN and an overflowing product in the weight, at every place.
+  void add_places() {
+    const Length* length = where_all_places_are();
+    const auto all = places(length->cut, length->columns);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const auto with = [&](Values values, std::int64_t row) {
+        Problem p = made(*length, 3);
+        p.values = values;
+        p.at_column = all[i].second;
+        p.at_row = row;
+        runs_.push_back({p, variant_});
+      };
+      with(Values::one_nan, static_cast<std::int64_t>(i % 3));
+      if (length->base->out || length->base->codes) with(Values::one_large, static_cast<std::int64_t>((i + 1) % 3));
+      if (!length->base->weight) continue;
+      with(Values::nan_weight, -1);
+      if (i % 2 == 1) with(Values::huge_weight, -1);
+    }
+  }
+
+  /// Every kind of value, where rows take two warps or two turns and have a rest.
+  void add_kinds() {
+    const Length* length = &lengths_.front();
+    for (const Length& one : lengths_) {
+      if (one.columns <= 600 && one.columns % 64 == one.cut.packet % 64) length = &one;
+    }
+    const bool has_bias = length->base->bias.has_value(), norm = op_ != Operation::activation_quant;
+    for (int i = 0; i <= static_cast<int>(Values::near_ties); ++i) {
+      const auto values = static_cast<Values>(i);
+      if ((values == Values::huge_weight || values == Values::nan_weight) && !length->base->weight) continue;
+      const bool of_bias = values == Values::ties || values == Values::near_ties || values == Values::at_floor;
+      if (norm && of_bias && !has_bias) continue;
+      for (Rounding rounding : {Rounding::half_away, Rounding::half_even}) {
+        Problem p = made(*length, 4);
+        if (!of_bias && rounding != p.rounding) continue;
+        p.rounding = rounding;
+        p.values = values;
+        if (values == Values::huge_mean) p.save_quant_scale = norm;
+        runs_.push_back({p, variant_});
+      }
+    }
+  }
+
+ private:
+  static constexpr std::int64_t most_elements = std::int64_t{1} << 22;
+
+  void look_at(const Problem& base) {
+    const Cut cut = cut_of(tuning_, base.x);
+    Problem p = base;
+    p.rows = 1;
+    p.columns = 1 << 20;
+    const bool any_length = !cut.tiles && served_.by(variant_, p);
+    const std::int64_t most = any_length && cut.piece == 0 ? std::max<std::int64_t>(3 * cut.tile, 65544)
+                                                           : longest_to_look_at(cut);
+    for (std::int64_t columns : lengths_to_look_at(cut, most)) {
+      if (any_length && cut.piece == 0 && columns > 3 * cut.tile && columns < 65536) continue;
+      p.columns = columns;
+      if (served_.by(variant_, p)) lengths_.push_back({columns, &base, cut});
+    }
+  }
+
+  /// Rounding and, where alignment does not matter, where tensors lie follow from the size, so that variants share problems.
+  Problem made(const Length& length, std::int64_t rows) const {
+    Problem p = *length.base;
+    p.rows = rows;
+    p.columns = length.columns;
+    p.seed = seed_;
+    const auto mixed = static_cast<std::uint64_t>(length.columns / 8 + rows) + seed_;
+    p.rounding = mixed % 2 == 0 ? Rounding::half_away : Rounding::half_even;
+    if (tuning_.access_bytes >= 16) return p;
+    if (mixed % 3 == 1) p.offset = 1, p.row_padding = 5;
+    if (mixed % 3 == 2) p.row_padding = static_cast<std::int64_t>(mixed % 7);
+    return p;
+  }
+  void add(const Length& length, std::int64_t rows) {
+    const Problem p = made(length, rows);
+    if (served_.by(variant_, p)) runs_.push_back({p, variant_});
+  }
+
+  /// Rows of three warps or, where blocks share them, of two in some block; of a loop two turns.
+  const Length* where_all_places_are() const {
+    const Length* best = &lengths_.front();
+    std::size_t most = 0;
+    for (const Length& length : lengths_) {
+      const std::int64_t wanted = length.cut.cluster > 4 ? length.cut.cluster : 3 * length.cut.cluster;
+      if (length.columns > std::max<std::int64_t>(wanted * length.cut.tile, 2 * length.cut.piece)) continue;
+      const std::size_t count = places(length.cut, length.columns).size();
+      if (count > most) most = count, best = &length;
+    }
+    return best;
+  }
+
+  const Served& served_;
+  std::size_t variant_;
+  Tuning tuning_;
+  Operation op_;
+  DeviceInfo device_;
+  std::uint64_t seed_;
+  std::vector<Run>& runs_;
+  std::vector<Length> lengths_;
+};
+
+/// For kinds of values that live in the bias, and outputs in both forms.
+Base both_outputs_with_bias(Operation op) {
+  Base base{"any", {}};
+  for (const Base& one : bases_of(op)) {
+    for (Problem p : one.problems) {
+      if (one.form != "rms" && one.form != "layer") continue;
+      p.bias = p.x;
+      p.codes = true;
+      base.problems.push_back(p);
+    }
+  }
+  return base;
+}
+
+}  // namespace
+
+std::string algorithm_of(std::string_view variant) {
+  for (std::size_t i = 0; i + 2 < variant.size(); ++i) {
+    const char letter = variant[i + 1], digit = variant[i + 2];
+    if (variant[i] == '_' && letter >= 'a' && letter <= 'z' && digit >= '0' && digit <= '9') {
+      return std::string(variant.substr(0, i));
+    }
+  }
+  return std::string(variant);
+}
+
+std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo& device, std::uint64_t seed) {
+  std::vector<Run> runs;
+  const std::vector<Base> bases = bases_of(op);
+  std::set<std::pair<std::string, std::string>> with_kinds;
+  for (const Base& base : bases) {
+    for (std::size_t v = 0; v < served.variants().size(); ++v) {
+      Cell cell(served, v, base, device, seed, runs);
+      if (!cell.served()) continue;
+      cell.add_columns();
+      cell.add_rows();
+      cell.add_places();
+      if (!with_kinds.insert({algorithm_of(served.variants()[v].name), base.form}).second) continue;
+      cell.add_kinds();
+      if (base.form != "any" || op == Operation::activation_quant) continue;
+      const Base other = both_outputs_with_bias(op);
+      for (std::size_t first : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}}) {
+        Base one{"any", {other.problems[first]}};
+        Cell with_bias(served, v, one, device, seed, runs);
+        if (with_bias.served()) with_bias.add_kinds();
+      }
+    }
+  }
+  return runs;
+}
+
+std::vector<std::string> classes_of(const VariantEntry& variant, const Problem& p) {
+  const Cut cut = cut_of(variant.tuning, p.x);
+  std::vector<std::string> all = column_classes(cut, p.columns);
+  all.push_back("M " + std::to_string(p.rows) + ", rows that are " + std::string(name_of(width_of(cut, p.columns))));
+  if (p.values == Values::normal) return all;
+  std::string values(validate::name_of(p.values));
+  for (const auto& [place, column] : places(cut, p.columns)) {
+    if (p.at_column == column) values += " at " + place;
+  }
+  all.push_back("values " + values);
+  return all;
+}
+
+}  // namespace normquant::validate::space

@@ -1,0 +1,289 @@
+#include "validate/space/factors.hpp"
+
+#include <array>
+
+namespace normquant::validate::space {
+namespace {
+
+constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
+
+/// A type that is not x's.
+DType other_than(DType x) { return x == f32 ? bf16 : f32; }
+
+using Member = std::optional<DType> Problem::*;
+
+/// A tensor: not given, in x's type, in another.
+Factor tensor(std::string name, Member member) {
+  return {name,
+          {{"none", [member](Problem& p) { (p.*member).reset(); }},
+           {"x's type", [member](Problem& p) { p.*member = p.x; }},
+           {"another type", [member](Problem& p) { p.*member = other_than(p.x); }}}};
+}
+
+Factor types_of_x() {
+  return {"x",
+          {{"float32", [](Problem& p) { p.x = f32; }},
+           {"float16", [](Problem& p) { p.x = f16; }},
+           {"bfloat16", [](Problem& p) { p.x = bf16; }}}};
+}
+
+bool is_vector(std::string_view tensor) { return (tensor.ends_with("weight") && !tensor.ends_with("linear_weight")) || tensor.ends_with("bias"); }
+
+template <class Set>
+void choose(Set& set, const char* name, bool in) {
+  if (in) {
+    set.insert(name);
+  } else {
+    set.erase(name);
+  }
+}
+
+Factor outputs() {
+  const auto level = [](std::string name, int out, bool codes, bool scale) {
+    return Level{std::move(name), [=](Problem& p) {
+                   p.out.reset();
+                   if (out > 0) p.out = out == 1 ? p.x : other_than(p.x);
+                   p.codes = codes;
+                   choose(p.with, "dequant_scale", scale);
+                 }};
+  };
+  return {"outputs",
+          {level("out", 1, false, false), level("out of another type", 2, false, false), level("codes", 0, true, false),
+           level("out and codes", 1, true, false), level("out and dequant_scale", 1, false, true)}};
+}
+
+Factor roundings() {
+  return {"rounding",
+          {{"half_away", [](Problem& p) { p.rounding = Rounding::half_away; }},
+           {"half_even", [](Problem& p) { p.rounding = Rounding::half_even; }}}};
+}
+
+Factor norms() {
+  return {"norm",
+          {{"rms", [](Problem& p) { p.norm = NormKind::rms; }}, {"layer", [](Problem& p) { p.norm = NormKind::layer; }}}};
+}
+
+Factor eps_values() {
+  Factor factor{"eps", {}};
+  for (float eps : {1e-6F, 1e-5F, 1e-8F, 0.1F}) {
+    factor.levels.push_back({std::to_string(eps), [eps](Problem& p) { p.eps = eps; }});
+  }
+  return factor;
+}
+
+/// Values that any problem may have; places of their own: cells.cpp.
+Factor general_values(std::vector<Values> all) {
+  Factor factor{"values", {}};
+  for (Values values : all) {
+    factor.levels.push_back({std::string(validate::name_of(values)), [values](Problem& p) { p.values = values; }});
+  }
+  return factor;
+}
+
+Factor flag(std::string name, bool Problem::*member) {
+  return {name, {{"no", [member](Problem& p) { p.*member = false; }}, {"yes", [member](Problem& p) { p.*member = true; }}}};
+}
+
+/// An optional output that usually is given.
+Factor may_be_null(const char* name) {
+  return {name,
+          {{"given", [name](Problem& p) { choose(p.without, name, false); }},
+           {"null", [name](Problem& p) { choose(p.without, name, true); }}}};
+}
+/// One that usually is not.
+Factor may_be_given(const char* name) {
+  return {name,
+          {{"null", [name](Problem& p) { choose(p.with, name, false); }},
+           {"given", [name](Problem& p) { choose(p.with, name, true); }}}};
+}
+
+/// Few columns and rows: below, at and above a packet, a warp's packets and a tile; aligned or not.
+Factor small_sizes() {
+  Factor factor{"columns", {}};
+  for (std::int64_t columns : {1, 7, 8, 9, 24, 40, 67, 72, 136, 264, 519, 1032}) {
+    factor.levels.push_back({std::to_string(columns), [columns](Problem& p) { p.columns = columns; }});
+  }
+  return factor;
+}
+Factor few_rows(std::vector<std::int64_t> counts) {
+  Factor factor{"rows", {}};
+  for (std::int64_t rows : counts) {
+    factor.levels.push_back({std::to_string(rows), [rows](Problem& p) { p.rows = rows; }});
+  }
+  return factor;
+}
+
+Table forward() {
+  Table table;
+  table.plain.op = Operation::norm_quant_forward;
+  table.factors = {types_of_x(),
+                   norms(),
+                   tensor("weight", &Problem::weight),
+                   tensor("bias", &Problem::bias),
+                   tensor("residual", &Problem::residual),
+                   tensor("residual_out", &Problem::residual_out),
+                   outputs(),
+                   {"h_source",
+                    {{"unrounded", [](Problem& p) { p.h_source = HSource::unrounded; }},
+                     {"stored", [](Problem& p) { p.h_source = HSource::stored; }}}},
+                   flag("quant_scale", &Problem::save_quant_scale),
+                   may_be_null("rstd"),
+                   may_be_null("mean"),
+                   roundings(),
+                   eps_values(),
+                   placements(Operation::norm_quant_forward),
+                   general_values({Values::normal, Values::outlier_columns, Values::negative_zeros, Values::ties,
+                                   Values::one_nan, Values::huge_mean}),
+                   small_sizes(),
+                   few_rows({0, 1, 2, 3, 5, 17})};
+  table.repair = [](Problem& p) {
+    if (p.h_source == HSource::stored && p.residual && !p.residual_out) p.residual_out = other_than(p.x);
+    if (p.norm == NormKind::rms) p.without.erase("mean");
+  };
+  return table;
+}
+
+Table backward() {
+  Table table;
+  table.plain.op = Operation::norm_quant_backward;
+  Factor recomputed = outputs();
+  recomputed.levels.push_back({"none", [](Problem& p) { p.out.reset(), p.codes = false, p.with.erase("dequant_scale"); }});
+  const auto dy = [](std::string name, bool same) {
+    return Level{std::move(name), [same](Problem& p) { p.dy = same ? p.x : other_than(p.x); }};
+  };
+  const auto dx = [](std::string name, bool same) {
+    return Level{std::move(name), [same](Problem& p) { p.dx = same ? p.x : other_than(p.x); }};
+  };
+  table.factors = {types_of_x(),
+                   norms(),
+                   tensor("weight", &Problem::weight),
+                   tensor("bias", &Problem::bias),
+                   {"dy", {dy("x's type", true), dy("x's type, again", true), dy("another type", false)}},
+                   {"dx", {dx("x's type", true), dx("x's type, again", true), dx("another type", false)}},
+                   tensor("dresidual", &Problem::dresidual),
+                   tensor("dx_residual", &Problem::dx_residual),
+                   recomputed,
+                   flag("quant_scale", &Problem::save_quant_scale),
+                   may_be_null("dweight"),
+                   may_be_null("dbias"),
+                   may_be_given("dweight"),
+                   may_be_given("dbias"),
+                   roundings(),
+                   eps_values(),
+                   placements(Operation::norm_quant_backward),
+                   general_values({Values::normal, Values::outlier_columns, Values::one_nan, Values::huge_mean}),
+                   small_sizes(),
+                   few_rows({0, 1, 2, 5, 17, 67})};
+  table.repair = [](Problem& p) {
+    if (!p.weight) p.without.erase("dweight");
+    if (!p.bias) p.without.erase("dbias");
+    if (p.weight || p.without.contains("dweight")) p.with.erase("dweight");
+    if (p.bias || p.without.contains("dbias")) p.with.erase("dbias");
+  };
+  return table;
+}
+
+Table activation() {
+  Table table;
+  table.plain.op = Operation::activation_quant;
+  table.factors = {types_of_x(), outputs(), roundings(), placements(Operation::activation_quant),
+                   general_values({Values::normal, Values::outlier_columns, Values::ties, Values::near_ties,
+                                   Values::negative_zeros, Values::one_nan, Values::minus_inf, Values::zeros}),
+                   small_sizes(), few_rows({0, 1, 2, 3, 5, 17})};
+  table.repair = [](Problem&) {};
+  return table;
+}
+
+Table weights() {
+  Table table;
+  table.plain.op = Operation::weight_quant;
+  const auto forms = [](std::string name, int out, bool codes, bool packed) {
+    return Level{std::move(name), [=](Problem& p) {
+                   p.out.reset();
+                   if (out > 0) p.out = out == 1 ? p.x : other_than(p.x);
+                   p.codes = codes, p.packed = packed;
+                 }};
+  };
+  table.factors = {types_of_x(),
+                   {"outputs",
+                    {forms("out", 1, false, false), forms("out of another type", 2, false, false),
+                     forms("codes", 0, true, false), forms("packed", 0, false, true),
+                     forms("out and codes", 1, true, false), forms("out and packed", 1, false, true),
+                     forms("codes and packed", 0, true, true), forms("all", 2, true, true)}},
+                   may_be_given("dequant_factor"),
+                   placements(Operation::weight_quant),
+                   general_values({Values::normal, Values::outlier_columns, Values::ties, Values::negative_zeros,
+                                   Values::one_nan, Values::minus_inf, Values::zeros, Values::tiny}),
+                   small_sizes(),
+                   few_rows({1, 2, 3, 5, 17, 67})};
+  table.repair = [](Problem& p) {
+    if (p.codes || p.packed) p.with.erase("dequant_factor");
+  };
+  return table;
+}
+
+}  // namespace
+
+std::vector<std::string> tensors_of(Operation op) {
+  switch (op) {
+    case Operation::norm_quant_forward:
+      return {"x", "residual", "weight", "bias", "out", "codes", "residual_out"};
+    case Operation::norm_quant_backward:
+      return {"dy", "h", "dresidual", "weight", "bias", "dx", "dx_residual", "out", "codes", "dweight", "dbias"};
+    case Operation::activation_quant: return {"x", "out", "codes"};
+    case Operation::weight_quant: return {"w", "out", "codes", "packed"};
+    case Operation::bit_linear_forward:
+      return {"x", "residual", "weight", "bias", "linear_weight", "out", "codes", "residual_out", "weights.operand",
+              "weights.codes", "weights.packed"};
+    case Operation::bit_linear_backward: break;
+  }
+  return {"dout", "h", "dresidual", "weight", "bias", "weights.operand", "dx", "dx_residual", "dlinear_weight"};
+}
+
+Factor placements(Operation op) {
+  Factor factor{"placement", {}};
+  const auto level = [&](std::string name, auto change) {
+    factor.levels.push_back({std::move(name), [change](Problem& p) {
+                               p.offset = 0, p.row_padding = 0, p.dense_inputs = p.dense_outputs = false;
+                               p.offsets.clear(), p.paddings.clear();
+                               change(p);
+                             }});
+  };
+  level("dense", [](Problem&) {});
+  level("padded", [](Problem& p) { p.row_padding = 8; });
+  level("inputs padded", [](Problem& p) { p.row_padding = 8, p.dense_outputs = true; });
+  level("outputs padded", [](Problem& p) { p.row_padding = 8, p.dense_inputs = true; });
+  level("padded, off", [](Problem& p) { p.row_padding = 5, p.offset = 1; });
+  level("inputs padded, off", [](Problem& p) { p.row_padding = 3, p.offset = 3, p.dense_outputs = true; });
+  level("all 16 in", [](Problem& p) { p.offset = 16; });
+  const std::vector<std::string> tensors = tensors_of(op);
+  level("each its own, aligned", [tensors](Problem& p) {
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      p.offsets[tensors[i]] = static_cast<int>(16 * (i % 4));
+      if (!is_vector(tensors[i])) p.paddings[tensors[i]] = 16 * static_cast<std::int64_t>((i + 1) % 5);
+    }
+  });
+  level("each its own", [tensors](Problem& p) {
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      p.offsets[tensors[i]] = static_cast<int>(i % 8);
+      if (!is_vector(tensors[i])) p.paddings[tensors[i]] = static_cast<std::int64_t>(3 * i % 11);
+    }
+  });
+  for (const std::string& tensor : tensors) {
+    level(tensor + " off", [tensor](Problem& p) { p.offsets[tensor] = 1; });
+    if (is_vector(tensor)) continue;
+    level(tensor + " padded", [tensor](Problem& p) { p.paddings[tensor] = 3; });
+  }
+  return factor;
+}
+
+Table table_of(Operation op) {
+  switch (op) {
+    case Operation::norm_quant_forward: return forward();
+    case Operation::norm_quant_backward: return backward();
+    case Operation::activation_quant: return activation();
+    default: return weights();
+  }
+}
+
+}  // namespace normquant::validate::space

@@ -1,0 +1,17 @@
+// The model of the problem space: one table an operation.
+#pragma once
+
+#include "validate/space/covering.hpp"
+
+namespace normquant::validate::space {
+
+/// Everything that problems of the operation can differ in but what belongs to single variants (classes.hpp).
+Table table_of(Operation op);
+
+/// Names of the tensors that lie in memory on their own, inputs first.
+std::vector<std::string> tensors_of(Operation op);
+
+/// Levels of where tensors lie: dense, padded, off by one; all alike, inputs or outputs alone, each tensor alone.
+Factor placements(Operation op);
+
+}  // namespace normquant::validate::space

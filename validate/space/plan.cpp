@@ -1,0 +1,143 @@
+#include "validate/space/plan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "validate/repetition.hpp"
+#include "validate/space/factors.hpp"
+#include "validate/space/layer.hpp"
+
+namespace normquant::validate::space {
+namespace {
+
+/// Rows from which a problem's repeat, so that the reference stays small.
+constexpr std::int64_t rows_that_differ = 400, most_elements = std::int64_t{1} << 20;
+
+/// The problems of a suite in the order in which they came, each once, with the variants that it is for.
+class Cases {
+ public:
+  void add(const Problem& problem, std::string_view variant = {}) {
+    const auto [place, is_new] = places_.emplace(to_text(problem), cases_.size());
+    if (is_new) {
+      Case one;
+      one.problem = problem;
+      if (problem.rows > rows_that_differ || problem.rows * problem.columns > most_elements) {
+        one.distinct_rows = distinct_rows(problem);
+      }
+      cases_.push_back(std::move(one));
+    }
+    Case& one = cases_[place->second];
+    const bool for_all = variant.empty() || (!is_new && one.variants.empty());
+    if (for_all) {
+      one.variants.clear();
+    } else if (std::find(one.variants.begin(), one.variants.end(), variant) == one.variants.end()) {
+      one.variants.emplace_back(variant);
+    }
+  }
+  std::vector<Case> take() { return std::move(cases_); }
+
+ private:
+  std::vector<Case> cases_;
+  std::map<std::string, std::size_t> places_;
+};
+
+/// What only size makes interesting, and named regressions.
+void add_large(Cases& cases, Operation op, const DeviceInfo& device, std::uint64_t seed) {
+  Problem plain = table_of(op).plain;
+  plain.x = DType::bfloat16, plain.out = plain.x, plain.seed = seed;
+  if (op == Operation::norm_quant_forward || op == Operation::norm_quant_backward) plain.weight = plain.x;
+  // Row offsets beyond 2^31 elements with three short rows, in every tensor; and beyond it with as many elements.
+  Problem far = plain;
+  far.rows = 3, far.columns = 64, far.row_padding = std::int64_t{1} << 30;
+  cases.add(far);
+  far.codes = true, far.packed = op == Operation::weight_quant;
+  if (op == Operation::norm_quant_forward) far.residual = far.x, far.residual_out = far.x;
+  if (op == Operation::norm_quant_backward) far.dresidual = far.x, far.dx_residual = far.x;
+  cases.add(far);
+  if (device.kind == DeviceKind::host) return;
+  const auto with = [&](std::int64_t rows, std::int64_t columns, std::int64_t padding) {
+    Problem p = plain;
+    p.rows = rows, p.columns = columns, p.row_padding = padding;
+    cases.add(p);
+  };
+  with(70001, 40, 0);
+  with(4099, 2560, 0);
+  with(4099, 2560, 8);
+  with(2111, 2563, 3);
+  with(70000, 32768, 0);
+}
+
+/// Problems after many other launches on another stream.
+std::vector<Case> after_others(Operation op, std::uint64_t seed) {
+  std::vector<Case> all;
+  for (DType x : {DType::bfloat16, DType::float32}) {
+    Case one;
+    one.problem = table_of(op).plain;
+    one.problem.rows = 5, one.problem.columns = 1032, one.problem.x = x, one.problem.out = x, one.problem.seed = seed;
+    if (op == Operation::norm_quant_forward || op == Operation::norm_quant_backward) one.problem.weight = x;
+    if (op == Operation::norm_quant_backward) one.problem.bias = x;
+    one.after_others = true;
+    all.push_back(one);
+  }
+  return all;
+}
+
+/// Of the runs that cells ask for, those that show something new when forms of one variant, and variants of one algorithm in
+/// one form, count as one.
+std::vector<bool> chosen_for_smoke(const std::vector<Run>& runs, const std::vector<VariantEntry>& variants) {
+  std::vector<std::size_t> order(runs.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  const auto elements = [&](std::size_t i) { return runs[i].problem.rows * runs[i].problem.columns; };
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return elements(a) < elements(b); });
+  std::set<std::string> shown;
+  std::vector<bool> chosen(runs.size());
+  for (std::size_t i : order) {
+    const VariantEntry& variant = variants[runs[i].variant];
+    const std::string form = form_of(runs[i].problem), algorithm = algorithm_of(variant.name);
+    for (const std::string& name : classes_of(variant, runs[i].problem)) {
+      const bool of_variant = shown.insert(std::string(variant.name) + "|" + name).second;
+      const bool of_form = shown.insert(algorithm + "|" + form + "|" + name).second;
+      chosen[i] = chosen[i] || of_variant || of_form;
+    }
+  }
+  return chosen;
+}
+
+void add_row_operations(Cases& cases, Operation op, SuiteSize size, std::uint64_t seed, const DeviceInfo& device) {
+  const Served served(op, device);
+  const auto runs = op == Operation::weight_quant ? weight_cells(served, device, seed)
+                                                  : row_cells(served, op, device, seed);
+  const std::vector<bool> smoke = chosen_for_smoke(runs, served.variants());
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (size != SuiteSize::smoke || smoke[i]) cases.add(runs[i].problem, served.variants()[runs[i].variant].name);
+  }
+}
+
+}  // namespace
+
+std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, const DeviceInfo& device) {
+  Cases cases;
+  Problem none;
+  if (is_layer(op)) {
+    for (const Problem& p : layer_sizes(op, device, seed)) cases.add(p);
+    for (const Problem& p : layer_values(op, seed)) cases.add(p);
+  } else {
+    add_row_operations(cases, op, size, seed, device);
+  }
+  const Table table = is_layer(op) ? layer_table(op) : table_of(op);
+  std::vector<Problem> rest = covering_problems(table, 2, seed);
+  const std::size_t of_smoke = is_layer(op) ? rest.size() / 2 : rest.size();
+  if (size == SuiteSize::smoke) rest.resize(of_smoke);
+  for (const Problem& p : rest) cases.add(p);
+  if (size == SuiteSize::exhaustive) {
+    for (const Problem& p : covering_problems(table, 3, seed)) cases.add(p);
+  }
+  if (size == SuiteSize::smoke || is_layer(op)) return cases.take();
+  add_large(cases, op, device, seed);
+  std::vector<Case> all = cases.take();
+  for (Case& one : after_others(op, seed)) all.push_back(std::move(one));
+  return all;
+}
+
+}  // namespace normquant::validate::space
