@@ -16,11 +16,6 @@ struct Length {
   Cut cut;
 };
 
-std::int64_t longest_to_look_at(const Cut& cut) {
-  if (cut.piece > 0) return 257 * cut.piece;
-  return cut.tiles ? 32 * cut.tile * cut.cluster : 70000;
-}
-
 /// Problems of one variant in one form.
 class Cell {
  public:
@@ -139,8 +134,12 @@ class Cell {
     p.rows = 1;
     p.columns = 1 << 20;
     const bool any_length = !cut.tiles && served_.by(variant_, p);
-    const std::int64_t most = any_length && cut.piece == 0 ? std::max<std::int64_t>(3 * cut.tile, 65544)
-                                                           : longest_to_look_at(cut);
+    std::int64_t most = cut.piece > 0 ? 257 * cut.piece : std::max<std::int64_t>(9 * cut.tile, 65544);
+    if (cut.tiles) {  // the longest row that it holds
+      most = 32 * cut.tile * cut.cluster;
+      for (p.columns = most; p.columns > cut.tile && !served_.by(variant_, p);) p.columns -= cut.tile;
+      most = p.columns;
+    }
     for (std::int64_t columns : lengths_to_look_at(cut, most)) {
       if (any_length && cut.piece == 0 && columns > 3 * cut.tile && columns < 65536) continue;
       p.columns = columns;

@@ -128,12 +128,15 @@ std::vector<std::int64_t> lengths_to_look_at(const Cut& cut, std::int64_t most) 
     }
   };
   for (std::int64_t n = cut.packet; n <= std::min(most, 2 * cut.across); n += cut.packet) all.insert(n);
-  for (std::int64_t n = cut.across; n <= std::min(most, 4 * cut.tile); n += cut.across) around(n);
+  for (std::int64_t n = cut.across; n <= std::min(most, 2 * cut.tile); n += cut.across) around(n);
   if (cut.tiles) {
-    for (std::int64_t n = cut.tile; n <= most; n += cut.tile) around(n);
-    for (std::int64_t of_block = 1; of_block * cut.tile * (cut.cluster - 1) < most; ++of_block) {
-      around(of_block * cut.tile * (cut.cluster - 1));
+    for (std::int64_t of_block : {1, 2, 3, 4, 7, 8, 9, 10, 31, 32}) {
+      for (std::int64_t edge : {of_block * (cut.cluster - 1) * cut.tile, (of_block * (cut.cluster - 1) + 1) * cut.tile,
+                                of_block * cut.cluster * cut.tile}) {
+        for (std::int64_t n : {edge, edge + cut.across, edge - cut.across}) around(n);
+      }
     }
+    around(most);
   } else {
     for (std::int64_t turns : {1, 2, 3, 4, 5, 8, 9}) around(turns * cut.tile);
     if (cut.piece > 0) {
