@@ -77,7 +77,7 @@ class Cell {
       if (some.empty()) continue;
       for (std::int64_t rows : row_counts(op_, tuning_, width, device_)) {
         const Length& length = *some[static_cast<std::size_t>(rows) % some.size()];
-        if (rows * length.columns <= most_elements) add(length, rows);
+        if (rows <= 5 || rows * length.columns <= most_elements) add(length, rows);
       }
     }
   }
@@ -126,7 +126,8 @@ class Cell {
   }
 
  private:
-  static constexpr std::int64_t most_elements = std::int64_t{1} << 22;
+  /// Of many rows; wider ones are as long as they have to be, but few.
+  static constexpr std::int64_t most_elements = 70000;
 
   void look_at(const Problem& base) {
     const Cut cut = cut_of(tuning_, base.x);

@@ -200,7 +200,7 @@ std::vector<std::int64_t> row_counts(Operation op, const Tuning& t, Width width,
     }
     if (width == Width::narrow) all.insert(7 * sms * *beside.rbegin() / 2);
   }
-  if (backward && width != Width::wide) {
+  if (backward && width == Width::narrow) {
     for (std::int64_t parts : {4, 32, 64, 128, 256}) around(parts);
     all.insert(132);
   }

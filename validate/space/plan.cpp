@@ -83,8 +83,28 @@ std::vector<Case> after_others(Operation op, std::uint64_t seed) {
   return all;
 }
 
-/// Of the runs that cells ask for, those that show something new when forms of one variant, and variants of one algorithm in
-/// one form, count as one.
+/// What a run shows, where smoke counts as one what standard owes each variant in each form.
+std::vector<std::string> shown_by(const Run& run, const VariantEntry& variant) {
+  const std::string form = form_of(run.problem), algorithm = algorithm_of(variant.name), name(variant.name);
+  std::vector<std::string> all = {name + "|" + form};
+  for (const std::string& one : classes_of(variant, run.problem)) {
+    if (one.starts_with("M ")) {
+      all.push_back(algorithm + "|" + one);
+      all.push_back(form + "|" + one);
+    } else if (one.starts_with("values ")) {
+      const std::size_t at = one.find(" at ");
+      all.push_back(algorithm + "|" + one);
+      all.push_back(algorithm + "|" + form + "|" + one.substr(0, at));
+      if (at != std::string::npos) all.push_back(name + "|" + one.substr(at));
+    } else {
+      all.push_back(name + "|" + one);
+      all.push_back(form + "|" + one);
+    }
+  }
+  return all;
+}
+
+/// Of the runs that cells ask for, those that show something new; small ones before large ones.
 std::vector<bool> chosen_for_smoke(const std::vector<Run>& runs, const std::vector<VariantEntry>& variants) {
   std::vector<std::size_t> order(runs.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -93,12 +113,8 @@ std::vector<bool> chosen_for_smoke(const std::vector<Run>& runs, const std::vect
   std::set<std::string> shown;
   std::vector<bool> chosen(runs.size());
   for (std::size_t i : order) {
-    const VariantEntry& variant = variants[runs[i].variant];
-    const std::string form = form_of(runs[i].problem), algorithm = algorithm_of(variant.name);
-    for (const std::string& name : classes_of(variant, runs[i].problem)) {
-      const bool of_variant = shown.insert(std::string(variant.name) + "|" + name).second;
-      const bool of_form = shown.insert(algorithm + "|" + form + "|" + name).second;
-      chosen[i] = chosen[i] || of_variant || of_form;
+    for (const std::string& one : shown_by(runs[i], variants[runs[i].variant])) {
+      if (shown.insert(one).second) chosen[i] = true;
     }
   }
   return chosen;
@@ -118,7 +134,6 @@ void add_row_operations(Cases& cases, Operation op, SuiteSize size, std::uint64_
 
 std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, const DeviceInfo& device) {
   Cases cases;
-  Problem none;
   if (is_layer(op)) {
     for (const Problem& p : layer_sizes(op, device, seed)) cases.add(p);
     for (const Problem& p : layer_values(op, seed)) cases.add(p);
@@ -127,7 +142,7 @@ std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, con
   }
   const Table table = is_layer(op) ? layer_table(op) : table_of(op);
   std::vector<Problem> rest = covering_problems(table, 2, seed);
-  const std::size_t of_smoke = is_layer(op) ? rest.size() / 2 : rest.size();
+  const std::size_t of_smoke = rest.size() / 2;  // the first cover most
   if (size == SuiteSize::smoke) rest.resize(of_smoke);
   for (const Problem& p : rest) cases.add(p);
   if (size == SuiteSize::exhaustive) {
