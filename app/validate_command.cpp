@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <regex>
@@ -20,6 +21,7 @@
 #include "validate/repetition.hpp"
 #include "validate/result_files.hpp"
 #include "validate/run.hpp"
+#include "validate/space/coverage.hpp"
 #include "validate/suite.hpp"
 #include "validate/summary.hpp"
 
@@ -32,7 +34,7 @@ struct ValidateOptions {
   std::uint64_t seed = 1, schedule_seed = 1;
   int jobs = 0;
   bool warm = false;
-  bool list = false, dry_run = false, require_gpu = false, after_others = false, no_limit = false;
+  bool list = false, dry_run = false, require_gpu = false, after_others = false, no_limit = false, coverage = false;
   double most_minutes = 60;
 };
 
@@ -44,8 +46,12 @@ struct Refusal {
 
 /// What the options mean.
 struct Plan {
-  std::vector<DeviceChoice> devices;
-  std::vector<Case> cases;
+  struct OnDevice {
+    DeviceChoice choice;
+    DeviceInfo info;
+    std::vector<Case> cases;  ///< drawn for this device
+  };
+  std::vector<OnDevice> devices;
   std::string left_out;
   std::string of_other_shapes;  ///< operations that have none of the shapes: a sentence each
 };
@@ -89,7 +95,13 @@ std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, co
   return own;
 }
 
-std::vector<Case> chosen_cases(const ValidateOptions& options, std::string& left_out) {
+SuiteSize chosen_suite(const ValidateOptions& options) {
+  const auto suite = suite_named(options.suite);
+  if (suite) return *suite;
+  throw Refusal{exit_usage, fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
+}
+
+std::vector<Case> chosen_cases(const ValidateOptions& options, const DeviceInfo& device, std::string& left_out) {
   std::string why;
   std::vector<Case> cases;
   for (const std::string& text : options.cases) {
@@ -105,11 +117,7 @@ std::vector<Case> chosen_cases(const ValidateOptions& options, std::string& left
     if (!shape) throw Refusal{exit_usage, why};
     shapes.push_back(*shape);
   }
-  const auto suite = suite_named(options.suite);
-  if (!suite) {
-    throw Refusal{exit_usage,
-                  fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
-  }
+  const SuiteSize suite = chosen_suite(options);
   const std::vector<DType> types = chosen_types(options);
   for (Operation op : chosen_operations(options)) {
     const std::vector<Shape> own = shapes_for(op, shapes, options);
@@ -118,24 +126,35 @@ std::vector<Case> chosen_cases(const ValidateOptions& options, std::string& left
                               is_layer(op) ? "MxK_inxK_out" : "MxN");
       continue;
     }
-    for (const Case& c : suite_cases(op, *suite, options.seed, own)) {
+    for (const Case& c : suite_cases(op, suite, options.seed, own, &device)) {
       if (types.empty() || std::find(types.begin(), types.end(), c.problem.x) != types.end()) cases.push_back(c);
     }
   }
   return cases;
 }
 
+DeviceInfo info_of(const DeviceChoice& choice) {
+  std::string why;
+  const auto device = choice.open(1, why);
+  if (device == nullptr) throw Refusal{exit_infrastructure, why};
+  return device->info();
+}
+
 Plan plan_of(const ValidateOptions& options) {
   Plan plan;
-  plan.cases = chosen_cases(options, plan.of_other_shapes);
-  // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
-  for (Case& c : plan.cases) {
-    c.after_others = c.after_others || options.after_others;
-    if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
-  }
   DeviceSelection selection = select_devices(options.device, options.require_gpu);
   if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
-  plan.devices = selection.devices;
+  for (const DeviceChoice& choice : selection.devices) {
+    const DeviceInfo info = info_of(choice);
+    plan.of_other_shapes.clear();  // the same on every device
+    std::vector<Case> cases = chosen_cases(options, info, plan.of_other_shapes);
+    // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
+    for (Case& c : cases) {
+      c.after_others = c.after_others || options.after_others;
+      if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
+    }
+    plan.devices.push_back({choice, info, std::move(cases)});
+  }
   plan.left_out = selection.left_out;
   return plan;
 }
@@ -149,10 +168,10 @@ std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
     throw Refusal{exit_usage, fmt::format("'{}' is not a regular expression", pattern)};
   }
   std::vector<Job> jobs;
-  for (const DeviceChoice& device : plan.devices) {
-    for (const Case& c : plan.cases) {
-      Job job{device, c, {}, options.schedule_seed};
-      for (const VariantEntry& v : catalogue(c.problem.op, device.kind)) {
+  for (const Plan::OnDevice& device : plan.devices) {
+    for (const Case& c : device.cases) {
+      Job job{device.choice, c, {}, options.schedule_seed};
+      for (const VariantEntry& v : catalogue(c.problem.op, device.choice.kind)) {
         if (is_for(c, v.name) && std::regex_search(v.name.begin(), v.name.end(), wanted)) job.variants.emplace_back(v.name);
       }
       if (pattern == "auto") job.variants = {"auto"};
@@ -192,6 +211,39 @@ void print_table(const std::vector<VariantSummary>& variants) {
   }
 }
 
+/// Whether it is a suite as it is, which owes every variant a check and every class of the model a problem; a narrower
+/// question does not.
+bool is_whole_suite(const ValidateOptions& options) {
+  return options.shapes.empty() && options.dtypes.empty() && options.cases.empty();
+}
+
+/// Classes of the model that no problem of the suite met, as "BY WHOM: WHAT"; prints all with --coverage.
+std::vector<std::string> unmet_classes(const Plan& plan, const std::vector<CaseResult>& results,
+                                       const ValidateOptions& options) {
+  std::vector<std::string> unmet;
+  if (!is_whole_suite(options) || !options.variant.empty()) return unmet;
+  for (const Plan::OnDevice& device : plan.devices) {
+    std::vector<CaseResult> own;
+    std::copy_if(results.begin(), results.end(), std::back_inserter(own),
+                 [&](const CaseResult& result) { return result.device == device.choice.name(); });
+    for (Operation op : chosen_operations(options)) {
+      const auto coverage = space::coverage_of(op, chosen_suite(options), options.seed, device.info, own);
+      for (const auto& [by, owed] : coverage) {
+        if (options.coverage) {
+          fmt::print("{} {} {}: {} classes met, {} not met\n", device.choice.name(), name_of(op), by, owed.met.size(),
+                     owed.unmet.size());
+          for (const std::string& one : owed.met) fmt::print("  met      {}\n", one);
+        }
+        for (const std::string& one : owed.unmet) {
+          if (options.coverage) fmt::print("  NOT MET  {}\n", one);
+          unmet.push_back(fmt::format("{} on {}: {}", by, device.choice.name(), one));
+        }
+      }
+    }
+  }
+  return unmet;
+}
+
 int report(const std::vector<CaseResult>& results, const ValidateOptions& options, double seconds,
            std::vector<std::string>& never) {
   constexpr int most_shown = 10;
@@ -214,9 +266,7 @@ int report(const std::vector<CaseResult>& results, const ValidateOptions& option
         "bounds are too loose to be trusted\n",
         100 * most_ambiguous);
   }
-  // A full suite owes every variant a check; a narrower question does not.
-  const bool full = options.shapes.empty() && options.dtypes.empty() && options.cases.empty();
-  if (full) never = never_checked(variants);
+  if (is_whole_suite(options)) never = never_checked(variants);
   for (const VariantSummary& s : variants) {
     if (!s.device_lacks.empty())
       fmt::print("not for this device: {} on {}, it {}\n", s.variant, s.device, s.device_lacks);
@@ -281,7 +331,14 @@ int validate(const ValidateOptions& options) {
   const auto results = run_jobs(jobs, {threads, show_progress, options.warm});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   LeftUndone undone{plan.left_out, {}};
-  const int status = report(results, options, seconds, undone.never_checked);
+  const std::vector<std::string> unmet = unmet_classes(plan, results, options);
+  int status = report(results, options, seconds, undone.never_checked);
+  constexpr std::size_t most_named = 10;
+  for (std::size_t i = 0; i < std::min(unmet.size(), most_named); ++i) fmt::print("NOT MET: {}\n", unmet[i]);
+  if (!unmet.empty()) {
+    fmt::print("{} classes of the model are not met by this suite; --coverage lists all\n", unmet.size());
+    if (status == exit_pass) status = exit_wrong_results;
+  }
   write_results(json_file, options.json, as_json(results, undone));
   write_results(junit_file, options.junit, as_junit(results, undone));
   return status;
@@ -320,6 +377,8 @@ void add_validate_command(CLI::App& app, int& status) {
       "would take long over them");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");
+  command->add_flag("--coverage", options->coverage,
+                    "Print which classes of the problem space the suite met, and which not, for every variant and form");
   command->add_flag("--list", options->list, "Print the problems and stop");
   command->add_flag("--dry-run", options->dry_run, "Print problems and variants and stop");
   command->add_flag("--require-gpu", options->require_gpu, "Exit with status 77 when there is no GPU");

@@ -83,37 +83,16 @@ std::vector<Case> after_others(Operation op, std::uint64_t seed) {
   return all;
 }
 
-/// What a run shows, where smoke counts as one what standard owes each variant in each form.
-std::vector<std::string> shown_by(const Run& run, const VariantEntry& variant) {
-  const std::string form = form_of(run.problem), algorithm = algorithm_of(variant.name), name(variant.name);
-  std::vector<std::string> all = {name + "|" + form};
-  for (const std::string& one : classes_of(variant, run.problem)) {
-    if (one.starts_with("M ")) {
-      all.push_back(algorithm + "|" + one);
-      all.push_back(form + "|" + one);
-    } else if (one.starts_with("values ")) {
-      const std::size_t at = one.find(" at ");
-      all.push_back(algorithm + "|" + one);
-      all.push_back(algorithm + "|" + form + "|" + one.substr(0, at));
-      if (at != std::string::npos) all.push_back(name + "|" + one.substr(at));
-    } else {
-      all.push_back(name + "|" + one);
-      all.push_back(form + "|" + one);
-    }
-  }
-  return all;
-}
-
 /// Of the runs that cells ask for, those that show something new; small ones before large ones.
 std::vector<bool> chosen_for_smoke(const std::vector<Run>& runs, const std::vector<VariantEntry>& variants) {
   std::vector<std::size_t> order(runs.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   const auto elements = [&](std::size_t i) { return runs[i].problem.rows * runs[i].problem.columns; };
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return elements(a) < elements(b); });
-  std::set<std::string> shown;
+  std::set<Shown> shown;
   std::vector<bool> chosen(runs.size());
   for (std::size_t i : order) {
-    for (const std::string& one : shown_by(runs[i], variants[runs[i].variant])) {
+    for (const Shown& one : shown_by(variants[runs[i].variant], runs[i].problem)) {
       if (shown.insert(one).second) chosen[i] = true;
     }
   }
@@ -121,16 +100,52 @@ std::vector<bool> chosen_for_smoke(const std::vector<Run>& runs, const std::vect
 }
 
 void add_row_operations(Cases& cases, Operation op, SuiteSize size, std::uint64_t seed, const DeviceInfo& device) {
-  const Served served(op, device);
-  const auto runs = op == Operation::weight_quant ? weight_cells(served, device, seed)
-                                                  : row_cells(served, op, device, seed);
-  const std::vector<bool> smoke = chosen_for_smoke(runs, served.variants());
+  const std::vector<VariantEntry> variants = catalogue(op, device.kind);
+  const std::vector<Run> runs = all_runs(op, seed, device);
+  const std::vector<bool> smoke = chosen_for_smoke(runs, variants);
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (size != SuiteSize::smoke || smoke[i]) cases.add(runs[i].problem, served.variants()[runs[i].variant].name);
+    if (size != SuiteSize::smoke || smoke[i]) cases.add(runs[i].problem, variants[runs[i].variant].name);
   }
 }
 
+Table any_table_of(Operation op) { return is_layer(op) ? layer_table(op) : table_of(op); }
+
 }  // namespace
+
+std::vector<Run> all_runs(Operation op, std::uint64_t seed, const DeviceInfo& device) {
+  const Served served(op, device);
+  return op == Operation::weight_quant ? weight_cells(served, device, seed) : row_cells(served, op, device, seed);
+}
+
+std::vector<Problem> rest_of(Operation op, SuiteSize size, std::uint64_t seed) {
+  const Table table = any_table_of(op);
+  std::vector<Problem> rest = covering_problems(table, 2, seed);
+  if (size == SuiteSize::smoke) rest.resize(rest.size() / 2);
+  if (size != SuiteSize::exhaustive) return rest;
+  const std::vector<Problem> more = covering_problems(table, 3, seed);
+  rest.insert(rest.end(), more.begin(), more.end());
+  return rest;
+}
+
+std::vector<Shown> shown_by(const VariantEntry& variant, const Problem& problem) {
+  const std::string form = form_of(problem), algorithm = algorithm_of(variant.name), name(variant.name);
+  std::vector<Shown> all = {{name, form}};
+  for (const std::string& one : classes_of(variant, problem)) {
+    if (one.starts_with("M ")) {
+      all.push_back({algorithm, one});
+      all.push_back({form, one});
+    } else if (one.starts_with("values ")) {
+      const std::size_t at = one.find(" at ");
+      all.push_back({algorithm, one});
+      all.push_back({algorithm + ", " + form, one.substr(0, at)});
+      if (at != std::string::npos) all.push_back({name, "values" + one.substr(at)});
+    } else {
+      all.push_back({name, one});
+      all.push_back({form, one});
+    }
+  }
+  return all;
+}
 
 std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, const DeviceInfo& device) {
   Cases cases;
@@ -140,14 +155,7 @@ std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, con
   } else {
     add_row_operations(cases, op, size, seed, device);
   }
-  const Table table = is_layer(op) ? layer_table(op) : table_of(op);
-  std::vector<Problem> rest = covering_problems(table, 2, seed);
-  const std::size_t of_smoke = rest.size() / 2;  // the first cover most
-  if (size == SuiteSize::smoke) rest.resize(of_smoke);
-  for (const Problem& p : rest) cases.add(p);
-  if (size == SuiteSize::exhaustive) {
-    for (const Problem& p : covering_problems(table, 3, seed)) cases.add(p);
-  }
+  for (const Problem& p : rest_of(op, size, seed)) cases.add(p);
   if (size == SuiteSize::smoke || is_layer(op)) return cases.take();
   add_large(cases, op, device, seed);
   std::vector<Case> all = cases.take();
