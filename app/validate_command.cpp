@@ -87,7 +87,7 @@ std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, co
   for (const Shape& shape : shapes) {
     if (is_layer(op) == (shape.k_out > 0)) own.push_back(shape);
   }
-  if (own.empty() && !options.ops.empty()) {
+  if (own.empty() && !shapes.empty() && !options.ops.empty()) {
     throw Refusal{exit_usage,
                   fmt::format("{} has shapes {}, as in {}; none is given", name_of(op),
                               is_layer(op) ? "MxK_inxK_out" : "MxN", is_layer(op) ? "16x4096x4096" : "16x4096")};
