@@ -108,6 +108,17 @@ def look_at_targets(failures):
         failures.append(f"docs/performance.md: its targets differ from standing.md: {sorted(set(told.items()) ^ set(measured.items()))}")
 
 
+def look_at_problems(failures):
+    """docs/problems.md explains every key of a problem and every kind of values, as validate/problem.cpp reads them."""
+    source = (ROOT / "validate" / "problem.cpp").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(\w+)[^`]*`", (ROOT / "docs" / "problems.md").read_text(encoding="utf-8")))
+    read = re.findall(r'key == "(\w+)"|\{"(\w+)", &p\.|\{Values::\w+, "(\w+)"\}', source)
+    if not read:
+        failures.append("validate/problem.cpp: where are the keys of a problem?")
+    for name in sorted(set(filter(None, (name for names in read for name in names))) - told):
+        failures.append(f"docs/problems.md does not explain {name}")
+
+
 def rows_of(path):
     """The cells of every table row that begins with an operation's name."""
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -141,6 +152,7 @@ def main():
     look_at_targets(failures)
     look_at_names(failures)
     look_at_figures(failures)
+    look_at_problems(failures)
     for path in pages:
         if is_generated(path):
             continue
