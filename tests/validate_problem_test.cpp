@@ -89,7 +89,7 @@ TEST(Cost, SaysWhatIsTooMuchAndWhatToDo) {
   EXPECT_EQ(why_not_affordable(cost, 0, 3600), "") << "a machine that does not say how much memory is free";
   const std::string memory = why_not_affordable(cost, 4e9, 3600), time = why_not_affordable(cost, 16e9, 300);
   EXPECT_NE(memory.find("about 7 GiB of memory, and 4 GiB are free"), std::string::npos) << memory;
-  EXPECT_NE(time.find("about 10 minutes here, and 5 are the limit"), std::string::npos) << time;
+  EXPECT_NE(time.find("about 10 minutes here, and 5 minutes are the limit"), std::string::npos) << time;
   for (const std::string& sentence : {memory, time}) EXPECT_NE(sentence.find("--no-limit"), std::string::npos);
   EXPECT_GT(available_memory(), 1e6);
 }

@@ -15,10 +15,15 @@ namespace {
 // Measured on one core of a 2020s server, host device, bfloat16: seconds an element.
 constexpr double reference_seconds = 1.5e-7;  ///< inputs, float64 truth and bounds
 constexpr double host_kernel_seconds = 1e-7;  ///< one launch; a case has two
-constexpr double comparison_seconds = 1e-7;   ///< decoded and compared, and hashed twice
-constexpr double product_seconds = 3e-10;     ///< a multiplication and addition of a matrix product
+constexpr double host_row_seconds = 2e-4;  ///< of a launch at least: the threads of a row are there however short it is
+constexpr double comparison_seconds = 1e-7;  ///< decoded and compared, and hashed twice
+constexpr double product_seconds = 3e-10;    ///< a multiplication and addition of a matrix product
 
 constexpr double reference_bytes = 14 * sizeof(double);  ///< an element: values, truth, bounds, and temporaries
+
+std::string duration(double seconds) {
+  return seconds < 120 ? fmt::format("{:.3g} seconds", seconds) : fmt::format("{:.0f} minutes", seconds / 60);
+}
 
 double number(std::int64_t value) { return static_cast<double>(value); }
 
@@ -42,8 +47,8 @@ Cost cost_of(const Job& job) {
   const double variants = number(static_cast<std::int64_t>(job.variants.size()));
   Cost cost;
   cost.bytes = distinct * columns * reference_bytes + (on_host ? 2 * elements * matrix_bytes(p) : 0);
-  cost.seconds = distinct * columns * reference_seconds +
-                 variants * elements * (comparison_seconds + (on_host ? 2 * host_kernel_seconds : 0));
+  cost.seconds = distinct * columns * reference_seconds + variants * elements * comparison_seconds;
+  if (on_host) cost.seconds += variants * 2 * rows * std::max(columns * host_kernel_seconds, host_row_seconds);
   if (!is_layer(p.op)) return cost;
   const double outputs = number(p.outputs()), weights = outputs * columns;
   const double features = number(distinct_features(p));
@@ -94,9 +99,9 @@ std::string why_not_affordable(const Cost& cost, double available_bytes, double 
   }
   if (cost.seconds > most_seconds) {
     return fmt::format(
-        "this run takes about {:.0f} minutes here, and {:.0f} are the limit; ask for less (--op, --variant, --dtype, "
-        "smaller shapes), or start it all the same with --no-limit",
-        cost.seconds / 60, most_seconds / 60);
+        "this run takes about {} here, and {} are the limit; ask for less (--op, --variant, --dtype, smaller shapes), "
+        "allow more by --most-minutes, or start it all the same with --no-limit",
+        duration(cost.seconds), duration(most_seconds));
   }
   return {};
 }
