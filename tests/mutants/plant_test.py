@@ -111,6 +111,7 @@ class Plant(unittest.TestCase):
     def test_unknown_words(self):
         self.assertIn("no operation 'forwards'", self.refused(entry().replace("norm_quant_forward", "forwards")))
         self.assertIn("'=' is no word", self.refused(entry().replace("  + ", "  = ")))
+        self.assertIn("it must be host, gpu or watched", self.refused(entry() + "  on mars\n"))
         self.assertIn("no file kernels/two.cu", self.refused(entry().replace("one.cu", "two.cu")))
 
     def test_a_file_that_nothing_compiles(self):
