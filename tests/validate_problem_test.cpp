@@ -21,6 +21,24 @@ TEST(Problem, EveryProblemOfEverySuiteComesBackFromItsText) {
   }
 }
 
+TEST(Problem, SingleTensorsHaveOffsetsAndPaddingsOfTheirOwn) {
+  std::string why;
+  const std::string text =
+      "op=norm_quant_backward shape=1x9 x=float32 seed=2 offset.dy=1 padding.h=3 without=dbias,dweight with=dequant_scale "
+      "at_row=0 at_column=8";
+  const auto problem = parse_problem(text, why);
+  ASSERT_TRUE(problem) << why;
+  EXPECT_EQ(problem->offsets.at("dy"), 1);
+  EXPECT_EQ(problem->paddings.at("h"), 3);
+  EXPECT_TRUE(problem->without.contains("dweight"));
+  EXPECT_EQ(problem->at_column, 8);
+  EXPECT_EQ(to_text(*problem), text);
+  for (const char* wrong : {"offset.nothing=1", "offset.dy=-1", "padding.h=x", "without=rstd,", "with=", "at_row=-1"}) {
+    EXPECT_FALSE(parse_problem(std::string("op=backward shape=1x9 ") + wrong, why)) << wrong;
+    EXPECT_NE(why.find(wrong), std::string::npos) << why;
+  }
+}
+
 TEST(Problem, MalformedTextIsRefusedWithTheWord) {
   for (const char* text :
        {"op=forward", "shape=2x2", "op=sideways shape=2x2", "op=forward shape=2x2 x=int4",

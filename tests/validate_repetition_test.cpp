@@ -60,13 +60,17 @@ TEST(DistinctRows, StartAlikeOnePeriodApartInEverySuite) {
   for (Operation op : {Operation::norm_quant_forward, Operation::norm_quant_backward, Operation::activation_quant}) {
     for (const Case& c : suite_cases(op, SuiteSize::exhaustive, 5, {})) {
       const Problem& p = c.problem;
-      const std::int64_t stride = distinct_rows(p) * (p.columns + p.row_padding);
-      for (const auto& type :
-           {std::optional(p.x), p.residual, p.residual_out, p.out, p.dy, p.dresidual, p.dx_residual, p.dx}) {
-        const auto bytes = static_cast<std::int64_t>(type ? size_of(*type) : 0);
-        EXPECT_EQ(stride * bytes % 16, 0) << to_text(p);
+      std::vector<std::int64_t> paddings = {p.row_padding};
+      for (const auto& [tensor, padding] : p.paddings) paddings.push_back(padding);
+      for (std::int64_t padding : paddings) {
+        const std::int64_t stride = distinct_rows(p) * (p.columns + padding);
+        for (const auto& type :
+             {std::optional(p.x), p.residual, p.residual_out, p.out, p.dy, p.dresidual, p.dx_residual, p.dx}) {
+          const auto bytes = static_cast<std::int64_t>(type ? size_of(*type) : 0);
+          EXPECT_EQ(stride * bytes % 16, 0) << to_text(p);
+        }
+        EXPECT_EQ(p.codes ? stride % 16 : 0, 0) << to_text(p);
       }
-      EXPECT_EQ(p.codes ? stride % 16 : 0, 0) << to_text(p);
     }
   }
 }

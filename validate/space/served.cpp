@@ -1,132 +1,17 @@
 #include "validate/space/served.hpp"
 
-#include <normquant/activation_quant.hpp>
-#include <normquant/norm_quant_backward.hpp>
-#include <normquant/norm_quant_forward.hpp>
-#include <normquant/weight_quant.hpp>
-
 #include "kernels/plugin/plugins.hpp"
+#include "validate/lookalike.hpp"
 
 namespace normquant::validate::space {
 namespace {
-
-/// Tensors of a problem at addresses with the alignment that real ones have.
-class Layout {
- public:
-  explicit Layout(const Problem& problem) : p_(problem) {}
-
-  template <class M>
-  M matrix(std::string_view name, DType type, bool input) const {
-    M matrix;
-    matrix.data = at(name, size_of(type));
-    matrix.type = type;
-    matrix.ld = ld(name, p_.columns, input);
-    return matrix;
-  }
-  template <class V>
-  V vector(std::string_view name, DType type) const {
-    V vector;
-    vector.data = at(name, size_of(type));
-    vector.type = type;
-    return vector;
-  }
-  template <class T>
-  T* values(std::string_view name) const {
-    return static_cast<T*>(at(name, sizeof(T)));
-  }
-  std::int64_t ld(std::string_view name, std::int64_t columns, bool input) const {
-    const auto own = p_.paddings.find(name);
-    if (own != p_.paddings.end()) return columns + own->second;
-    return columns + ((input ? p_.dense_inputs : p_.dense_outputs) ? 0 : p_.row_padding);
-  }
-  bool gives(std::string_view name, bool usually) const {
-    return p_.with.contains(name) || (usually && !p_.without.contains(name));
-  }
-  QuantOutput quantised() const {
-    QuantOutput output;
-    if (p_.out) output.out = matrix<Matrix>("out", *p_.out, false);
-    if (gives("dequant_scale", p_.codes)) output.dequant_scale = values<float>("dequant_scale");
-    if (!p_.codes) return output;
-    output.codes = values<std::int8_t>("codes");
-    output.ld_codes = ld("codes", p_.columns, false);
-    return output;
-  }
-
- private:
-  void* at(std::string_view name, std::size_t element_bytes) const {
-    const auto own = p_.offsets.find(name);
-    const int offset = own != p_.offsets.end() ? own->second : p_.offset;
-    return reinterpret_cast<void*>(std::uintptr_t{1 << 20} + static_cast<std::size_t>(offset) * element_bytes);
-  }
-  const Problem& p_;
-};
-
-void plan(const Problem& p, NormQuantForward& a) {
-  const Layout at(p);
-  a.rows = p.rows, a.columns = p.columns;
-  a.norm = p.norm, a.rounding = p.rounding, a.h_source = p.h_source, a.eps = p.eps;
-  a.x = at.matrix<ConstMatrix>("x", p.x, true);
-  if (p.residual) a.residual = at.matrix<ConstMatrix>("residual", *p.residual, true);
-  if (p.weight) a.weight = at.vector<ConstVector>("weight", *p.weight);
-  if (p.bias) a.bias = at.vector<ConstVector>("bias", *p.bias);
-  a.output = at.quantised();
-  if (p.residual_out) a.residual_out = at.matrix<Matrix>("residual_out", *p.residual_out, false);
-  if (at.gives("rstd", true)) a.rstd = at.values<float>("rstd");
-  if (at.gives("mean", p.norm == NormKind::layer)) a.mean = at.values<float>("mean");
-  if (p.save_quant_scale) a.quant_scale = at.values<float>("quant_scale");
-}
-
-void plan(const Problem& p, NormQuantBackward& a) {
-  const Layout at(p);
-  a.rows = p.rows, a.columns = p.columns;
-  a.norm = p.norm, a.rounding = p.rounding;
-  a.dy = at.matrix<ConstMatrix>("dy", p.dy.value_or(p.x), true);
-  a.h = at.matrix<ConstMatrix>("h", p.x, true);
-  if (p.weight) a.weight = at.vector<ConstVector>("weight", *p.weight);
-  if (p.bias) a.bias = at.vector<ConstVector>("bias", *p.bias);
-  if (p.norm == NormKind::layer) a.mean = at.values<const float>("mean");
-  a.rstd = at.values<const float>("rstd");
-  if (p.save_quant_scale) a.quant_scale = at.values<const float>("quant_scale");
-  if (p.dresidual) a.dresidual = at.matrix<ConstMatrix>("dresidual", *p.dresidual, true);
-  a.dx = at.matrix<Matrix>("dx", p.dx.value_or(p.x), false);
-  if (p.dx_residual) a.dx_residual = at.matrix<Matrix>("dx_residual", *p.dx_residual, false);
-  if (at.gives("dweight", p.weight.has_value())) {
-    a.dweight = at.vector<Vector>("dweight", p.weight.value_or(DType::float32));
-  }
-  if (at.gives("dbias", p.bias.has_value())) a.dbias = at.vector<Vector>("dbias", p.bias.value_or(DType::float32));
-  if (p.out || p.codes) a.recomputed = at.quantised();
-}
-
-void plan(const Problem& p, ActivationQuant& a) {
-  const Layout at(p);
-  a.rows = p.rows, a.columns = p.columns, a.rounding = p.rounding;
-  a.x = at.matrix<ConstMatrix>("x", p.x, true);
-  a.output = at.quantised();
-}
-
-void plan(const Problem& p, WeightQuant& a) {
-  const Layout at(p);
-  a.rows = p.rows, a.columns = p.columns;
-  a.w = at.matrix<ConstMatrix>("w", p.x, true);
-  if (p.out) a.out = at.matrix<Matrix>("out", *p.out, false);
-  if (p.codes) {
-    a.codes = at.values<std::int8_t>("codes");
-    a.ld_codes = at.ld("codes", p.columns, false);
-  }
-  if (p.packed) {
-    a.packed = at.values<std::uint8_t>("packed");
-    a.ld_packed = at.ld("packed", packed_row_bytes(p.columns), false);
-  }
-  if (at.gives("dequant_factor", p.codes || p.packed)) a.dequant_factor = at.values<float>("dequant_factor");
-}
 
 template <class Args>
 void add(std::vector<std::function<bool(const Problem&)>>& asks, const DeviceInfo& device) {
   for (const auto* table : {&normquant::variants<Args>(device.kind), &plugins::variants<Args>(device.kind)}) {
     for (const Variant<Args>& variant : *table) {
       asks.emplace_back([&variant, device](const Problem& problem) {
-        Args args;
-        plan(problem, args);
+        const Args args = lookalike<Args>(problem);
         return check_arguments(args).ok() && variant.why_not(variant, args, device).empty();
       });
     }
