@@ -15,12 +15,14 @@
 #include "bench/bench_options.hpp"
 #include "bench/finished.hpp"
 #include "bench/google_benchmark.hpp"
+#include "bench/plugin_timings.hpp"
 #include "bench/runner.hpp"
 #include "bench/self_test.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/watchdog.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
+#include "kernels/plugin/worker.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -74,6 +76,7 @@ Finished open_file(const BenchOptions& options, const nlohmann::ordered_json& fi
 Tally time_the_rest(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& left, Tally counts,
                     RecordFile& file) {
   Runner runner(session.parts(rule_for(session.choice.kind, options.quick || options.lean, options.profiled)));
+  PluginTimings plugin_timings(options, session.choice);
   std::vector<TimingRecord> records;
   bool written = true;
   const CaseInFlight in_flight(options.out);
@@ -84,6 +87,13 @@ Tally time_the_rest(const BenchOptions& options, Session& session, const std::ve
   };
   const RunCase run = [&](const PlannedCase& planned, long long least_launches) {
     in_flight.begin(planned);
+    if (!plugins::file_of(planned.variant).empty()) {
+      runner.unload();  // memory that the plugin's process needs
+      TimingRecord record = plugin_timings.run(planned, least_launches);
+      record.index = planned.index;
+      return record;
+    }
+    plugin_timings.end();
     const auto& shares = options.extra_work;
     if (!shares.empty()) runner.set_extra_work(shares[static_cast<std::size_t>(planned.index) % shares.size()]);
     TimingRecord record = runner.run(planned.timed, planned.variant, least_launches);
@@ -151,7 +161,10 @@ int run_bench(const BenchOptions& options) {
   const validate::DeviceChoice choice = choose_device(options.device, options.require_gpu);
   if (options.self_test) return run_self_test(choice);
   std::string why;
-  if (!plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
+  if (!plugins::open(options.plugins, options.plugin_timeout, why)) throw Refusal{exit_usage, why};
+  if (const std::string sentence = plugins::runs_elsewhere({choice.kind}); !sentence.empty()) {
+    throw Refusal{exit_usage, sentence};
+  }
   const std::vector<PlannedCase> plan = make_plan_or_refuse(options, choice.kind);
   if (options.list) {
     for (const PlannedCase& planned : plan) fmt::print("{}\n", planned.name());

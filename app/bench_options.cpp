@@ -24,7 +24,8 @@ void add_texts(CLI::App& command, BenchOptions& options) {
   repeatable("--op", request.ops, "forward, backward, activation_quant, weight_quant or bit_linear; repeatable");
   single("--variant", request.variant,
          "variants whose name matches this expression, or auto (default: every variant that serves the case)");
-  repeatable("--shape", request.shapes, "MxN in place of the sweep's shapes; repeatable");
+  repeatable("--shape", request.shapes,
+             "MxN in place of the sweep's shapes, or MxK_inxK_out of bit_linear; repeatable");
   repeatable("--dtype", request.dtypes, "float32, float16 or bfloat16 in place of the sweep's types; repeatable");
   std::string names;
   for (const Sweep& sweep : named_sweeps()) names += fmt::format("\n  {}: {}", sweep.name, sweep.about);
@@ -43,6 +44,11 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
   command
       .add_option("--case-timeout", options.case_timeout,
                   "seconds after which a case is given up and becomes an error; the sweep goes on (needs --out)")
+      ->check(CLI::Range(0.1, 86400.0));
+  command
+      .add_option("--plugin-timeout", options.plugin_timeout,
+                  "seconds that a plugin's variant may take over one case; it becomes an error then, the sweep goes on")
+      ->capture_default_str()
       ->check(CLI::Range(0.1, 86400.0));
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--no-cold", options.no_cold, "the steady figure only (a GPU also gives the cold one)");

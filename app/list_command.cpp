@@ -10,6 +10,7 @@
 #include "app/commands.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
+#include "kernels/plugin/worker.hpp"
 #include "validate/operations/prepared_problem.hpp"
 
 namespace normquant::validate {
@@ -18,6 +19,7 @@ namespace {
 struct ListOptions {
   std::string op, format = "table";
   std::vector<std::string> plugins;
+  double plugin_timeout = plugins::default_seconds;
 };
 
 struct ListedVariant {
@@ -87,9 +89,12 @@ void add_list_command(CLI::App& app, int& status) {
   command->add_option("--op", options->op, "Only this operation (name or short form)");
   command->add_option("--plugin", options->plugins, "Shared library with variants of your own (repeatable)")
       ->allow_extra_args(false);
+  command->add_option("--plugin-timeout", options->plugin_timeout, "Seconds that loading a plugin may take")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 86400.0));
   command->add_option("--format", options->format, "table or json")->check(CLI::IsMember({"table", "json"}));
   command->callback([options, &status] {
-    if (std::string why; !plugins::load(options->plugins, why)) {
+    if (std::string why; !plugins::open(options->plugins, options->plugin_timeout, why)) {
       fmt::print(stderr, "normquant: {}\n", why);
       status = exit_usage;
       return;

@@ -15,9 +15,11 @@ int main(int argc, char** argv) {
   int status = exit_pass;  // every subcommand leaves its exit status here
   validate::add_list_command(app, status);
   validate::add_validate_command(app, status);
+  validate::add_plugin_worker_command(app, status);
   check::add_check_command(app, status);
   oracle::add_oracle_command(app, status);
   bench::add_bench_command(app, status);
+  bench::add_plugin_timer_command(app, status);
   bench::add_merge_command(app, status);
   bench::add_products_command(app, status);
   bench::add_env_command(app, status);

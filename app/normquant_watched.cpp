@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   int status = exit_pass;
   validate::add_list_command(app, status);
   validate::add_validate_command(app, status);
+  validate::add_plugin_worker_command(app, status);
   watched::add_counts_command(app, status);
   try {
     app.parse(argc, argv);

@@ -15,6 +15,7 @@
 #include "app/commands.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
+#include "kernels/plugin/worker.hpp"
 #include "validate/cost.hpp"
 #include "validate/devices.hpp"
 #include "validate/operations/prepared_problem.hpp"
@@ -33,6 +34,7 @@ struct ValidateOptions {
   std::vector<std::string> ops, shapes, dtypes, cases, plugins;
   std::uint64_t seed = 1, schedule_seed = 1;
   int jobs = 0;
+  double plugin_timeout = plugins::default_seconds;
   bool warm = false;
   bool list = false, dry_run = false, require_gpu = false, after_others = false, no_limit = false, coverage = false;
   double most_minutes = 60;
@@ -157,6 +159,14 @@ Plan plan_of(const ValidateOptions& options) {
   }
   plan.left_out = selection.left_out;
   return plan;
+}
+
+void refuse_plugins_of_other_devices(const Plan& plan) {
+  std::vector<DeviceKind> kinds;
+  for (const DeviceChoice& device : plan.devices) kinds.push_back(device.kind);
+  if (const std::string sentence = plugins::runs_elsewhere(kinds); !sentence.empty()) {
+    throw Refusal{exit_usage, sentence};
+  }
 }
 
 std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
@@ -303,8 +313,9 @@ void refuse_what_is_too_large(const std::vector<Job>& jobs, int threads, const V
 }
 
 int validate(const ValidateOptions& options) {
-  if (std::string why; !plugins::load(options.plugins, why)) throw Refusal{exit_usage, why};
+  if (std::string why; !plugins::open(options.plugins, options.plugin_timeout, why)) throw Refusal{exit_usage, why};
   const Plan plan = plan_of(options);
+  refuse_plugins_of_other_devices(plan);
   const std::vector<Job> jobs = jobs_of(plan, options);
   if (options.list || options.dry_run) {
     for (const Job& job : jobs) {
@@ -328,7 +339,7 @@ int validate(const ValidateOptions& options) {
     if (!sentence.empty()) fmt::print("{}\n", sentence);
   }
   const auto start = std::chrono::steady_clock::now();
-  const auto results = run_jobs(jobs, {threads, show_progress, options.warm});
+  const auto results = run_jobs(jobs, {threads, show_progress, options.warm, options.plugin_timeout});
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   LeftUndone undone{plan.left_out, {}};
   const std::vector<std::string> unmet = unmet_classes(plan, results, options);
@@ -365,6 +376,11 @@ void add_validate_command(CLI::App& app, int& status) {
   command->add_option("--case", options->cases, "This problem alone, as a failure prints it (repeatable)");
   command->add_option("--plugin", options->plugins, "Shared library with variants of your own (repeatable)")
       ->allow_extra_args(false);
+  command
+      ->add_option("--plugin-timeout", options->plugin_timeout,
+                   "Seconds that a plugin's variant may take over one case (docs/plugins.md)")
+      ->capture_default_str()
+      ->check(CLI::Range(0.1, 86400.0));
   command->add_option("--seed", options->seed, "Seed of inputs and drawn problems")->capture_default_str();
   command->add_flag("--after-others", options->after_others,
                     "Run each case also after 1,000 other launches on another stream (the suites do it for some)");

@@ -7,6 +7,7 @@
 
 #include "bench/plan.hpp"
 #include "bench/session.hpp"
+#include "kernels/plugin/worker.hpp"
 
 namespace normquant::bench {
 
@@ -17,6 +18,7 @@ struct BenchOptions {
   std::string table;        ///< file of a tuned table for `auto`
   std::string shard;        ///< I/N; empty: everything
   double case_timeout = 0;  ///< seconds; 0: none
+  double plugin_timeout = plugins::default_seconds;
   std::vector<double> extra_work;
   bool quick = false;
   bool lean = false;

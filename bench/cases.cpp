@@ -11,7 +11,7 @@ using validate::Operation;
 using validate::Problem;
 
 constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "codes", "rms+unaligned"};
-constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer", "rms+unaligned"};
+constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer", "rms+unaligned", "rms+no_out"};
 constexpr std::string_view activation_forms[] = {"out", "codes"};
 constexpr std::string_view weight_forms[] = {"out", "codes", "packed"};
 constexpr std::string_view layer_forward_forms[] = {"rms", "rms+training", "rms+cached", "rms+residual"};
@@ -37,7 +37,7 @@ void set_forward(Problem& problem, DType dtype, std::string_view form) {
 void set_backward(Problem& problem, DType dtype, std::string_view form) {
   set_norm(problem, dtype, form == "layer");
   problem.dy = dtype;
-  problem.out = dtype;
+  if (form != "rms+no_out") problem.out = dtype;
   if (form == "rms+dresidual") problem.dresidual = dtype;
 }
 
@@ -74,6 +74,7 @@ std::span<const std::string_view> forms_of(Operation op) {
 std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view form) {
   const auto forms = forms_of(op);
   if (std::find(forms.begin(), forms.end(), form) == forms.end()) return std::nullopt;
+  if (shape.k_out > 0 && !validate::is_layer(op)) return std::nullopt;
   Problem problem;
   problem.op = op;
   problem.rows = shape.rows;

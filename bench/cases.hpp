@@ -14,7 +14,8 @@ namespace normquant::bench {
 /// The forms of an operation:
 ///   norm_quant_forward   rms, rms+residual (residual in, residual_out), layer (weight and bias), codes (rms, int8 out),
 ///                        rms+unaligned (rms, every tensor one element past a boundary of 256 bytes)
-///   norm_quant_backward  rms, rms+dresidual, layer, rms+unaligned; all with the recomputed out
+///   norm_quant_backward  rms, rms+dresidual, layer, rms+unaligned, all with the recomputed out; rms+no_out, without it: three
+///                        matrices move in place of four
 ///   activation_quant     out, codes
 ///   weight_quant         out, codes, packed
 ///   bit_linear_forward   rms (weights quantised in every call), rms+training (also as the operands that the
@@ -29,7 +30,7 @@ struct Case {
   bool operator==(const Case&) const = default;
 };
 
-/// The case of that form; nothing when the operation has no such form.
+/// The case of that form; nothing when the operation has no such form, or the shape has a K_out and the operation none.
 std::optional<Case> make_case(validate::Operation op, validate::Shape shape, DType dtype, std::string_view form);
 
 /// `MxN`; the layer: `MxK_in`, or `MxK_inxK_out` where the two differ.

@@ -87,6 +87,11 @@ std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, co
     }
   }
   if (!plan.empty()) return plan;
+  for (std::size_t i = 0; cases.empty() && i < request.shapes.size(); ++i) {
+    if (narrowing->shapes[i].k_out == 0) continue;
+    why = fmt::format("the shape \"{}\" has a K_out, which only bit_linear has", request.shapes[i]);
+    return std::nullopt;
+  }
   why = cases.empty()
             ? fmt::format("the sweep \"{}\" has no case of the operations asked for", sweep->name)
             : fmt::format("no variant of these operations is called like \"{}\"; `normquant list` shows the names",

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <new>
+#include <thread>
 
 #include "bench/rotation.hpp"
+#include "kernels/plugin/plugins.hpp"
 #include "validate/repetition.hpp"
 
 namespace normquant::bench {
@@ -28,10 +30,16 @@ bool accept(const Status& status, TimingRecord& record, std::string_view what) {
   return fail(record, Result::error, fmt::format("{}: {}", what, status.message));
 }
 
-Surroundings surroundings(const RunnerParts& parts) {
-  Surroundings around = plain_surroundings();
-  if (parts.nvml != nullptr) around.conditions = [&parts] { return parts.nvml->conditions(parts.pci_bus_id); };
-  return around;
+/// Turns a verdict into the record's result; true when it passed.
+bool accept(const validate::Verdict& verdict, TimingRecord& record, std::string_view when) {
+  switch (verdict.outcome) {
+    case validate::Outcome::pass: return true;
+    case validate::Outcome::hazard:
+    case validate::Outcome::fail: return fail(record, Result::wrong, fmt::format("{}: {}", when, verdict.reason));
+    case validate::Outcome::skipped: return fail(record, Result::skipped, verdict.reason);
+    case validate::Outcome::error: return fail(record, Result::error, fmt::format("{}: {}", when, verdict.reason));
+  }
+  return fail(record, Result::error, "the check gave no verdict");
 }
 
 }  // namespace
@@ -49,7 +57,9 @@ TimingRecord Runner::run(const Case& timed, std::string_view variant, long long 
   record.time_kind = parts_.timer.time_kind();
   try {
     if (loaded_ != timed) load(timed);
+    if (parts_.loaded) parts_.loaded();
     run_checked(record, least_launches);
+    if (scrutiny_) unload();  // the buffers hold other values now
   } catch (const std::bad_alloc&) {
     unload();
     fail(record, Result::error, "out of memory on the host");
@@ -68,19 +78,26 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
   const validate::PreparedProblem& first = *slots_.front();
   record.auto_variant = first.chosen_variant();
   record.bytes = first.algorithmic_bytes();
-  if (std::string why = first.why_not(record.variant); !why.empty()) {
+  std::string why = first.why_not(record.variant);
+  if (std::string misdeed = plugins::take_misdeed(); !misdeed.empty()) {
+    fail(record, Result::error, std::move(misdeed));
+    return;
+  }
+  if (!why.empty()) {
     fail(record, Result::skipped, std::move(why));
     return;
   }
   record.requested_bytes = first.requested_bytes(record.variant);
   record.rotated_bytes = record.bytes * static_cast<std::int64_t>(slots_.size());
-  if (!check_before(record) || !time(record, least_launches) || !check_after(record)) return;
+  if (!check_before(record) || !scrutinise(record) || !time(record, least_launches)) return;
+  if (!check_after(record) || (parts_.checked && !check_possible(record))) return;
   record.result = Result::pass;
   record.checked = parts_.checked;
   if (!copy_failure_.empty()) record.reason = copy_failure_;
 }
 
 void Runner::unload() {
+  scrutiny_.reset();
   slots_.clear();
   loaded_.reset();
 }
@@ -145,14 +162,19 @@ bool Runner::check_before(TimingRecord& record) {
   if (!accept(first.poison_outputs(), record, "poisoning the outputs")) return false;
   if (!accept(first.launch(record.variant, nullptr), record, "the launch")) return false;
   if (!accept(parts_.device.synchronize(), record, "the launch")) return false;
-  return check_slot(0, record, "before timing");
+  const auto again = [&] {
+    Status status = first.launch(record.variant, nullptr);
+    return status.ok() ? parts_.device.synchronize() : status;
+  };
+  return accept(validate::check_what_was_launched(first, again), record, "before timing");
 }
 
 /// Cold and hot first: what the check after timing runs again is what the steady timer was given.
 bool Runner::time(TimingRecord& record, long long least_launches) {
-  const Enqueue enqueue = [this, &record](int slot, Stream stream) {
+  Enqueue enqueue = [this, &record](int slot, Stream stream) {
     return slots_[static_cast<std::size_t>(slot)]->launch(record.variant, stream);
   };
+  if (scrutiny_) enqueue = scrutiny_->enqueue();
   const auto slots = static_cast<int>(slots_.size());
   if (parts_.cold != nullptr && !time_figure(record, *parts_.cold, enqueue, slots, record.cold)) return false;
   if (parts_.hot && !time_figure(record, parts_.timer, enqueue, 1, record.hot)) return false;
@@ -161,9 +183,11 @@ bool Runner::time(TimingRecord& record, long long least_launches) {
 
 bool Runner::time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqueue, int slots,
                          std::optional<Figure>& figure) {
-  if (!accept(timer.prepare(enqueue, {slots, {}}), record, timer.time_kind())) return false;
+  if (scrutiny_) scrutiny_->begin();
+  if (!accept(timer.prepare(enqueue, {slots, {}, scrutiny_.has_value()}), record, timer.time_kind())) return false;
   Sampling sampling;
-  if (!accept(collect(timer, parts_.rule, 0, surroundings(parts_), sampling), record, timer.time_kind())) return false;
+  if (!accept_sampling(collect(timer, parts_.rule, 0, surroundings(), sampling), record, timer.time_kind()))
+    return false;
   figure.emplace();
   figure->samples = std::move(sampling.microseconds);
   figure->summary = summarise(figure->samples);
@@ -172,12 +196,12 @@ bool Runner::time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqu
 }
 
 bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long least_launches) {
-  const LaunchPlan plan{static_cast<int>(slots_.size()), parts_.extra_work};
+  const LaunchPlan plan{static_cast<int>(slots_.size()), parts_.extra_work, scrutiny_.has_value()};
+  if (scrutiny_) scrutiny_->begin();
   if (!accept(parts_.timer.prepare(enqueue, plan), record, "timing")) return false;
   Sampling sampling;
-  if (!accept(collect(parts_.timer, parts_.rule, least_launches, surroundings(parts_), sampling), record, "timing")) {
-    return false;
-  }
+  const Status sampled = collect(parts_.timer, parts_.rule, least_launches, surroundings(), sampling);
+  if (!accept_sampling(sampled, record, "timing")) return false;
   record.samples = std::move(sampling.microseconds);
   record.stop = sampling.stop;
   record.summary = summarise(record.samples);
@@ -203,6 +227,7 @@ bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long
 /// Poisons all buffers that were timed, runs exactly what was timed once more, and looks at what it wrote.
 bool Runner::check_after(TimingRecord& record) {
   if (!parts_.checked) return true;
+  if (scrutiny_) return accept_sampling(scrutiny_->check_all(parts_.timer), record, "after timing");
   for (const auto& slot : slots_) {
     if (!accept(slot->poison_outputs(), record, "poisoning the outputs")) return false;
   }
@@ -217,15 +242,40 @@ bool Runner::check_after(TimingRecord& record) {
 }
 
 bool Runner::check_slot(std::size_t slot, TimingRecord& record, std::string_view when) {
-  const validate::Verdict verdict = slots_[slot]->check();
-  switch (verdict.outcome) {
-    case validate::Outcome::pass: return true;
-    case validate::Outcome::hazard:
-    case validate::Outcome::fail: return fail(record, Result::wrong, fmt::format("{}: {}", when, verdict.reason));
-    case validate::Outcome::skipped: return fail(record, Result::skipped, verdict.reason);
-    case validate::Outcome::error: return fail(record, Result::error, fmt::format("{}: {}", when, verdict.reason));
-  }
-  return fail(record, Result::error, "the check gave no verdict");
+  return accept(slots_[slot]->check(), record, when);
+}
+
+/// What a kernel says that its time be, its memory must be able to deliver.
+bool Runner::check_possible(TimingRecord& record) const {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const MemoryTraffic traffic{record.bytes, record.rotated_bytes, parts_.peak_gb_per_s, cores};
+  std::string sentence = faster_than_memory(record.summary.median, traffic, parts_.device.info());
+  return sentence.empty() || fail(record, Result::error, std::move(sentence));
+}
+
+/// Readies the scrutiny of a plugin's variant; other variants need none.
+bool Runner::scrutinise(TimingRecord& record) {
+  scrutiny_.reset();
+  if (!parts_.checked || plugins::file_of(record.variant).empty()) return true;
+  scrutiny_.emplace(parts_.device, slots_, record.variant);
+  record.scrutiny_seed = scrutiny_->seed();
+  return accept(scrutiny_->open(), record, "scrutiny");
+}
+
+Surroundings Runner::surroundings() {
+  Surroundings around = plain_surroundings();
+  if (parts_.nvml != nullptr) around.conditions = [this] { return parts_.nvml->conditions(parts_.pci_bus_id); };
+  if (!scrutiny_) return around;
+  around.before_batch = [this] { return scrutiny_->before_batch(); };
+  around.after_batch = [this] { return scrutiny_->after_batch(); };
+  around.batch_size = [this](int usual) { return scrutiny_->batch_size(usual); };
+  return around;
+}
+
+/// As accept(), where a failure may be what the scrutiny found.
+bool Runner::accept_sampling(const Status& status, TimingRecord& record, std::string_view what) const {
+  if (scrutiny_ && scrutiny_->finding()) return accept(*scrutiny_->finding(), record, "while it was timed");
+  return accept(status, record, what);
 }
 
 }  // namespace normquant::bench

@@ -1,6 +1,7 @@
 // Runs one case on one variant: prepare, check, time, check again.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,7 +10,9 @@
 #include <normquant/device.hpp>
 
 #include "bench/copy_limit.hpp"
+#include "bench/memory_limit.hpp"
 #include "bench/nvml.hpp"
+#include "bench/scrutiny.hpp"
 #include "bench/timer.hpp"
 #include "bench/timing_record.hpp"
 #include "validate/operations/prepared_problem.hpp"
@@ -30,6 +33,7 @@ struct RunnerParts {
   std::optional<double> peak_gb_per_s = {};
   bool checked = true;                    ///< outputs are checked before timing and after; else never
   std::optional<double> extra_work = {};  ///< see LaunchPlan
+  std::function<void()> loaded = {};      ///< called when a case is prepared, before its variant is
 };
 
 /// Sets of input values among the copies of a case's buffers.
@@ -47,13 +51,16 @@ class Runner {
   /// See RunnerParts.
   void set_extra_work(std::optional<double> share) { parts_.extra_work = share; }
 
-  /// Never throws: whatever goes wrong is the record's reason. `least_launches` must be timed at least.
+  /// Never throws: whatever goes wrong is the record's reason. `least_launches` must be timed at least. A plugin's variant is
+  /// timed under scrutiny (scrutiny.hpp).
   TimingRecord run(const Case& timed, std::string_view variant, long long least_launches);
+
+  /// Gives the buffers back.
+  void unload();
 
  private:
   void run_checked(TimingRecord& record, long long least_launches);
   void load(const Case& timed);
-  void unload();
   std::string add_copies(std::size_t slot_bytes);
   bool check_before(TimingRecord& record);
   bool time(TimingRecord& record, long long least_launches);
@@ -61,12 +68,17 @@ class Runner {
   bool time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqueue, int slots,
                    std::optional<Figure>& figure);
   bool check_after(TimingRecord& record);
+  bool check_possible(TimingRecord& record) const;
+  bool scrutinise(TimingRecord& record);
+  Surroundings surroundings();
+  bool accept_sampling(const Status& status, TimingRecord& record, std::string_view what) const;
   bool check_slot(std::size_t slot, TimingRecord& record, std::string_view when);
 
   RunnerParts parts_;
   std::optional<Case> loaded_;
   std::string load_failure_;  ///< why the loaded case cannot run; empty when it can
   std::vector<std::unique_ptr<validate::PreparedProblem>> slots_;
+  std::optional<Scrutiny> scrutiny_;  ///< of a plugin's variant
   CopyTime copy_;
   std::string copy_failure_;
 };

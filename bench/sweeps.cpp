@@ -81,9 +81,15 @@ bool zipped(const json& group, const std::string& where) {
   return group.at("zip").get<bool>();
 }
 
-std::vector<Shape> parse_shapes(const json& group, const std::string& where) {
+std::vector<Shape> parse_shapes(const json& group, Operation op, const std::string& where) {
   std::vector<Shape> shapes;
-  for (const std::string& text : strings(group, "shapes", where)) shapes.push_back(shape_of(text, where));
+  for (const std::string& text : strings(group, "shapes", where)) {
+    shapes.push_back(shape_of(text, where));
+    if (shapes.back().k_out > 0 && !validate::is_layer(op)) {
+      fail(fmt::format("{}: the shape \"{}\" has a K_out, and {} has none; only bit_linear has", where, text,
+                       validate::name_of(op)));
+    }
+  }
   const auto rows = sizes(group, "rows", where), columns = sizes(group, "columns", where);
   if (rows.empty() != columns.empty()) fail(fmt::format("{}: \"rows\" and \"columns\" come together", where));
   const bool zip = zipped(group, where);
@@ -127,7 +133,7 @@ CaseGroup parse_group(const json& group, const std::string& where) {
   refuse_unknown_keys(group, {"op", "shapes", "rows", "columns", "zip", "dtypes", "forms"}, where);
   CaseGroup parsed;
   parsed.op = parse_operation(group, where);
-  parsed.shapes = parse_shapes(group, where);
+  parsed.shapes = parse_shapes(group, parsed.op, where);
   if (const auto names = strings(group, "dtypes", where); !names.empty()) {
     parsed.dtypes.clear();
     for (const std::string& name : names) {
@@ -168,7 +174,7 @@ Sweep parse_document(const json& document) {
 }  // namespace
 
 std::optional<Shape> parse_timed_shape(std::string_view text, std::string& why) {
-  const std::optional<Shape> shape = validate::parse_shape(text, why);
+  const std::optional<Shape> shape = validate::parse_any_shape(text, why);
   if (!shape || shape->rows > 0) return shape;
   why = fmt::format("the shape \"{}\" has no rows, so there is nothing to time", text);
   return std::nullopt;

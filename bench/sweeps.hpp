@@ -4,6 +4,7 @@
 //   {"name": "mine", "about": "one line",
 //    "cases": [{"op": "forward", "shapes": ["1x4096", "4096x4096"], "forms": ["rms", "layer"]},
 //              {"op": "backward", "rows": [2048, 8192], "columns": [2560, 6912]}]}
+// The layer's shapes may be `MxK_inxK_out`, as in "shapes": ["16x2560x6912"].
 //
 // A group stands for the product of its axes. With "zip": true `rows` and `columns` are paired
 // instead: the first of each, the second of each, and so on. `dtypes` defaults to bfloat16, `forms`
@@ -69,7 +70,7 @@ Sweep all_forms();
 /// The cases of a sweep in order, each once.
 std::vector<Case> expand(const Sweep& sweep);
 
-/// As validate::parse_shape, and refuses M = 0: there is nothing to time.
+/// As validate::parse_any_shape, and refuses M = 0: there is nothing to time.
 std::optional<validate::Shape> parse_timed_shape(std::string_view text, std::string& why);
 
 }  // namespace normquant::bench

@@ -72,11 +72,19 @@ std::unique_ptr<Timer> open_profiled_timer(Device& device, std::unique_ptr<L2Flu
   return std::make_unique<WallTimer>(device, "profiled", std::move(flush));
 }
 
-Surroundings plain_surroundings() { return {seconds_now, {}}; }
+Surroundings plain_surroundings() { return {seconds_now, {}, {}, {}, {}}; }
 
 Status collect(Timer& timer, const SamplingRule& rule, long long least_launches, const Surroundings& around,
                Sampling& sampling) {
   const double start = around.now();
+  double outside = 0;  // seconds, in what happens around batches
+  const auto aside = [&](const std::function<Status()>& what) -> Status {
+    if (!what) return {};
+    const double began = around.now();
+    Status status = what();
+    outside += around.now() - began;
+    return status;
+  };
   const auto look = [&] {
     const Conditions seen = around.conditions ? around.conditions() : Conditions{};
     sampling.throttle_reasons |= seen.throttle_reasons.value_or(0);
@@ -86,9 +94,12 @@ Status collect(Timer& timer, const SamplingRule& rule, long long least_launches,
   std::vector<double>& samples = sampling.microseconds;
   long long launches = 0;
   const auto take_batch = [&]() -> Status {
+    if (Status status = aside(around.before_batch); !status.ok()) return status;
     const Conditions before = sampling.after;
     std::vector<double> batch;
-    if (Status status = timer.measure(rule.batch, batch); !status.ok()) return status;
+    const int count = around.batch_size ? around.batch_size(rule.batch) : rule.batch;
+    if (Status status = timer.measure(count, batch); !status.ok()) return status;
+    if (Status status = aside(around.after_batch); !status.ok()) return status;
     sampling.after = look();
     for (double sample : batch) {
       if (!(sample > 0)) return Status::infrastructure("the timer returned a time that is not positive");
@@ -100,7 +111,7 @@ Status collect(Timer& timer, const SamplingRule& rule, long long least_launches,
   };
   while (sampling.stop == Stop::keep_going) {
     if (Status status = take_batch(); !status.ok()) return status;
-    const double elapsed = around.now() - start;
+    const double elapsed = around.now() - start - outside;
     sampling.stop = decide(samples, elapsed, rule);
     if (sampling.stop != Stop::keep_going) break;
     if (samples.size() + sampling.disturbed.size() >= rule.maximum) sampling.stop = Stop::sample_cap;

@@ -27,6 +27,9 @@ struct LaunchPlan {
   /// launch seems to have grown by that share. A replay then has at least 200 launches, also with a
   /// share of 0. GPU and steady only.
   std::optional<double> extra_work;
+  /// For kernels of strangers: an even number of rounds makes a sample, so that two launches in turn on a slot may differ in
+  /// every one; and a GPU that goes on working after the timed stream is done is an error (clock_check.hpp).
+  bool suspicious = false;
 };
 
 /// What the steady clock says, in seconds.
@@ -79,6 +82,9 @@ struct Sampling {
 struct Surroundings {
   std::function<double()> now;             ///< a clock in seconds
   std::function<Conditions()> conditions;  ///< empty: not known
+  // Around every batch, outside of what is timed and of the rule's seconds; empty: nothing to do. A failure ends the sampling.
+  std::function<Status()> before_batch = {}, after_batch = {};
+  std::function<int(int usual)> batch_size = {};  ///< empty: the rule's
 };
 
 /// The steady wall clock, conditions unknown.

@@ -125,6 +125,7 @@ Json to_json(const TimingRecord& record) {
                {"bytes", record.bytes},
                {"requested_bytes", record.requested_bytes}};
   if (record.index >= 0) line["index"] = record.index;
+  if (record.scrutiny_seed) line["scrutiny_seed"] = *record.scrutiny_seed;
   if (record.result == Result::pass) {
     add_times(line, record);
     if (record.timed_on_gpu()) add_rates(line, record);

@@ -47,11 +47,12 @@ struct TimingRecord {
   Conditions before, after;                 ///< of the GPU, around the steady samples
   unsigned long long throttle_reasons = 0;  ///< of all readings in between, too
   std::optional<Figure> cold, hot;
-  bool checked = true;               ///< the outputs were
-  double extra_work = 0;             ///< see LaunchPlan; not 0 only when the gate is qualified
-  std::int64_t bytes = 0;            ///< algorithmic: each input read once, each output written once
-  std::int64_t requested_bytes = 0;  ///< as the variant declares, re-reads counted
-  std::int64_t rotated_bytes = 0;    ///< bytes * copies of the buffers: past the L2 when above it
+  bool checked = true;                         ///< the outputs were
+  std::optional<std::uint64_t> scrutiny_seed;  ///< of a plugin's variant: seed of what was drawn (scrutiny.hpp)
+  double extra_work = 0;                       ///< see LaunchPlan; not 0 only when the gate is qualified
+  std::int64_t bytes = 0;                      ///< algorithmic: each input read once, each output written once
+  std::int64_t requested_bytes = 0;            ///< as the variant declares, re-reads counted
+  std::int64_t rotated_bytes = 0;              ///< bytes * copies of the buffers: past the L2 when above it
   int launches_per_sample = 1;
   std::optional<double> copy_us;  ///< fastest copy of the same traffic in the same run
   std::string copy_way;
@@ -69,6 +70,9 @@ struct TimingRecord {
 
 /// One line of a record file.
 nlohmann::ordered_json to_json(const TimingRecord& record);
+
+/// The inverse, for the case that was timed: all that to_json writes. Throws nlohmann::json::exception when the line is none.
+TimingRecord record_from_json(const nlohmann::ordered_json& line, const Case& timed);
 
 /// A file of JSON lines. Each line reaches the file before the next case starts, so a kill loses one case at most.
 class RecordFile {

@@ -102,5 +102,37 @@ TEST(Plugin, BrokenOnesAreRefusedWithASentence) {
   expect_answer("list" + example + example, 2, "loaded already");
 }
 
+TEST(Plugin, TheLayerIsCheckedAndTimed) {
+  const std::string linear = " --plugin " + build + "/tests/plugins/linear.so";
+  expect_answer("validate --op bit_linear --dtype float32 --shape 5x64x40 --variant '^linear:(fake|codes|back)$'" + linear,
+                0, " 0 wrong, 0 errors");
+  expect_answer("validate --op bit_linear --dtype float32 --shape 5x64x40 --variant '^linear:forgets_the_bias$'" + linear,
+                1, "WRONG linear:forgets_the_bias");
+  expect_answer(
+      "validate --variant '^linear:forgets_dresidual$' --case 'op=bit_linear_backward shape=5x64 x=float32 "
+      "weight=float32 dresidual=float32 out=float32'" +
+          linear,
+      1, "WRONG linear:forgets_dresidual");
+  expect_answer(
+      "bench --device host --op bit_linear --dtype float32 --shape 3x48x80 --shape 4x64 "
+      "--variant '^linear:(fake|codes|back)$'" +
+          linear,
+      0, "linear:codes/3x48x80/float32/rms+cached");
+}
+
+TEST(Plugin, AnOldOneIsStillLoaded) {
+  expect_answer("list --op weight_quant --plugin " + build + "/tests/plugins/old.so", 0, "old:one");
+  expect_answer("list --plugin " + build + "/tests/plugins/old_with_a_layer.so", 2,
+                "names operation 4, which does not exist in version 1 of normquant_plugin.h");
+}
+
+TEST(Plugin, OneForGpusOnlySaysSoOnTheHost) {
+  const std::string gpu_only = " --plugin " + build + "/tests/plugins/gpu_only.so";
+  expect_answer("list --op weight_quant" + gpu_only, 0, "gpu_only:one");
+  const std::string sentence = "gpu_only.so runs on CUDA only; give --device cuda";
+  expect_answer("validate" + gpu_only, 2, sentence);
+  expect_answer("bench --device host" + gpu_only, 2, sentence);
+}
+
 }  // namespace
 }  // namespace normquant

@@ -34,6 +34,8 @@ class DeviceTensor {
   void* data() const { return data_; }
   std::int64_t rows() const { return rows_; }
   std::int64_t ld() const { return ld_; }
+  std::int64_t columns() const { return columns_; }
+  std::size_t element_bytes() const { return element_bytes_; }
   unsigned char poison() const { return poison_; }
 
   /// Poisons rows, padding and guards. The second poison is that of the guards too, until the first comes back.

@@ -4,208 +4,78 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
+#include <iterator>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "kernels/plugin/plugins.hpp"
-#include "validate/cold_start.hpp"
-#include "validate/operations/prepared_problem.hpp"
-#include "validate/side_stream.hpp"
+#include "validate/check_job.hpp"
+#include "validate/plugin_checks.hpp"
 
 namespace normquant::validate {
 namespace {
 
-/// Above this a second run for the same bits costs more than it finds.
-constexpr std::int64_t repeat_below_bytes = std::int64_t{64} << 20;
-
-Verdict outcome(Outcome kind, std::string reason) {
-  Verdict verdict;
-  verdict.outcome = kind;
-  verdict.reason = std::move(reason);
-  return verdict;
-}
-
-/// How many launches a case goes through that is also run after others.
-constexpr int launches_before = 1000;
-
-/// Poisons, launches, waits; from a cold start where one is given.
-Status run_once(PreparedProblem& prepared, Device& device, const std::string& variant, ColdStart* cold = nullptr,
-                Poison poison = Poison::first) {
-  if (Status status = prepared.poison_outputs(poison); !status.ok()) return status;
-  if (cold != nullptr) {
-    if (Status status = cold->enqueue(); !status.ok()) return status;
-  }
-  if (Status status = prepared.launch(variant, nullptr); !status.ok()) return status;
-  return device.synchronize();
-}
-
-/// A problem on a device, with what its checks need beside it.
-struct Subject {
-  PreparedProblem& prepared;
-  Device& device;
-  ColdStart* cold;  ///< may be null
-  bool after_others;
-  std::unique_ptr<PreparedProblem> twin = {};    ///< the same problem in other memory
-  std::unique_ptr<PreparedProblem> others = {};  ///< another problem of the operation
-  std::unique_ptr<SideStream> side = {};
+/// A part of a job that one thread does: its variants of the library, or one of a plugin.
+struct Part {
+  std::size_t job = 0;
+  std::vector<std::string> variants;
+  bool of_a_plugin = false;
 };
 
-/// Poisons, launches, waits, where mistakes in the order of reads and writes show best: on a GPU from a cold start, on the host
-/// device by a schedule in which warps run ahead of each other.
-Status run_once_adversely(PreparedProblem& prepared, Device& device, const std::string& variant, ColdStart* cold,
-                          Poison poison) {
-  constexpr std::uint64_t even_seed = 2;
-  std::string why;
-  if (device.info().kind == DeviceKind::host) (void)DeviceChoice{DeviceKind::host, 0}.open(even_seed, why);
-  Status status = run_once(prepared, device, variant, cold, poison);
-  if (Status back = device.make_current(); !back.ok()) return back;
-  return status;
-}
-
-/// Runs it again in other memory, over the other poison; the layer in the same over the same, since cuBLASLt chooses by what it
-/// finds there, and it has outputs that not every variant writes.
-Verdict run_again(Subject& subject, const std::string& variant, Verdict verdict) {
-  std::string why;
-  std::string damage;
-  const std::uint64_t before = subject.prepared.digest(why, damage);
-  PreparedProblem* again = &subject.prepared;
-  if (!is_layer(subject.prepared.problem().op)) {
-    if (subject.twin == nullptr) subject.twin = subject.prepared.copy(why);
-    if (subject.twin == nullptr) return outcome(Outcome::error, why);
-    again = subject.twin.get();
-    if (Status status = again->reserve(variant); !status.ok()) return outcome(Outcome::error, status.message);
-  }
-  const Poison poison = is_layer(subject.prepared.problem().op) ? Poison::first : Poison::second;
-  if (Status status = run_once_adversely(*again, subject.device, variant, subject.cold, poison); !status.ok()) {
-    return outcome(Outcome::error, status.message);
-  }
-  if (again->digest(why, damage) != before) {
-    verdict.outcome = Outcome::fail;
-    verdict.reason = "a second run, in other memory, gave other bits, and the variant promises the same";
-  } else if (!damage.empty()) {
-    verdict.outcome = Outcome::fail;
-    verdict.reason = fmt::format("in a second run, in other memory, {}", damage);
-  }
-  return why.empty() ? verdict : outcome(Outcome::error, why);
-}
-
-/// Launches a small problem many times on another stream, and this one meanwhile; its outputs must be right again.
-Verdict run_after_others(Subject& subject, const std::string& variant, Verdict verdict) {
-  std::string why;
-  if (subject.others == nullptr) {
-    Problem small = subject.prepared.problem();
-    small.rows = 3, small.columns = 40;
-    subject.others = prepare(small, subject.device, 0, why);
-    if (subject.others == nullptr) return outcome(Outcome::error, why);
-    subject.side = SideStream::open(subject.device.info().kind, why);
-    if (subject.side == nullptr) return outcome(Outcome::error, why);
-  }
-  const std::string other = subject.others->why_not(variant).empty() ? variant : "auto";
-  Status status = subject.others->reserve(other);
-  if (status.ok()) status = subject.prepared.poison_outputs();
-  if (status.ok()) status = subject.device.synchronize();
-  // Where every access is watched, one says as much of the kernels as a thousand.
-  const int launches = subject.device.watches() ? 1 : launches_before;
-  for (int i = 0; i < launches && status.ok(); ++i) status = subject.others->launch(other, subject.side->get());
-  if (status.ok()) status = subject.prepared.launch(variant, nullptr);
-  if (status.ok()) status = subject.device.synchronize();
-  if (!status.ok()) return outcome(Outcome::error, status.message);
-  const Verdict after = subject.prepared.check();
-  if (after.outcome == Outcome::pass) return verdict;
-  verdict = after;
-  verdict.reason = fmt::format("after {} other launches on another stream: {}", launches, after.reason);
-  return verdict;
-}
-
-Verdict check_results(Subject& subject, const std::string& variant, bool same_bits) {
-  PreparedProblem& prepared = subject.prepared;
-  Device& device = subject.device;
-  if (std::string reason = prepared.why_not(variant); !reason.empty()) {
-    Verdict verdict = outcome(Outcome::skipped, reason);
-    verdict.for_other_devices = !prepared.device_lacks(variant).empty();
-    return verdict;
-  }
-  if (Status status = prepared.reserve(variant); !status.ok()) return outcome(Outcome::error, status.message);
-  if (Status status = run_once(prepared, device, variant); !status.ok()) return outcome(Outcome::error, status.message);
-  Verdict verdict = check_what_was_launched(prepared, [&] {
-    Status status = prepared.launch(variant, nullptr);
-    return status.ok() ? device.synchronize() : status;
-  });
-  if (verdict.outcome == Outcome::pass && same_bits && prepared.algorithmic_bytes() <= repeat_below_bytes) {
-    verdict = run_again(subject, variant, std::move(verdict));
-  }
-  if (verdict.outcome == Outcome::pass && subject.after_others) {
-    verdict = run_after_others(subject, variant, std::move(verdict));
-  }
-  return verdict;
-}
-
-Verdict check_variant(Subject& subject, const std::string& variant, bool same_bits) {
-  (void)subject.device.take_findings();  // of whatever ran before
-  Verdict verdict = check_results(subject, variant, same_bits);
-  verdict.watched = subject.device.watches();
-  verdict.findings = subject.device.take_findings();
-  if (verdict.findings.empty()) return verdict;
-  verdict.outcome = Outcome::hazard;
-  verdict.reason = verdict.findings.front();
-  return verdict;
-}
-
-std::vector<CaseResult> run_job(const Job& job, Device& device, ColdStart* cold) {
-  std::vector<CaseResult> results;
-  const auto all = [&](const Verdict& verdict) {
-    for (const std::string& variant : job.variants) {
-      results.push_back({job.device.name(), variant, job.subject.problem, verdict, {}, job.schedule_seed});
+/// The library's variants job by job, then those of plugins one by one, so that a thread keeps the process of one for long.
+std::vector<Part> parts_of(const std::vector<Job>& jobs) {
+  std::vector<Part> own, of_plugins;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    Part part{i, {}, false};
+    for (const std::string& variant : jobs[i].variants) {
+      if (plugins::file_of(variant).empty()) {
+        part.variants.push_back(variant);
+      } else {
+        of_plugins.push_back({i, {variant}, true});
+      }
     }
-    return results;
-  };
-  if (job.subject.gpu_only && job.device.kind == DeviceKind::host) {
-    return all(outcome(Outcome::skipped, "too large for the host device; a GPU runs it"));
+    if (!part.variants.empty()) own.push_back(std::move(part));
   }
-  std::string why;
-  auto prepared = prepare(job.subject.problem, device, job.subject.distinct_rows, why);
-  if (prepared == nullptr) return all(outcome(Outcome::error, why));
-  Subject subject{*prepared, device, cold, job.subject.after_others};
-  std::map<std::string, bool, std::less<>> deterministic;
-  for (const VariantEntry& entry : catalogue(job.subject.problem.op, job.device.kind)) {
-    deterministic[std::string(entry.name)] = entry.deterministic;
-  }
-  for (const std::string& variant : job.variants) {
-    const bool same_bits = variant == "auto" || deterministic[variant];
-    results.push_back({job.device.name(),
-                       variant,
-                       job.subject.problem,
-                       check_variant(subject, variant, same_bits),
-                       {},
-                       job.schedule_seed});
-  }
-  return results;
+  std::stable_sort(of_plugins.begin(), of_plugins.end(), [&](const Part& a, const Part& b) {
+    return std::pair(jobs[a.job].device.name(), a.variants) < std::pair(jobs[b.job].device.name(), b.variants);
+  });
+  own.insert(own.end(), of_plugins.begin(), of_plugins.end());
+  return own;
 }
 
-/// A device that is the current one, and what starts it cold where it is a GPU.
-struct OpenDevice {
-  std::unique_ptr<Device> device = {};
-  std::unique_ptr<ColdStart> cold = {};
-};
-
-/// What one thread has open.
-class OpenDevices {
+/// What one thread has.
+class Checker {
  public:
-  Status make_current(const DeviceChoice& choice, std::uint64_t schedule_seed, bool warm, OpenDevice*& current) {
-    std::string why;
-    current = &devices_[choice.name() + " " + std::to_string(schedule_seed)];
-    if (current->device == nullptr) current->device = choice.open(schedule_seed, why);
-    if (current->device == nullptr) return Status::infrastructure(why);
-    if (Status status = current->device->make_current(); !status.ok()) return status;
-    if (warm || choice.kind == DeviceKind::host || current->cold != nullptr) return {};
-    current->cold = ColdStart::open(*current->device, why);
-    return current->cold == nullptr ? Status::infrastructure(why) : Status{};
+  Checker(const RunOptions& options, TimeOuts& time_outs)
+      : warm_(options.warm), plugin_checks_(options.plugin_seconds, options.warm, time_outs) {}
+
+  std::vector<CaseResult> check(const Job& job, bool of_a_plugin) {
+    if (of_a_plugin) return all_alike(job, plugin_checks_.check(job, job.variants.front()));
+    OpenDevice* open = nullptr;
+    const Status current = devices_.make_current(job.device, job.schedule_seed, warm_, open);
+    if (!current.ok()) return all_alike(job, outcome(Outcome::error, current.message));
+    return check_job(job, *open);
   }
 
  private:
-  std::map<std::string, OpenDevice> devices_;
+  bool warm_;
+  OpenDevices devices_;
+  PluginChecks plugin_checks_;
 };
+
+/// The results of a job in the order of its variants.
+std::vector<CaseResult> in_order(const Job& job, std::vector<CaseResult> results) {
+  std::vector<CaseResult> sorted;
+  for (const std::string& variant : job.variants) {
+    const auto found =
+        std::find_if(results.begin(), results.end(), [&](const auto& r) { return r.variant == variant; });
+    if (found == results.end()) continue;
+    sorted.push_back(std::move(*found));
+    results.erase(found);
+  }
+  return sorted;
+}
 
 }  // namespace
 
@@ -220,40 +90,35 @@ std::string reproducing_command(const CaseResult& result) {
 }
 
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options) {
+  const std::vector<Part> parts = parts_of(jobs);
   std::vector<std::vector<CaseResult>> results(jobs.size());
   std::atomic<std::size_t> next = 0;
   std::size_t done = 0;
   std::mutex reporting;
+  TimeOuts time_outs;
   const auto work = [&] {
-    OpenDevices devices;
-    for (std::size_t i = next++; i < jobs.size(); i = next++) {
-      const Job& job = jobs[i];
-      OpenDevice* open = nullptr;
-      const Status current = devices.make_current(job.device, job.schedule_seed, options.warm, open);
-      if (current.ok()) {
-        results[i] = run_job(job, *open->device, open->cold.get());
-      } else {
-        for (const std::string& variant : job.variants) {
-          results[i].push_back({job.device.name(),
-                                variant,
-                                job.subject.problem,
-                                outcome(Outcome::error, current.message),
-                                {},
-                                job.schedule_seed});
-        }
-      }
+    Checker checker(options, time_outs);
+    for (std::size_t i = next++; i < parts.size(); i = next++) {
+      Job job = jobs[parts[i].job];
+      job.variants = parts[i].variants;
+      std::vector<CaseResult> found = checker.check(job, parts[i].of_a_plugin);
       const std::lock_guard lock(reporting);
+      auto& of_job = results[parts[i].job];
+      of_job.insert(of_job.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
       ++done;
-      if (options.progress) options.progress(done, jobs.size());
+      if (options.progress) options.progress(done, parts.size());
     }
   };
   std::vector<std::thread> threads;
-  for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(jobs.size())); ++i) threads.emplace_back(work);
+  for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(parts.size())); ++i) threads.emplace_back(work);
   work();
   for (std::thread& thread : threads) thread.join();
 
   std::vector<CaseResult> flat;
-  for (auto& group : results) flat.insert(flat.end(), group.begin(), group.end());
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    std::vector<CaseResult> sorted = in_order(jobs[i], std::move(results[i]));
+    flat.insert(flat.end(), std::make_move_iterator(sorted.begin()), std::make_move_iterator(sorted.end()));
+  }
   return flat;
 }
 

@@ -35,14 +35,15 @@ struct Job {
 
 struct RunOptions {
   int threads = 1;
-  /// Called after every job, by one thread at a time, with how many of how many are done.
+  /// Called after every part of a job, by one thread at a time, with how many of how many are done.
   std::function<void(std::size_t done, std::size_t all)> progress;
-  bool warm = false;  ///< no cold start before a second run (cold_start.hpp)
+  bool warm = false;           ///< no cold start before a second run (cold_start.hpp)
+  double plugin_seconds = 60;  ///< that a plugin's variant may take over one case
 };
 
 /// Runs every job on every variant: outputs and scratch poisoned, launched, checked; variants that promise the same bits
 /// run twice, the second time on a GPU with cold caches and poisoned shared memory; what a device that watches its kernels
-/// found goes before wrong results. The results come in the order of the jobs, whatever the number of threads.
+/// found goes before wrong results. A plugin's variants run in processes of their own (plugin_checks.hpp). The results come in the order of the jobs, whatever the number of threads.
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options);
 
 }  // namespace normquant::validate

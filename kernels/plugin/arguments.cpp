@@ -23,6 +23,25 @@ normquant_const_vector vector(const ConstVector& v) { return {v.data, number(v.t
 normquant_vector vector(const Vector& v) { return {v.data, number(v.type), 0}; }
 normquant_quant_output output(const QuantOutput& o) { return {matrix(o.out), o.codes, o.ld_codes, o.dequant_scale}; }
 
+normquant_bit_linear layer(const BitLinearLayer& l) {
+  normquant_bit_linear c{};
+  c.size = sizeof c;
+  c.norm = number(l.norm);
+  c.rounding = number(l.rounding);
+  c.h_source = number(l.h_source);
+  c.eps = l.eps;
+  c.operand = number(l.operand);
+  c.k_in = l.k_in;
+  c.k_out = l.k_out;
+  c.norm_weight = vector(l.norm_weight);
+  c.norm_bias = vector(l.norm_bias);
+  c.linear_bias = vector(l.linear_bias);
+  c.adds_bias = l.adds_bias() ? 1 : 0;
+  const BitLinearWeights& w = l.weights;
+  c.weights = {matrix(w.operand), w.codes, w.ld_codes, w.packed, w.ld_packed, w.dequant_factor};
+  return c;
+}
+
 }  // namespace
 
 normquant_forward_args in_c(const NormQuantForward& a) {
@@ -92,6 +111,43 @@ normquant_weight_args in_c(const WeightQuant& a) {
   c.packed = a.packed;
   c.ld_packed = a.ld_packed;
   c.dequant_factor = a.dequant_factor;
+  return c;
+}
+
+normquant_bit_linear_forward_args in_c(const BitLinearForward& a) {
+  normquant_bit_linear_forward_args c{};
+  c.size = sizeof c;
+  c.rows = a.rows;
+  c.layer = layer(a.layer);
+  c.linear_weight = matrix(a.linear_weight);
+  c.x = matrix(a.x);
+  c.residual = matrix(a.residual);
+  c.out = matrix(a.out);
+  c.residual_out = matrix(a.residual_out);
+  c.mean = a.mean;
+  c.rstd = a.rstd;
+  c.quant_scale = a.quant_scale;
+  c.y_q = output(a.y_q);
+  return c;
+}
+
+normquant_bit_linear_backward_args in_c(const BitLinearBackward& a) {
+  normquant_bit_linear_backward_args c{};
+  c.size = sizeof c;
+  c.rows = a.rows;
+  c.layer = layer(a.layer);
+  c.dout = matrix(a.dout);
+  c.h = matrix(a.h);
+  c.mean = a.mean;
+  c.rstd = a.rstd;
+  c.quant_scale = a.quant_scale;
+  c.dresidual = matrix(a.dresidual);
+  c.dx = matrix(a.dx);
+  c.dx_residual = matrix(a.dx_residual);
+  c.dlinear_weight = matrix(a.dlinear_weight);
+  c.dlinear_bias = vector(a.dlinear_bias);
+  c.dnorm_weight = vector(a.dnorm_weight);
+  c.dnorm_bias = vector(a.dnorm_bias);
   return c;
 }
 

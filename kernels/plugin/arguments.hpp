@@ -2,6 +2,7 @@
 #pragma once
 
 #include <normquant/activation_quant.hpp>
+#include <normquant/bit_linear.hpp>
 #include <normquant/device.hpp>
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
@@ -15,6 +16,8 @@ normquant_forward_args in_c(const NormQuantForward& args);
 normquant_backward_args in_c(const NormQuantBackward& args);
 normquant_activation_args in_c(const ActivationQuant& args);
 normquant_weight_args in_c(const WeightQuant& args);
+normquant_bit_linear_forward_args in_c(const BitLinearForward& args);
+normquant_bit_linear_backward_args in_c(const BitLinearBackward& args);
 normquant_device in_c(const DeviceInfo& device);
 
 }  // namespace normquant::plugins

@@ -1,7 +1,8 @@
 /* A kernel of your own, listed, checked and timed by normquant like its own (docs/plugins.md).
  *
- * A plugin is a shared library that exports normquant_plugin_entry. normquant loads it with `--plugin FILE` and calls the
- * functions of its table from any thread, each call with its own buffers. Nothing here needs C++ or CUDA headers.
+ * A plugin is a shared library that exports normquant_plugin_entry. normquant loads it with `--plugin FILE` in processes of
+ * their own, one for each variant, and calls the functions of its table there, each call with its own buffers. A function
+ * leaves the floating-point mode as it was, and returns. Nothing here needs C++ or CUDA headers.
  *
  * The tensors and arguments below are those of operations.md and of normquant's C++ headers, and serve any other C
  * interface to the operations as well. A structure that begins with `size` may grow at its end while
@@ -16,7 +17,11 @@
 extern "C" {
 #endif
 
-#define NORMQUANT_PLUGIN_ABI 1
+/* Version 2 added the operations of the layer and `multiplies_codes`; a plugin of version 1 is still loaded, without them. */
+#define NORMQUANT_PLUGIN_ABI 2
+
+/* The most scratch memory that a variant may ask for, bytes. */
+#define NORMQUANT_PLUGIN_MOST_WORKSPACE ((size_t)8 << 30)
 
 /* Makes the entry visible also where a library hides its symbols. */
 #define NORMQUANT_PLUGIN_EXPORT __attribute__((visibility("default")))
@@ -30,7 +35,9 @@ enum {                                                                         /
        NORMQUANT_NORM_QUANT_FORWARD = 0,
        NORMQUANT_NORM_QUANT_BACKWARD = 1,
        NORMQUANT_ACTIVATION_QUANT = 2,
-       NORMQUANT_WEIGHT_QUANT = 3
+       NORMQUANT_WEIGHT_QUANT = 3,
+       NORMQUANT_BIT_LINEAR_FORWARD = 4, /* version 2 */
+       NORMQUANT_BIT_LINEAR_BACKWARD = 5
 };
 
 /* Element (i, j) is data[i * ld + j]; data is null when the tensor is not given. Alignment: the element's, no more. */
@@ -119,6 +126,60 @@ typedef struct {
   float* dequant_factor; /* [1], given with codes or packed */
 } normquant_weight_args;
 
+/* Ternary weights in up to three forms, null where not given. */
+typedef struct {
+  normquant_matrix operand; /* [k_out, k_in] fake-quantised, in the type of the product's operands */
+  int8_t* codes;            /* [k_out, k_in] in {-1, 0, 1} */
+  int64_t ld_codes;
+  uint8_t* packed; /* [k_out, ceil(k_in / 4)], as in normquant_weight_args */
+  int64_t ld_packed;
+  float* dequant_factor; /* [1], given with codes or packed */
+} normquant_linear_weights;
+
+/* The layer: norm, 8-bit activations, ternary weights, matrix product, bias. See operations.md, section 4. */
+typedef struct {
+  uint32_t size;
+  int32_t norm, rounding, h_source; /* of the activations; weights are rounded half to even */
+  float eps;
+  int32_t operand; /* dtype of the product's operands, and of dy between product and norm in the backward */
+  int64_t k_in, k_out;
+  normquant_const_vector norm_weight, norm_bias; /* [k_in] */
+  normquant_const_vector linear_bias;            /* [k_out]; the forward adds it when adds_bias is 1 */
+  int32_t adds_bias, reserved;
+  normquant_linear_weights weights;
+} normquant_bit_linear;
+
+/* out = y_q * w_q^T + linear_bias. With linear_weight: quantise it first and write every form in layer.weights that has
+ * memory. Without: the forms that are given are inputs. */
+typedef struct {
+  uint32_t size;
+  int32_t reserved;
+  int64_t rows; /* rows >= 1 */
+  normquant_bit_linear layer;
+  normquant_const_matrix linear_weight; /* [k_out, k_in] */
+  normquant_const_matrix x, residual;   /* [rows, k_in] */
+  normquant_matrix out;                 /* [rows, k_out] */
+  normquant_matrix residual_out;        /* [rows, k_in] */
+  float *mean, *rstd, *quant_scale;     /* [rows] each, null: not wanted */
+  normquant_quant_output y_q;           /* [rows, k_in] the product's activations, where wanted */
+} normquant_bit_linear_forward_args;
+
+/* dy = dout * w_q; dlinear_weight = dout^T * y_q, computed again; the rest as norm_quant_backward. */
+typedef struct {
+  uint32_t size;
+  int32_t reserved;
+  int64_t rows;
+  normquant_bit_linear layer;  /* weights.operand is given */
+  normquant_const_matrix dout; /* [rows, k_out] */
+  normquant_const_matrix h;    /* [rows, k_in] */
+  const float *mean, *rstd, *quant_scale;
+  normquant_const_matrix dresidual;
+  normquant_matrix dx, dx_residual;
+  normquant_matrix dlinear_weight; /* [k_out, k_in] */
+  normquant_vector dlinear_bias;   /* [k_out] */
+  normquant_vector dnorm_weight, dnorm_bias;
+} normquant_bit_linear_backward_args;
+
 typedef struct {
   uint32_t size;
   int32_t kind;               /* NORMQUANT_HOST or NORMQUANT_CUDA */
@@ -135,33 +196,37 @@ struct normquant_variant {
   int32_t operation;
   uint32_t devices;     /* where it runs: NORMQUANT_HOST | NORMQUANT_CUDA */
   int32_t reproducible; /* 1: the same bits from run to run, which is then checked */
-  int32_t reserved;
-  const char* name;    /* [a-z0-9_]+, unique in the plugin */
-  const char* summary; /* one line for `normquant list` */
-  void* context;       /* yours */
+  int32_t
+      multiplies_codes; /* bit_linear_forward: 1 when the product is of integer codes, exact in int32, and scaled then; 0
+                             * when of fake-quantised operands, rounded to their type first */
+  const char* name;     /* [a-z0-9_]+, unique in the plugin */
+  const char* summary;  /* one line for `normquant list` */
+  void* context;        /* yours */
 
   /* 0 when the variant serves these arguments; else not 0 and why not, and the case is reported as skipped. May be null:
    * it serves all. */
   int (*why_not)(const normquant_variant* self, const void* args, const normquant_device* device, char* why,
                  size_t why_size);
-  /* Bytes of scratch memory, 256-byte aligned, that launch needs. May be null: none. */
+  /* Bytes of scratch memory, 256-byte aligned, that launch needs: at most NORMQUANT_PLUGIN_MOST_WORKSPACE. May be null:
+   * none. */
   size_t (*workspace_bytes)(const normquant_variant* self, const void* args, const normquant_device* device);
-  /* 0 when launched. On CUDA: pointers are to memory of the current device; enqueue on `stream` (a cudaStream_t), do not
+  /* 0 when launched. Inputs are unchanged, and every output is written anew by every launch: which values a buffer holds
+   * changes from launch to launch. On CUDA: pointers are to memory of the current device; enqueue on `stream` (a cudaStream_t), do not
    * allocate, do not synchronise, so that the launch can be captured in a graph. On the host: `stream` is null, and the
-   * outputs are written when it returns. Required. */
+   * outputs are written, by whatever threads, when it returns. Required. */
   int (*launch)(const normquant_variant* self, const void* args, const normquant_device* device, void* workspace,
                 void* stream, char* why, size_t why_size);
 };
 
 typedef struct {
-  uint32_t abi; /* NORMQUANT_PLUGIN_ABI */
+  uint32_t abi; /* NORMQUANT_PLUGIN_ABI that it was compiled with */
   uint32_t count;
   const char* name; /* [a-z0-9_]+; its variants are called name:variant */
   const normquant_variant* variants;
 } normquant_plugin_table;
 
-/* The one function that a plugin exports. `abi` is normquant's; null when the plugin cannot serve it. The table lives
- * until the program ends. */
+/* The one function that a plugin exports. `abi` is normquant's; null when the plugin cannot serve it, and then it is asked
+ * again for each older version that normquant still serves. The table lives until the program ends. */
 NORMQUANT_PLUGIN_EXPORT const normquant_plugin_table* normquant_plugin_entry(uint32_t abi);
 
 #ifdef __cplusplus

@@ -1,22 +1,25 @@
 #include "plugin/plugins.hpp"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <exception>
 #include <map>
+#include <utility>
 
 #include "plugin/arguments.hpp"
+#include "plugin/float_mode.hpp"
+#include "plugin/loading.hpp"
 
 namespace normquant::plugins {
 namespace {
 
-/// A loaded variant.
+/// A variant of a plugin.
 struct Entry {
-  const normquant_variant* variant;
-  std::string summary, file;
+  Described described;
+  std::string file;
+  const normquant_variant* loaded;  ///< null where its code is in another process
 };
 
 /// By full name. The names and summaries in here are what the rows below point to.
@@ -25,37 +28,73 @@ std::map<std::string, Entry, std::less<>>& entries() {
   return all;
 }
 
-const normquant_variant& entry_of(std::string_view name) { return *entries().find(name)->second.variant; }
+std::vector<Described>& in_order() {
+  static std::vector<Described> all;
+  return all;
+}
 
-/// One line of plain text, whatever the plugin left.
-std::string sentence(const char* text, std::size_t capacity, const char* otherwise) {
-  std::string line(text, std::find(text, text + capacity, '\0'));
-  for (char& c : line) {
-    if (c < 0x20 || c > 0x7E) c = '?';
-  }
-  return line.empty() ? otherwise : line;
+const Entry& entry_of(std::string_view name) { return entries().find(name)->second; }
+
+std::string& misdeed() {
+  static thread_local std::string sentence;
+  return sentence;
 }
 
 using Why = std::array<char, 512>;
 
+/// Calls a function of the plugin; what it threw is a failure, and a floating-point mode that it changed is put right and noted.
+template <class Call>
+auto guarded(const Entry& entry, std::string_view function, decltype(std::declval<Call>()()) otherwise,
+             const Call& call) {
+  const FloatMode before = float_mode();
+  auto answer = otherwise;
+  std::string threw;
+  try {
+    answer = call();
+  } catch (const std::exception& error) {
+    threw = fmt::format(" threw: {}", error.what());
+  } catch (...) {
+    threw = " threw";
+  }
+  if (const FloatMode after = float_mode(); after != before) {
+    set_float_mode(before);
+    misdeed() = fmt::format("{} of {} changed the floating-point mode: {}", function, entry.described.name,
+                            mode_difference(before, after));
+  } else if (!threw.empty()) {
+    misdeed() = fmt::format("{} of {}{}", function, entry.described.name, threw);
+  }
+  return answer;
+}
+
+constexpr std::string_view elsewhere = "its plugin is loaded in another process";
+
 template <class Args>
 std::string why_not(const Variant<Args>& variant, const Args& args, const DeviceInfo& device) {
-  const normquant_variant& entry = entry_of(variant.name);
-  if (entry.why_not == nullptr) return {};
+  const Entry& entry = entry_of(variant.name);
+  if (entry.loaded == nullptr) return std::string(elsewhere);
+  const normquant_variant& loaded = *entry.loaded;
+  if (loaded.why_not == nullptr) return {};
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
   Why why{};
-  if (entry.why_not(&entry, &c_args, &c_device, why.data(), why.size()) == 0) return {};
-  return sentence(why.data(), why.size(), "does not serve this problem, and its plugin does not say why");
+  const int answer =
+      guarded(entry, "why_not", 0, [&] { return loaded.why_not(&loaded, &c_args, &c_device, why.data(), why.size()); });
+  if (answer == 0) return {};
+  return plain_line(why.data(), why.size(), "does not serve this problem, and its plugin does not say why");
 }
 
 template <class Args>
 std::size_t workspace_bytes(const Variant<Args>& variant, const Args& args, const DeviceInfo& device) {
-  const normquant_variant& entry = entry_of(variant.name);
-  if (entry.workspace_bytes == nullptr) return 0;
+  const Entry& entry = entry_of(variant.name);
+  if (entry.loaded == nullptr || entry.loaded->workspace_bytes == nullptr) return 0;
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
-  return entry.workspace_bytes(&entry, &c_args, &c_device);
+  const std::size_t bytes = guarded(entry, "workspace_bytes", std::size_t{0},
+                                    [&] { return entry.loaded->workspace_bytes(entry.loaded, &c_args, &c_device); });
+  if (bytes <= NORMQUANT_PLUGIN_MOST_WORKSPACE) return bytes;
+  misdeed() = fmt::format("{} asks for {} bytes of scratch memory; the most is {} (NORMQUANT_PLUGIN_MOST_WORKSPACE)",
+                          variant.name, bytes, NORMQUANT_PLUGIN_MOST_WORKSPACE);
+  return 0;
 }
 
 template <class Args>
@@ -66,18 +105,18 @@ std::int64_t requested_bytes(const Variant<Args>&, const Args& args, const Devic
 template <class Args>
 Status launch(const Variant<Args>& variant, const Args& args, const DeviceInfo& device, void* workspace,
               Stream stream) {
-  const normquant_variant& entry = entry_of(variant.name);
+  const Entry& entry = entry_of(variant.name);
+  if (entry.loaded == nullptr) return Status::infrastructure(fmt::format("{}: {}", variant.name, elsewhere));
+  if (std::string sentence = take_misdeed(); !sentence.empty()) return Status::infrastructure(std::move(sentence));
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
   Why why{};
-  try {
-    if (entry.launch(&entry, &c_args, &c_device, workspace, stream, why.data(), why.size()) == 0) return {};
-  } catch (const std::exception& error) {
-    return Status::infrastructure(fmt::format("{} threw: {}", variant.name, error.what()));
-  } catch (...) {
-    return Status::infrastructure(fmt::format("{} threw", variant.name));
-  }
-  return Status::infrastructure(fmt::format("{}: {}", variant.name, sentence(why.data(), why.size(), "it failed")));
+  const int answer = guarded(entry, "launch", -1, [&] {
+    return entry.loaded->launch(entry.loaded, &c_args, &c_device, workspace, stream, why.data(), why.size());
+  });
+  if (std::string sentence = take_misdeed(); !sentence.empty()) return Status::infrastructure(std::move(sentence));
+  if (answer == 0) return {};
+  return Status::infrastructure(fmt::format("{}: {}", variant.name, plain_line(why.data(), why.size(), "it failed")));
 }
 
 /// The rows of one operation, by device.
@@ -88,15 +127,15 @@ struct Rows {
   void add(std::string_view name, const Entry& entry) {
     Variant<Args> row;
     row.name = name;
-    row.summary = entry.summary;
+    row.summary = entry.described.summary;
     row.tuning.access_bytes = 0;  // a plugin's own business
-    row.deterministic = entry.variant->reproducible != 0;
+    row.deterministic = entry.described.reproducible;
     row.why_not = why_not<Args>;
     row.workspace_bytes = workspace_bytes<Args>;
     row.requested_bytes = requested_bytes<Args>;
     row.launch = launch<Args>;
-    if ((entry.variant->devices & NORMQUANT_HOST) != 0) on_host.push_back(row);
-    if ((entry.variant->devices & NORMQUANT_CUDA) != 0) on_cuda.push_back(row);
+    if (entry.described.on(DeviceKind::host)) on_host.push_back(row);
+    if (entry.described.on(DeviceKind::cuda)) on_cuda.push_back(row);
   }
   const std::vector<Variant<Args>>& of(DeviceKind kind) const { return kind == DeviceKind::host ? on_host : on_cuda; }
 };
@@ -107,86 +146,25 @@ Rows<Args>& rows() {
   return all;
 }
 
-bool is_name(const char* text) {
-  const std::string_view name = text == nullptr ? "" : text;
-  return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-  });
-}
-
-/// What is wrong with a table; empty when nothing is.
-std::string broken_rule(const normquant_plugin_table* table) {
-  if (table == nullptr) {
-    return fmt::format("it does not serve version {} of normquant_plugin.h", NORMQUANT_PLUGIN_ABI);
-  }
-  if (table->abi != NORMQUANT_PLUGIN_ABI) {
-    return fmt::format("it has version {} of normquant_plugin.h, and this program {}; compile it again", table->abi,
-                       NORMQUANT_PLUGIN_ABI);
-  }
-  if (!is_name(table->name)) return "the plugin's name must be of [a-z0-9_], at most 64";
-  if (table->count == 0 || table->variants == nullptr) return "its table has no variants";
-  for (std::uint32_t i = 0; i < table->count; ++i) {
-    const normquant_variant& v = table->variants[i];
-    if (!is_name(v.name)) return fmt::format("the name of variant {} must be of [a-z0-9_], at most 64", i);
-    if (v.operation < NORMQUANT_NORM_QUANT_FORWARD || v.operation > NORMQUANT_WEIGHT_QUANT) {
-      return fmt::format("variant {} names operation {}, which does not exist", v.name, v.operation);
-    }
-    if (v.devices == 0 || (v.devices & ~static_cast<unsigned>(NORMQUANT_HOST | NORMQUANT_CUDA)) != 0) {
-      return fmt::format("variant {} must run on NORMQUANT_HOST, NORMQUANT_CUDA or both", v.name);
-    }
-    if (v.launch == nullptr) return fmt::format("variant {} has no launch function", v.name);
-    for (std::uint32_t j = 0; j < i; ++j) {
-      if (std::string_view(table->variants[j].name) == v.name) return fmt::format("two variants are called {}", v.name);
-    }
-    if (entries().contains(fmt::format("{}:{}", table->name, v.name))) {
-      return fmt::format("a variant {}:{} has been loaded already", table->name, v.name);
-    }
-  }
-  return {};
-}
-
-void add(const normquant_plugin_table& table, const std::string& path) {
-  for (std::uint32_t i = 0; i < table.count; ++i) {
-    const normquant_variant& v = table.variants[i];
-    const std::string summary = v.summary == nullptr ? "" : sentence(v.summary, std::string_view(v.summary).size(), "");
-    const auto& [name, entry] =
-        *entries().emplace(fmt::format("{}:{}", table.name, v.name), Entry{&v, summary, path}).first;
-    switch (v.operation) {
-      case NORMQUANT_NORM_QUANT_FORWARD: rows<NormQuantForward>().add(name, entry); break;
-      case NORMQUANT_NORM_QUANT_BACKWARD: rows<NormQuantBackward>().add(name, entry); break;
-      case NORMQUANT_ACTIVATION_QUANT: rows<ActivationQuant>().add(name, entry); break;
-      default: rows<WeightQuant>().add(name, entry); break;
-    }
-  }
-}
-
 }  // namespace
 
-bool load(const std::string& path, std::string& why) {
-  // A bare name would be looked for in the system's folders.
-  const std::string file = path.find('/') == std::string::npos ? "./" + path : path;
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* reason = dlerror();
-    why = fmt::format("cannot load the plugin {}: {}", path, reason == nullptr ? "unknown reason" : reason);
+bool add(const Described& variant, const std::string& file, const normquant_variant* loaded, std::string& why) {
+  const auto [place, added] = entries().emplace(variant.name, Entry{variant, file, loaded});
+  if (!added) {
+    why = fmt::format("a variant {} has been loaded already", variant.name);
     return false;
   }
-  using EntryFunction = const normquant_plugin_table* (*)(std::uint32_t);
-  const auto entry = reinterpret_cast<EntryFunction>(dlsym(library, "normquant_plugin_entry"));
-  const normquant_plugin_table* table = entry == nullptr ? nullptr : entry(NORMQUANT_PLUGIN_ABI);
-  const std::string rule =
-      entry == nullptr ? "it exports no function normquant_plugin_entry (in C++: extern \"C\")" : broken_rule(table);
-  if (!rule.empty()) {
-    why = fmt::format("cannot use the plugin {}: {}", path, rule);
-    dlclose(library);
-    return false;
+  in_order().push_back(variant);
+  const auto& [name, entry] = *place;
+  switch (variant.operation) {
+    case NORMQUANT_NORM_QUANT_FORWARD: rows<NormQuantForward>().add(name, entry); break;
+    case NORMQUANT_NORM_QUANT_BACKWARD: rows<NormQuantBackward>().add(name, entry); break;
+    case NORMQUANT_ACTIVATION_QUANT: rows<ActivationQuant>().add(name, entry); break;
+    case NORMQUANT_WEIGHT_QUANT: rows<WeightQuant>().add(name, entry); break;
+    case NORMQUANT_BIT_LINEAR_FORWARD: rows<BitLinearForward>().add(name, entry); break;
+    default: rows<BitLinearBackward>().add(name, entry); break;
   }
-  add(*table, path);
   return true;
-}
-
-bool load(const std::vector<std::string>& paths, std::string& why) {
-  return std::all_of(paths.begin(), paths.end(), [&](const std::string& path) { return load(path, why); });
 }
 
 template <>
@@ -205,10 +183,43 @@ template <>
 const std::vector<Variant<WeightQuant>>& variants(DeviceKind kind) {
   return rows<WeightQuant>().of(kind);
 }
+template <>
+const std::vector<Variant<BitLinearForward>>& variants(DeviceKind kind) {
+  return rows<BitLinearForward>().of(kind);
+}
+template <>
+const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind kind) {
+  return rows<BitLinearBackward>().of(kind);
+}
+
+const std::vector<Described>& all_described() { return in_order(); }
 
 std::string file_of(std::string_view variant) {
   const auto found = entries().find(variant);
   return found == entries().end() ? std::string{} : found->second.file;
+}
+
+bool multiplies_codes(std::string_view variant) {
+  const auto found = entries().find(variant);
+  return found != entries().end() && found->second.described.multiplies_codes;
+}
+
+std::string take_misdeed() { return std::exchange(misdeed(), {}); }
+
+std::string runs_elsewhere(const std::vector<DeviceKind>& kinds) {
+  std::map<std::string, bool> here;
+  for (const auto& [name, entry] : entries()) {
+    bool& one = here.try_emplace(entry.file, false).first->second;
+    one =
+        one || std::any_of(kinds.begin(), kinds.end(), [&e = entry](DeviceKind kind) { return e.described.on(kind); });
+  }
+  for (const auto& [file, one] : here) {
+    if (one) continue;
+    const bool wants_cuda = kinds.empty() || kinds.front() == DeviceKind::host;
+    return fmt::format("the plugin {} runs on {} only; give --device {}", file, wants_cuda ? "CUDA" : "the host",
+                       wants_cuda ? "cuda" : "host");
+  }
+  return {};
 }
 
 }  // namespace normquant::plugins

@@ -1,32 +1,44 @@
 // Plugins: variants from shared libraries (normquant_plugin.h), as rows like those of the library's own tables.
+//
+// A plugin's code runs in processes of its own (worker.hpp). There its rows call it; in the program that the user started they
+// are names: listed, matched and planned with, never launched.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <normquant/activation_quant.hpp>
+#include <normquant/bit_linear.hpp>
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
 #include <normquant/variant.hpp>
 #include <normquant/weight_quant.hpp>
 
+struct normquant_variant;
+
 namespace normquant::plugins {
 
-/// Loads a shared library and adds its variants, called `plugin:variant`. False, with the file and what is wrong with it
-/// in `why`, when it cannot be loaded, has another ABI version, or its table is not as normquant_plugin.h says; then
-/// nothing is added. Call before other threads look at variants. What was loaded stays until the program ends.
-bool load(const std::string& path, std::string& why);
+/// A variant as its plugin describes it.
+struct Described {
+  std::int32_t operation = 0;  ///< as normquant_plugin.h numbers them
+  std::uint32_t devices = 0;   ///< NORMQUANT_HOST | NORMQUANT_CUDA
+  bool reproducible = false;
+  bool multiplies_codes = false;
+  std::string name, summary;  ///< `plugin:variant`; one line
 
-/// The same for each path, until one fails.
-bool load(const std::vector<std::string>& paths, std::string& why);
+  bool on(DeviceKind kind) const { return (devices & (kind == DeviceKind::host ? 1U : 2U)) != 0; }
+  bool operator==(const Described&) const = default;
+};
 
-/// The loaded variants of an operation on devices of that kind, in the order of loading. The layer has none.
+/// Adds a variant of the plugin in `file` to the rows; `loaded` is null where its code is in another process. False, with a
+/// sentence, when one of that name is there already. Call before other threads look at variants.
+bool add(const Described& variant, const std::string& file, const normquant_variant* loaded, std::string& why);
+
+/// The variants of an operation on devices of that kind, in the order of loading.
 template <class Args>
-const std::vector<Variant<Args>>& variants(DeviceKind) {
-  static const std::vector<Variant<Args>> none;
-  return none;
-}
+const std::vector<Variant<Args>>& variants(DeviceKind kind);
 template <>
 const std::vector<Variant<NormQuantForward>>& variants(DeviceKind kind);
 template <>
@@ -35,8 +47,25 @@ template <>
 const std::vector<Variant<ActivationQuant>>& variants(DeviceKind kind);
 template <>
 const std::vector<Variant<WeightQuant>>& variants(DeviceKind kind);
+template <>
+const std::vector<Variant<BitLinearForward>>& variants(DeviceKind kind);
+template <>
+const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind kind);
+
+/// All that were added, in the order of their plugins' tables.
+const std::vector<Described>& all_described();
 
 /// The file that a variant came from; empty when it is none of a plugin.
 std::string file_of(std::string_view variant);
+/// Whether it is a plugin's, and its product is of codes.
+bool multiplies_codes(std::string_view variant);
+
+/// What the plugin in this process did wrong since the last call beside failing, as a sentence: it changed the floating-point
+/// mode, or asked for an absurd workspace. Empty when nothing. A launch that does so fails by itself.
+std::string take_misdeed();
+
+/// Why none of a plugin's variants runs on devices of these kinds, as a sentence for the first such plugin; empty when every
+/// plugin has one that does.
+std::string runs_elsewhere(const std::vector<DeviceKind>& kinds);
 
 }  // namespace normquant::plugins

@@ -137,7 +137,7 @@ class PreparedBitLinearBackward final : public PreparedBase<BitLinearBackward> {
 
   Status reserve(std::string_view name) override {
     if (Status status = PreparedBase::reserve(name); !status.ok()) return status;
-    if (!worth_tuning(problem_, device_)) return {};
+    if (!worth_tuning(problem_, device_) || !plugins::file_of(name).empty()) return {};
     return tune_products(*find(name), args_, device_.info(), workspace(), nullptr);
   }
 

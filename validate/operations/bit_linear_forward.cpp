@@ -143,9 +143,10 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     return variant->why_not(*variant, with_forms_for(variant->name), device_.info());
   }
   Status reserve(std::string_view name) override {
+    launched_ = find(resolved(name)) == nullptr ? std::string_view{} : find(resolved(name))->name;
     args_ = with_forms_for(resolved(name));
     if (Status status = PreparedBase::reserve(resolved(name)); !status.ok()) return status;
-    if (!worth_tuning(problem_, device_)) return {};
+    if (!worth_tuning(problem_, device_) || is_of_a_plugin(resolved(name))) return {};
     return tune_products(*find(resolved(name)), args_, device_.info(), workspace(), nullptr);
   }
   Status launch(std::string_view name, Stream stream) override {
@@ -170,6 +171,15 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     return PreparedBase::check();
   }
 
+  Status take_values(const PreparedProblem& other) override {
+    if (Status status = PreparedBase::take_values(other); !status.ok()) return status;
+    if (bytes_.empty()) return {};
+    const LinearWeights& w = static_cast<const PreparedBitLinearForward&>(other).truth_->weights;
+    if (Status status = bytes_[0]->upload(w.codes, rows_of_bytes(w.codes, problem_.columns)); !status.ok())
+      return status;
+    return bytes_[1]->upload(w.packed, rows_of_bytes(w.packed, packed_row_bytes(problem_.columns)));
+  }
+
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
     auto other = std::make_unique<PreparedBitLinearForward>(problem_, device_, distinct_, truth_, products_);
     if (!other->complete(why)) return nullptr;
@@ -179,7 +189,13 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   using PreparedBase::complete;
 
  private:
-  bool multiplies_codes() const { return launched_ != "fake_quantised"; }
+  static bool is_of_a_plugin(std::string_view name) { return !plugins::file_of(name).empty(); }
+  static std::int64_t rows_of_bytes(const std::vector<unsigned char>& rows, std::int64_t columns) {
+    return static_cast<std::int64_t>(rows.size()) / columns;
+  }
+  bool multiplies_codes() const {
+    return is_of_a_plugin(launched_) ? plugins::multiplies_codes(launched_) : launched_ != "fake_quantised";
+  }
   std::string_view resolved(std::string_view name) const { return name == "auto" ? chosen_variant() : name; }
 
   /// A variant is given the form of the weights that it reads, for training also the operands that the backward reads, and
@@ -187,9 +203,10 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   BitLinearForward with_forms_for(std::string_view name) const {
     BitLinearForward a = args_;
     a.layer.weights = forms_;
-    if (problem_.codes) return a;
-    if (name != "fake_quantised" && !problem_.training) a.layer.weights.operand = {};
-    if (name != "integer" && name != "integer_fused") a.layer.weights.codes = nullptr;
+    const bool plugin = is_of_a_plugin(name), codes = plugin && plugins::multiplies_codes(name);
+    if (problem_.codes || (plugin && problem_.cached)) return a;  // a plugin reads what it likes
+    if (name != "fake_quantised" && !problem_.training && (!plugin || codes)) a.layer.weights.operand = {};
+    if (name != "integer" && name != "integer_fused" && !codes) a.layer.weights.codes = nullptr;
     if (name != "packed") a.layer.weights.packed = nullptr;
     return a;
   }
@@ -210,8 +227,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     auto tensor = std::make_unique<DeviceTensor>(device_, args_.layer.k_out, columns, 1, ld, offset_of(name),
                                                  DeviceTensor::float_poison);
     note(*tensor);
-    const auto distinct = static_cast<std::int64_t>(rows.size()) / columns;
-    if (tensor->why_not().empty()) note(tensor->upload(rows, distinct));
+    if (tensor->why_not().empty()) note(tensor->upload(rows, rows_of_bytes(rows, columns)));
     bytes_.push_back(std::move(tensor));
     return bytes_.back()->data();
   }

@@ -1,10 +1,12 @@
 // What the four operations' prepared problems share: tensors on the device, launching by name, visiting outputs.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "validate/comparison.hpp"
 #include "validate/device_tensor.hpp"
 #include "validate/host_tensor.hpp"
+#include "validate/operations/borrowed_outputs.hpp"
 #include "validate/operations/prepared_problem.hpp"
 #include "validate/reference_types.hpp"
 
@@ -80,6 +83,7 @@ class PreparedBase : public PreparedProblem {
     const Variant<Args>* variant = find(name);
     if (variant == nullptr) return no_such_variant(name);
     const std::size_t needed = variant->workspace_bytes(*variant, args_, device_.info());
+    if (std::string misdeed = plugins::take_misdeed(); !misdeed.empty()) return Status::infrastructure(misdeed);
     if (needed == workspace_.bytes) return {};
     workspace_ = {};
     scratch_.reset();  // its memory may be needed for the next
@@ -104,19 +108,46 @@ class PreparedBase : public PreparedProblem {
     return scratch_ == nullptr ? Status{} : scratch_->poison_all();
   }
 
-  Verdict check() override {
-    Comparison comparison(unwritten_);
-    if (Status status = device_.synchronize(); !status.ok()) {
-      comparison.failed(status);
-      return comparison.verdict();
+  Verdict check() override { return compare(*this, *this); }
+
+  Status take_values(const PreparedProblem& other) override {
+    const auto& values = static_cast<const PreparedBase&>(other);
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const HostTensor& source = *values.inputs_[i].source;
+      if (Status status = inputs_[i].tensor->upload(source.bytes, source.rows); !status.ok()) return status;
     }
-    for (const Output& output : outputs_) check_output(output, comparison);
-    for (const Input& input : inputs_) check_unchanged(input, comparison);
-    if (scratch_ == nullptr) return comparison.verdict();
-    std::string damage;
-    if (Status status = scratch_->check_guards(damage); !status.ok()) comparison.failed(status);
-    if (!damage.empty()) comparison.damaged("scratch memory", damage);
-    return comparison.verdict();
+    return {};
+  }
+
+  Status launch_into(PreparedProblem& other, std::string_view name, Stream stream) override {
+    const Variant<Args>* variant = find(name);
+    if (variant == nullptr) return no_such_variant(name);
+    const Args args = with_outputs_of(static_cast<PreparedBase&>(other).args_, args_);
+    return normquant::launch(*variant, args, device_.info(), workspace_, stream);
+  }
+
+  Verdict check_against(const PreparedProblem& inputs, const PreparedProblem& outputs) override {
+    return compare(static_cast<const PreparedBase&>(inputs), static_cast<const PreparedBase&>(outputs));
+  }
+
+  std::string unwritten_element(std::uint64_t seed) const override {
+    constexpr int draws = 64;
+    std::mt19937_64 random(seed);
+    const auto below = [&random](std::int64_t count) {
+      return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(count));
+    };
+    for (int i = 0; i < draws && !outputs_.empty(); ++i) {
+      const Output& output = outputs_[static_cast<std::size_t>(below(static_cast<std::int64_t>(outputs_.size())))];
+      const DeviceTensor& t = *output.tensor;
+      if (t.rows() == 0 || t.columns() == 0 || output.name.starts_with("weights.")) continue;  // not all are asked for
+      const std::int64_t row = below(t.rows()), column = below(t.columns());
+      const auto* element = static_cast<const unsigned char*>(t.data()) +
+                            static_cast<std::size_t>(row * t.ld() + column) * t.element_bytes();
+      if (std::all_of(element, element + t.element_bytes(), [&t](unsigned char byte) { return byte == t.poison(); })) {
+        return output.name + "[" + std::to_string(row) + "," + std::to_string(column) + "]";
+      }
+    }
+    return {};
   }
 
   std::uint64_t digest(std::string& why, std::string& damage) override {
@@ -320,14 +351,31 @@ class PreparedBase : public PreparedProblem {
     return Status::invalid_argument("there is no variant called " + std::string(name));
   }
 
-  void check_output(const Output& output, Comparison& comparison) const {
+  /// Compares this problem's tensors: inputs with the values of `inputs`, outputs with the truth of `truth`.
+  Verdict compare(const PreparedBase& inputs, const PreparedBase& truth) {
+    Comparison comparison(unwritten_);
+    if (Status status = device_.synchronize(); !status.ok()) {
+      comparison.failed(status);
+      return comparison.verdict();
+    }
+    for (std::size_t i = 0; i < outputs_.size(); ++i)
+      check_output(outputs_[i], truth.outputs_[i].compare_row, comparison);
+    for (std::size_t i = 0; i < inputs_.size(); ++i) check_unchanged(inputs_[i], *inputs.inputs_[i].source, comparison);
+    if (scratch_ == nullptr) return comparison.verdict();
+    std::string damage;
+    if (Status status = scratch_->check_guards(damage); !status.ok()) comparison.failed(status);
+    if (!damage.empty()) comparison.damaged("scratch memory", damage);
+    return comparison.verdict();
+  }
+
+  void check_output(const Output& output, const CompareRow& compare_row, Comparison& comparison) const {
     std::vector<unsigned char> first;  // the distinct rows, as written
     std::string damage;
     const std::int64_t elements = problem_.columns;
     const Status status = output.tensor->visit(
         [&](std::int64_t row, const unsigned char* bytes) {
           if (row < output.distinct || output.tensor->rows() == 1) {
-            output.compare_row(comparison, row, bytes);
+            compare_row(comparison, row, bytes);
             if (output.tensor->rows() > output.distinct) first.insert(first.end(), bytes, bytes + output.row_bytes);
             return true;
           }
@@ -336,7 +384,7 @@ class PreparedBase : public PreparedProblem {
           if (std::memcmp(bytes, twin, output.row_bytes) == 0) {
             comparison.count_equal_row(elements);
           } else if (output.may_differ) {
-            output.compare_row(comparison, row, bytes);
+            compare_row(comparison, row, bytes);
           } else {
             comparison.wrong(output.name, row, 0, "the bits of row " + std::to_string(twin_row), "other bits");
           }
@@ -347,14 +395,13 @@ class PreparedBase : public PreparedProblem {
     if (!damage.empty()) comparison.damaged(output.name, damage);
   }
 
-  void check_unchanged(const Input& input, Comparison& comparison) const {
-    const std::size_t row_bytes = static_cast<std::size_t>(input.source->columns) * size_of(input.source->type);
+  void check_unchanged(const Input& input, const HostTensor& source, Comparison& comparison) const {
+    const std::size_t row_bytes = static_cast<std::size_t>(source.columns) * size_of(source.type);
     std::string damage;
     bool changed = false;
     const Status status = input.tensor->visit(
         [&](std::int64_t row, const unsigned char* bytes) {
-          const auto* expected =
-              input.source->bytes.data() + static_cast<std::size_t>(row % input.source->rows) * row_bytes;
+          const auto* expected = source.bytes.data() + static_cast<std::size_t>(row % source.rows) * row_bytes;
           changed = std::memcmp(bytes, expected, row_bytes) != 0;
           return !changed;
         },

@@ -56,6 +56,19 @@ class PreparedProblem {
   /// Compares the outputs, guard bands, poison between rows and unchanged inputs with the reference. Synchronises.
   /// Where Verdict::like_poison is not 0 the verdict is for now only: check_what_was_launched decides it.
   virtual Verdict check() = 0;
+  // What a timer needs that changes values and outputs between launches. `other`, `inputs` and `outputs` are of the same
+  // operation, shape and types, with other values, and serve the same variant by reserve().
+
+  /// Overwrites the inputs with the values that `other` was prepared with.
+  virtual Status take_values(const PreparedProblem& other) = 0;
+  /// launch(), into the outputs of `other`.
+  virtual Status launch_into(PreparedProblem& other, std::string_view variant, Stream stream) = 0;
+  /// check(), where the inputs hold the values of `inputs`, and the outputs were computed from those of `outputs`.
+  virtual Verdict check_against(const PreparedProblem& inputs, const PreparedProblem& outputs) = 0;
+  /// The host device: an element of an output that still holds the poison, among some drawn with `seed`; empty when none
+  /// does. Quick, to be asked right after a launch. For finite inputs.
+  virtual std::string unwritten_element(std::uint64_t seed) const = 0;
+
   /// A hash over the bits of all outputs; `why` is filled when they cannot be read, `damage` when something beside them was
   /// written.
   virtual std::uint64_t digest(std::string& why, std::string& damage) = 0;

@@ -1,0 +1,34 @@
+// The hidden `normquant plugin-worker`: a process in which a plugin runs, started by the commands that take --plugin.
+#include <memory>
+#include <CLI/CLI.hpp>
+
+#include "app/commands.hpp"
+#include "exit_status.hpp"
+#include "kernels/plugin/worker.hpp"
+#include "validate/plugin_checks.hpp"
+
+namespace normquant::validate {
+namespace {
+
+struct WorkerOptions {
+  std::string plugin, role;
+};
+
+int work(const WorkerOptions& options) {
+  plugins::Requests requests;
+  if (options.role == "check") return serve_plugin_checks(requests, options.plugin);
+  return plugins::load_and_describe(requests, options.plugin) ? exit_pass : exit_usage;
+}
+
+}  // namespace
+
+void add_plugin_worker_command(CLI::App& app, int& status) {
+  auto options = std::make_shared<WorkerOptions>();
+  CLI::App* command = app.add_subcommand(plugins::worker_command, "A process in which a plugin runs; not for people");
+  command->group("");
+  command->add_option("--plugin", options->plugin)->required();
+  command->add_option("--role", options->role)->required();
+  command->callback([options, &status] { status = work(*options); });
+}
+
+}  // namespace normquant::validate
