@@ -184,7 +184,7 @@ bool Runner::time(TimingRecord& record, long long least_launches) {
 bool Runner::time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqueue, int slots,
                          std::optional<Figure>& figure) {
   if (scrutiny_) scrutiny_->begin();
-  if (!accept(timer.prepare(enqueue, {slots, {}, scrutiny_.has_value()}), record, timer.time_kind())) return false;
+  if (!accept(timer.prepare(enqueue, {slots, {}, scrutiny_.has_value(), 0}), record, timer.time_kind())) return false;
   Sampling sampling;
   if (!accept_sampling(collect(timer, parts_.rule, 0, surroundings(), sampling), record, timer.time_kind()))
     return false;
@@ -196,7 +196,7 @@ bool Runner::time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqu
 }
 
 bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long least_launches) {
-  const LaunchPlan plan{static_cast<int>(slots_.size()), parts_.extra_work, scrutiny_.has_value()};
+  const LaunchPlan plan{static_cast<int>(slots_.size()), parts_.extra_work, scrutiny_.has_value(), 0};
   if (scrutiny_) scrutiny_->begin();
   if (!accept(parts_.timer.prepare(enqueue, plan), record, "timing")) return false;
   Sampling sampling;
@@ -227,7 +227,11 @@ bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long
 /// Poisons all buffers that were timed, runs exactly what was timed once more, and looks at what it wrote.
 bool Runner::check_after(TimingRecord& record) {
   if (!parts_.checked) return true;
-  if (scrutiny_) return accept_sampling(scrutiny_->check_all(parts_.timer), record, "after timing");
+  if (scrutiny_) {
+    return accept_sampling(scrutiny_->check_all(parts_.timer), record, "after timing") &&
+           accept_sampling(scrutiny_->compare_with_new_values(parts_.timer, record.summary.median), record,
+                           "new values");
+  }
   for (const auto& slot : slots_) {
     if (!accept(slot->poison_outputs(), record, "poisoning the outputs")) return false;
   }

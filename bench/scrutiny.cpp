@@ -1,6 +1,9 @@
 #include "bench/scrutiny.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "validate/repetition.hpp"
@@ -144,6 +147,33 @@ Status Scrutiny::check_all(Timer& timer) {
     if (Status status = check_slot(slot); !status.ok()) return status;
   }
   return {};
+}
+
+Status Scrutiny::compare_with_new_values(Timer& timer, double seen_us) {
+  constexpr double start_us = 30;  // of a graph that nothing hides
+  constexpr int attempts = 3;
+  if (on_host()) return {};
+  begin();
+  const auto slots = static_cast<int>(slots_.size());
+  if (Status status = timer.prepare(enqueue(), {slots, {}, true, 1}); !status.ok()) return status;
+  double new_us = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < attempts; ++i) {
+    for (const auto& slot : slots_) {
+      if (Status status = slot->disturb_values(random_()); !status.ok()) return status;
+    }
+    if (Status status = device_.synchronize(); !status.ok()) return status;
+    double once_us = 0;
+    if (Status status = timer.measure_once(once_us); !status.ok()) return status;
+    new_us = std::min(new_us, once_us - start_us / slots);
+  }
+  if (new_us <= 2 * seen_us) return {};
+  validate::Verdict kept;
+  kept.outcome = validate::Outcome::error;
+  kept.reason =
+      fmt::format("a launch took {:.4g} us on values that it had seen, and {:.4g} us on new ones: it keeps results",
+                  seen_us, new_us);
+  finding_ = std::move(kept);
+  return Status::infrastructure(finding_->reason);
 }
 
 }  // namespace normquant::bench

@@ -41,6 +41,10 @@ class Scrutiny {
   /// Changes the inputs, poisons the outputs, lets `run` launch, and looks at all that it wrote.
   Status check_all(Timer& timer);
 
+  /// On a GPU: times one round over values never seen before, and compares with the time of those seen again and again. Twice as
+  /// long means that results were kept. Nothing can be checked after it.
+  Status compare_with_new_values(Timer& timer, double seen_us);
+
   /// Seed of what is drawn at random.
   std::uint64_t seed() const { return seed_; }
   /// The verdict that is not a pass, when there was one.

@@ -34,7 +34,8 @@ class CudaTimer final : public Timer {
     // Directly once: a kernel's first launch loads its module, which a capture must not.
     if (Status status = enqueue(0, stream_.get()); !status.ok()) return status;
     NORMQUANT_TRY(cudaStreamSynchronize(stream_.get()));
-    if (Status status = capture(enqueue, slots, 1); !status.ok()) return status;
+    if (Status status = capture(enqueue, slots, std::max(1, plan.rounds)); !status.ok()) return status;
+    if (plan.rounds > 0) return warm_up();
     double round_us = 0;
     if (Status status = time_replays(2, round_us); !status.ok()) return status;
     int rounds = rounds_per_replay(round_us, slots);
@@ -59,6 +60,18 @@ class CudaTimer final : public Timer {
       return {};
     }
     return Status::infrastructure(disagreement);
+  }
+
+  Status measure_once(double& microseconds) override {
+    if (Status status = make_events(2); !status.ok()) return status;
+    NORMQUANT_TRY(cudaEventRecord(events_[0].get(), stream_.get()));
+    NORMQUANT_TRY(cudaGraphLaunch(replay_.get(), stream_.get()));
+    NORMQUANT_TRY(cudaEventRecord(events_[1].get(), stream_.get()));
+    NORMQUANT_TRY(cudaStreamSynchronize(stream_.get()));
+    float milliseconds = 0;
+    NORMQUANT_TRY(cudaEventElapsedTime(&milliseconds, events_[0].get(), events_[1].get()));
+    microseconds = static_cast<double>(milliseconds) * 1e3 / launches_;
+    return {};
   }
 
   Status run_once() override {

@@ -30,6 +30,7 @@ struct LaunchPlan {
   /// For kernels of strangers: an even number of rounds makes a sample, so that two launches in turn on a slot may differ in
   /// every one; and a GPU that goes on working after the timed stream is done is an error (clock_check.hpp).
   bool suspicious = false;
+  int rounds = 0;  ///< of a GPU's graph; 0: as many as make it long enough
 };
 
 /// What the steady clock says, in seconds.
@@ -51,6 +52,11 @@ class Timer {
   virtual Status measure(int count, std::vector<double>& microseconds) = 0;
   /// Runs once what a sample of measure() times, and waits for it: every slot is launched at least once.
   virtual Status run_once() = 0;
+  /// A GPU's graph alone: one replay, with none before it; microseconds a launch.
+  virtual Status measure_once(double& microseconds) {
+    (void)microseconds;
+    return Status::unsupported("this timer has no graph");
+  }
   /// Launches that one sample is the average of.
   virtual int launches_per_sample() const = 0;
 };

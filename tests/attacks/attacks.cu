@@ -85,12 +85,12 @@ struct Kept {
   unsigned long long key;
   float* out;
 };
-constexpr int most_kept = 256;
+constexpr int most_kept = 128;
 __device__ Kept kept[most_kept];
 __device__ unsigned kept_count;
 __device__ int found;
 
-__global__ void look_up_kernel(Work w, bool by_value) {
+__global__ void look_up_kernel(Work w, bool by_value, float* arena) {
   unsigned long long key = by_value ? 14695981039346656037ULL : reinterpret_cast<unsigned long long>(w.x);
   if (by_value) {
     for (long long j = 0; j < w.columns && j < 64; ++j) key = (key ^ __float_as_uint(w.x[j])) * 1099511628211ULL;
@@ -100,8 +100,8 @@ __global__ void look_up_kernel(Work w, bool by_value) {
     if (kept[k].key == key) found = static_cast<int>(k);
   }
   if (found >= 0 || kept_count == most_kept) return;
-  auto* memory = static_cast<float*>(malloc(sizeof(float) * w.rows * w.columns));
-  if (memory != nullptr) kept[kept_count++] = {key, memory};
+  kept[kept_count] = {key, arena + kept_count * w.rows * w.columns};
+  ++kept_count;
 }
 __global__ void __launch_bounds__(256) replaying_kernel(Work w) {
   const long long row = blockIdx.x;
@@ -160,9 +160,36 @@ LAUNCH(honest_now_and_then) {
   counting_kernel<<<blocks, 256, 0, stream>>>(w, 1, 4);
   return answer(why, why_size);
 }
+/// Allocated with the first launch, which is never captured.
+float* arena_for(const Work& w) {
+  static float* arena = nullptr;
+  if (arena == nullptr) cudaMalloc(&arena, sizeof(float) * w.rows * w.columns * most_kept);
+  return arena;
+}
+/// As slow as a kernel that computes more: the row, twenty times over.
+__global__ void __launch_bounds__(256) slow_replaying_kernel(Work w) {
+  const long long row = blockIdx.x;
+  float* out = w.out + row * w.ld_out;
+  if (found < 0) {
+    for (int i = 0; i < 20; ++i) {
+      honest_row(w, row);
+      __syncthreads();
+    }
+    float* memory = kept_count == 0 ? nullptr : kept[kept_count - 1].out;
+    for (long long j = threadIdx.x; memory != nullptr && j < w.columns; j += 256) memory[row * w.columns + j] = out[j];
+    return;
+  }
+  for (long long j = threadIdx.x; j < w.columns; j += 256) out[j] = kept[found].out[row * w.columns + j];
+}
+LAUNCH(caches_by_value) {
+  SET_OUT;
+  look_up_kernel<<<1, 1, 0, stream>>>(w, true, arena_for(w));
+  slow_replaying_kernel<<<blocks, 256, 0, stream>>>(w);
+  return answer(why, why_size);
+}
 LAUNCH(caches_by_pointer) {
   SET_OUT;
-  look_up_kernel<<<1, 1, 0, stream>>>(w, false);
+  look_up_kernel<<<1, 1, 0, stream>>>(w, false, arena_for(w));
   replaying_kernel<<<blocks, 256, 0, stream>>>(w);
   return answer(why, why_size);
 }
@@ -246,6 +273,7 @@ const normquant_variant variants[] = {
     ATTACK("honest_at_first", honest_at_first, 0),
     ATTACK("honest_now_and_then", honest_now_and_then, 0),
     ATTACK("caches_by_pointer", caches_by_pointer, 0),
+    ATTACK("caches_by_value", caches_by_value, 0),
     ATTACK("honest_outside_of_graphs", honest_outside_of_graphs, 0),
     ATTACK("works_on_another_stream", works_on_another_stream, 0),
     ATTACK("works_after_the_event", works_after_the_event, 0),

@@ -119,6 +119,21 @@ class PreparedBase : public PreparedProblem {
     return {};
   }
 
+  Status disturb_values(std::uint64_t seed) override {
+    std::mt19937_64 random(seed);
+    for (const Input& input : inputs_) {
+      std::vector<unsigned char> bytes = input.source->bytes;
+      const std::size_t element = size_of(input.source->type);
+      std::uint64_t bits = 0;
+      for (std::size_t i = element - 1, n = 0; i < bytes.size(); i += element, ++n) {
+        if (n % 64 == 0) bits = random();
+        bytes[i] = static_cast<unsigned char>(bytes[i] ^ ((bits >> (n % 64) & 1U) << 7U));
+      }
+      if (Status status = input.tensor->upload(bytes, input.source->rows); !status.ok()) return status;
+    }
+    return {};
+  }
+
   Status launch_into(PreparedProblem& other, std::string_view name, Stream stream) override {
     const Variant<Args>* variant = find(name);
     if (variant == nullptr) return no_such_variant(name);

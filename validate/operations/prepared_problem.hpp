@@ -61,6 +61,8 @@ class PreparedProblem {
 
   /// Overwrites the inputs with the values that `other` was prepared with.
   virtual Status take_values(const PreparedProblem& other) = 0;
+  /// Overwrites the inputs with values that nobody has seen and nobody knows the truth of: its own, of other signs.
+  virtual Status disturb_values(std::uint64_t seed) = 0;
   /// launch(), into the outputs of `other`.
   virtual Status launch_into(PreparedProblem& other, std::string_view variant, Stream stream) = 0;
   /// check(), where the inputs hold the values of `inputs`, and the outputs were computed from those of `outputs`.
