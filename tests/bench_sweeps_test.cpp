@@ -55,6 +55,7 @@ TEST(Cases, FormsSetTheTensorsTheyAreNamedFor) {
   EXPECT_FALSE(problem(Operation::norm_quant_forward, "codes").out);
   EXPECT_TRUE(problem(Operation::norm_quant_backward, "rms").out) << "the output is recomputed";
   EXPECT_TRUE(problem(Operation::norm_quant_backward, "rms+dresidual").dresidual);
+  EXPECT_FALSE(problem(Operation::norm_quant_backward, "rms+no_out").out);
   EXPECT_TRUE(problem(Operation::weight_quant, "packed").packed);
   for (Operation op : {Operation::norm_quant_forward, Operation::norm_quant_backward}) {
     Problem shifted = problem(op, "rms+unaligned");
@@ -160,6 +161,18 @@ TEST(ParseSweep, ReadsAxesAsAProduct) {
   EXPECT_TRUE(times_shape(*sweep, {4, 16}));
 }
 
+TEST(ParseSweep, TheLayersShapesMaySayKOut) {
+  std::string why;
+  const auto sweep = parse_sweep(
+      R"({"cases": [{"op": "bit_linear_forward", "shapes": ["2x4x8", "2x4", "2x4x4"], "forms": ["rms"]}]})", why);
+  ASSERT_TRUE(sweep) << why;
+  const std::vector<Case> cases = expand(*sweep);
+  ASSERT_EQ(cases.size(), 2U) << "a K_out like K_in is the same case";
+  EXPECT_EQ(cases[0].problem.outputs(), 8);
+  EXPECT_EQ(shape_text(cases[0].problem), "2x4x8");
+  EXPECT_FALSE(make_case(Operation::norm_quant_forward, {2, 4, 8}, DType::bfloat16, "rms"));
+}
+
 TEST(ParseSweep, EachCaseComesOnce) {
   std::string why;
   const auto sweep = parse_sweep(R"({"cases": [{"op": "forward", "shapes": ["2x4", "2x4"], "forms": ["rms"]},
@@ -188,6 +201,9 @@ TEST(ParseSweep, MalformedTextsGetASentence) {
                              R"({"cases": [{"op": "forward", "shapes": ["-1x4"]}]})",
                              R"({"cases": [{"op": "forward", "shapes": ["1e9x1e9"]}]})",
                              R"({"cases": [{"op": "forward", "shapes": ["0x4"]}]})",
+                             R"({"cases": [{"op": "forward", "shapes": ["2x4x8"]}]})",
+                             R"({"cases": [{"op": "bit_linear_forward", "shapes": ["2x4x0"]}]})",
+                             R"({"cases": [{"op": "bit_linear_forward", "shapes": ["2x4x8x16"]}]})",
                              R"({"cases": [{"op": "forward", "rows": [1]}]})",
                              R"({"cases": [{"op": "forward", "rows": [1.5], "columns": [4]}]})",
                              R"({"cases": [{"op": "forward", "rows": [-1], "columns": [4]}]})",
