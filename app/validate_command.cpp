@@ -100,7 +100,8 @@ std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, co
 SuiteSize chosen_suite(const ValidateOptions& options) {
   const auto suite = suite_named(options.suite);
   if (suite) return *suite;
-  throw Refusal{exit_usage, fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
+  throw Refusal{exit_usage,
+                fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
 }
 
 std::vector<Case> chosen_cases(const ValidateOptions& options, const DeviceInfo& device, std::string& left_out) {
@@ -163,7 +164,7 @@ Plan plan_of(const ValidateOptions& options) {
 
 void refuse_plugins_of_other_devices(const Plan& plan) {
   std::vector<DeviceKind> kinds;
-  for (const DeviceChoice& device : plan.devices) kinds.push_back(device.kind);
+  for (const Plan::OnDevice& device : plan.devices) kinds.push_back(device.choice.kind);
   if (const std::string sentence = plugins::runs_elsewhere(kinds); !sentence.empty()) {
     throw Refusal{exit_usage, sentence};
   }
@@ -182,7 +183,8 @@ std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
     for (const Case& c : device.cases) {
       Job job{device.choice, c, {}, options.schedule_seed};
       for (const VariantEntry& v : catalogue(c.problem.op, device.choice.kind)) {
-        if (is_for(c, v.name) && std::regex_search(v.name.begin(), v.name.end(), wanted)) job.variants.emplace_back(v.name);
+        if (is_for(c, v.name) && std::regex_search(v.name.begin(), v.name.end(), wanted))
+          job.variants.emplace_back(v.name);
       }
       if (pattern == "auto") job.variants = {"auto"};
       if (!job.variants.empty()) jobs.push_back(job);
@@ -393,8 +395,9 @@ void add_validate_command(CLI::App& app, int& status) {
       "would take long over them");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");
-  command->add_flag("--coverage", options->coverage,
-                    "Print which classes of the problem space the suite met, and which not, for every variant and form");
+  command->add_flag(
+      "--coverage", options->coverage,
+      "Print which classes of the problem space the suite met, and which not, for every variant and form");
   command->add_flag("--list", options->list, "Print the problems and stop");
   command->add_flag("--dry-run", options->dry_run, "Print problems and variants and stop");
   command->add_flag("--require-gpu", options->require_gpu, "Exit with status 77 when there is no GPU");

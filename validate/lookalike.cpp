@@ -91,9 +91,10 @@ NormQuantBackward lookalike(const Problem& p) {
   a.dx = at.matrix<Matrix>("dx", p.dx.value_or(p.x), false);
   if (p.dx_residual) a.dx_residual = at.matrix<Matrix>("dx_residual", *p.dx_residual, false);
   if (at.gives("dweight", p.weight.has_value())) {
-    a.dweight = at.vector<Vector>("dweight", p.weight.value_or(DType::float32));
+    a.dweight = at.vector<normquant::Vector>("dweight", p.weight.value_or(DType::float32));
   }
-  if (at.gives("dbias", p.bias.has_value())) a.dbias = at.vector<Vector>("dbias", p.bias.value_or(DType::float32));
+  if (at.gives("dbias", p.bias.has_value()))
+    a.dbias = at.vector<normquant::Vector>("dbias", p.bias.value_or(DType::float32));
   if (p.out || p.codes) a.recomputed = at.quantised();
   return a;
 }

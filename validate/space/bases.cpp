@@ -3,15 +3,12 @@
 #include <functional>
 
 #include "validate/space/classes.hpp"
+#include "validate/space/common_factors.hpp"
 
 namespace normquant::validate::space {
 namespace {
 
 using Change = std::function<void(Problem&)>;
-
-constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
-
-DType other_than(DType x) { return x == f32 ? bf16 : f32; }
 
 Base base(Operation op, std::string form, const std::vector<Change>& changes) {
   Base made{std::move(form), {}};
@@ -75,8 +72,9 @@ std::vector<Base> bases_of(Operation op) {
     case Operation::norm_quant_forward: return forward();
     case Operation::norm_quant_backward: return backward();
     case Operation::activation_quant:
-      return {base(op, "any", {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
-                               [](Problem& p) { p.codes = true, p.out = other_than(p.x); }})};
+      return {base(op, "any",
+                   {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
+                    [](Problem& p) { p.codes = true, p.out = other_than(p.x); }})};
     default: return {};
   }
 }

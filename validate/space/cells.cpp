@@ -244,7 +244,8 @@ std::vector<std::string> classes_of(const VariantEntry& variant, const Problem& 
   const Cut cut = cut_of(variant.tuning, p.x);
   if (p.op == Operation::weight_quant) {
     // One long row: packets of four single elements or of one access.
-    const std::int64_t columns = std::max<std::int64_t>(cut.packet, 4), packets = p.rows * ((p.columns + columns - 1) / columns);
+    const std::int64_t columns = std::max<std::int64_t>(cut.packet, 4),
+                       packets = p.rows * ((p.columns + columns - 1) / columns);
     std::vector<std::string> all = {"M x N of " + std::to_string(packets) + " packets"};
     if (p.columns % columns != 0) all.push_back("N ends: a rest of " + std::to_string(p.columns % columns));
     if (p.values != Values::normal) all.push_back("values " + std::string(validate::name_of(p.values)));

@@ -35,7 +35,8 @@ std::string backward_form(const Problem& p) {
 std::string counted(std::int64_t count, std::initializer_list<std::int64_t> lasts) {
   std::int64_t first = 1;
   for (std::int64_t last : lasts) {
-    if (count <= last) return first == last ? std::to_string(last) : std::to_string(first) + " to " + std::to_string(last);
+    if (count <= last)
+      return first == last ? std::to_string(last) : std::to_string(first) + " to " + std::to_string(last);
     first = last + 1;
   }
   return std::to_string(first) + " or more";

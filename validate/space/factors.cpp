@@ -2,23 +2,10 @@
 
 #include <array>
 
+#include "validate/space/common_factors.hpp"
+
 namespace normquant::validate::space {
 namespace {
-
-constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
-
-/// A type that is not x's.
-DType other_than(DType x) { return x == f32 ? bf16 : f32; }
-
-using Member = std::optional<DType> Problem::*;
-
-/// A tensor: not given, in x's type, in another.
-Factor tensor(std::string name, Member member) {
-  return {name,
-          {{"none", [member](Problem& p) { (p.*member).reset(); }},
-           {"x's type", [member](Problem& p) { p.*member = p.x; }},
-           {"another type", [member](Problem& p) { p.*member = other_than(p.x); }}}};
-}
 
 Factor types_of_x() {
   return {"x",
@@ -27,7 +14,9 @@ Factor types_of_x() {
            {"bfloat16", [](Problem& p) { p.x = bf16; }}}};
 }
 
-bool is_vector(std::string_view tensor) { return (tensor.ends_with("weight") && !tensor.ends_with("linear_weight")) || tensor.ends_with("bias"); }
+bool is_vector(std::string_view tensor) {
+  return (tensor.ends_with("weight") && !tensor.ends_with("linear_weight")) || tensor.ends_with("bias");
+}
 
 template <class Set>
 void choose(Set& set, const char* name, bool in) {
@@ -59,8 +48,9 @@ Factor roundings() {
 }
 
 Factor norms() {
-  return {"norm",
-          {{"rms", [](Problem& p) { p.norm = NormKind::rms; }}, {"layer", [](Problem& p) { p.norm = NormKind::layer; }}}};
+  return {
+      "norm",
+      {{"rms", [](Problem& p) { p.norm = NormKind::rms; }}, {"layer", [](Problem& p) { p.norm = NormKind::layer; }}}};
 }
 
 Factor eps_values() {
@@ -80,21 +70,17 @@ Factor general_values(std::vector<Values> all) {
   return factor;
 }
 
-Factor flag(std::string name, bool Problem::*member) {
-  return {name, {{"no", [member](Problem& p) { p.*member = false; }}, {"yes", [member](Problem& p) { p.*member = true; }}}};
-}
-
 /// An optional output that usually is given.
 Factor may_be_null(const char* name) {
-  return {name,
-          {{"given", [name](Problem& p) { choose(p.without, name, false); }},
-           {"null", [name](Problem& p) { choose(p.without, name, true); }}}};
+  return {name, {{"given", [name](Problem& p) { choose(p.without, name, false); }}, {"null", [name](Problem& p) {
+                                                                                       choose(p.without, name, true);
+                                                                                     }}}};
 }
 /// One that usually is not.
 Factor may_be_given(const char* name) {
-  return {name,
-          {{"null", [name](Problem& p) { choose(p.with, name, false); }},
-           {"given", [name](Problem& p) { choose(p.with, name, true); }}}};
+  return {name, {{"null", [name](Problem& p) { choose(p.with, name, false); }}, {"given", [name](Problem& p) {
+                                                                                   choose(p.with, name, true);
+                                                                                 }}}};
 }
 
 /// Few columns and rows: below, at and above a packet, a warp's packets and a tile; aligned or not.
@@ -118,10 +104,10 @@ Table forward() {
   table.plain.op = Operation::norm_quant_forward;
   table.factors = {types_of_x(),
                    norms(),
-                   tensor("weight", &Problem::weight),
-                   tensor("bias", &Problem::bias),
-                   tensor("residual", &Problem::residual),
-                   tensor("residual_out", &Problem::residual_out),
+                   optional_tensor("weight", &Problem::weight),
+                   optional_tensor("bias", &Problem::bias),
+                   optional_tensor("residual", &Problem::residual),
+                   optional_tensor("residual_out", &Problem::residual_out),
                    outputs(),
                    {"h_source",
                     {{"unrounded", [](Problem& p) { p.h_source = HSource::unrounded; }},
@@ -147,7 +133,8 @@ Table backward() {
   Table table;
   table.plain.op = Operation::norm_quant_backward;
   Factor recomputed = outputs();
-  recomputed.levels.push_back({"none", [](Problem& p) { p.out.reset(), p.codes = false, p.with.erase("dequant_scale"); }});
+  recomputed.levels.push_back(
+      {"none", [](Problem& p) { p.out.reset(), p.codes = false, p.with.erase("dequant_scale"); }});
   const auto dy = [](std::string name, bool same) {
     return Level{std::move(name), [same](Problem& p) { p.dy = same ? p.x : other_than(p.x); }};
   };
@@ -156,12 +143,12 @@ Table backward() {
   };
   table.factors = {types_of_x(),
                    norms(),
-                   tensor("weight", &Problem::weight),
-                   tensor("bias", &Problem::bias),
+                   optional_tensor("weight", &Problem::weight),
+                   optional_tensor("bias", &Problem::bias),
                    {"dy", {dy("x's type", true), dy("x's type, again", true), dy("another type", false)}},
                    {"dx", {dx("x's type", true), dx("x's type, again", true), dx("another type", false)}},
-                   tensor("dresidual", &Problem::dresidual),
-                   tensor("dx_residual", &Problem::dx_residual),
+                   optional_tensor("dresidual", &Problem::dresidual),
+                   optional_tensor("dx_residual", &Problem::dx_residual),
                    recomputed,
                    flag("quant_scale", &Problem::save_quant_scale),
                    may_be_null("dweight"),
@@ -186,10 +173,14 @@ Table backward() {
 Table activation() {
   Table table;
   table.plain.op = Operation::activation_quant;
-  table.factors = {types_of_x(), outputs(), roundings(), placements(Operation::activation_quant),
+  table.factors = {types_of_x(),
+                   outputs(),
+                   roundings(),
+                   placements(Operation::activation_quant),
                    general_values({Values::normal, Values::outlier_columns, Values::ties, Values::near_ties,
                                    Values::negative_zeros, Values::one_nan, Values::minus_inf, Values::zeros}),
-                   small_sizes(), few_rows({0, 1, 2, 3, 5, 17})};
+                   small_sizes(),
+                   few_rows({0, 1, 2, 3, 5, 17})};
   table.repair = [](Problem&) {};
   return table;
 }
@@ -226,15 +217,14 @@ Table weights() {
 
 std::vector<std::string> tensors_of(Operation op) {
   switch (op) {
-    case Operation::norm_quant_forward:
-      return {"x", "residual", "weight", "bias", "out", "codes", "residual_out"};
+    case Operation::norm_quant_forward: return {"x", "residual", "weight", "bias", "out", "codes", "residual_out"};
     case Operation::norm_quant_backward:
       return {"dy", "h", "dresidual", "weight", "bias", "dx", "dx_residual", "out", "codes", "dweight", "dbias"};
     case Operation::activation_quant: return {"x", "out", "codes"};
     case Operation::weight_quant: return {"w", "out", "codes", "packed"};
     case Operation::bit_linear_forward:
-      return {"x", "residual", "weight", "bias", "linear_weight", "out", "codes", "residual_out", "weights.operand",
-              "weights.codes", "weights.packed"};
+      return {"x",     "residual",     "weight",          "bias",          "linear_weight", "out",
+              "codes", "residual_out", "weights.operand", "weights.codes", "weights.packed"};
     case Operation::bit_linear_backward: break;
   }
   return {"dout", "h", "dresidual", "weight", "bias", "weights.operand", "dx", "dx_residual", "dlinear_weight"};

@@ -2,12 +2,12 @@
 
 #include <array>
 
+#include "validate/space/common_factors.hpp"
 #include "validate/space/factors.hpp"
 
 namespace normquant::validate::space {
 namespace {
 
-constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
 constexpr std::array types = {bf16, f32, f16};
 
 /// What a block of packed_product has at a time (kernels/bit_linear/packed_codes.cuh, packed_product.cu): rows, features,
@@ -18,8 +18,6 @@ constexpr std::int64_t summed_rows = 32, summing_blocks = 128;
 /// Columns of out that a block of scale_product takes, aligned and not.
 constexpr std::int64_t scaled_columns = 2048, scaled_single = 256;
 
-DType other_than(DType x) { return x == f32 ? bf16 : f32; }
-
 Factor sizes(std::string name, std::int64_t Problem::*member, std::vector<std::int64_t> all) {
   Factor factor{std::move(name), {}};
   for (std::int64_t size : all) {
@@ -28,20 +26,10 @@ Factor sizes(std::string name, std::int64_t Problem::*member, std::vector<std::i
   return factor;
 }
 
-Factor optional_type(std::string name, std::optional<DType> Problem::*member) {
-  return {name,
-          {{"none", [member](Problem& p) { (p.*member).reset(); }},
-           {"x's type", [member](Problem& p) { p.*member = p.x; }},
-           {"another type", [member](Problem& p) { p.*member = other_than(p.x); }}}};
-}
-
-Factor flag(std::string name, bool Problem::*member) {
-  return {name, {{"no", [member](Problem& p) { p.*member = false; }}, {"yes", [member](Problem& p) { p.*member = true; }}}};
-}
-
 Factor null_output(const char* name) {
-  return {name,
-          {{"given", [name](Problem& p) { p.without.erase(name); }}, {"null", [name](Problem& p) { p.without.insert(name); }}}};
+  return {name, {{"given", [name](Problem& p) { p.without.erase(name); }}, {"null", [name](Problem& p) {
+                                                                              p.without.insert(name);
+                                                                            }}}};
 }
 
 Problem plain(Operation op) {
@@ -65,7 +53,8 @@ Table layer_table(Operation op) {
         {"bfloat16", [](Problem& p) { p.operand = bf16; }},
         {"float16", [](Problem& p) { p.operand = f16; }}}},
       {"out",
-       {{"the operands' type", [](Problem& p) { p.out = p.operand_type(); }}, {"float32", [](Problem& p) { p.out = f32; }}}},
+       {{"the operands' type", [](Problem& p) { p.out = p.operand_type(); }},
+        {"float32", [](Problem& p) { p.out = f32; }}}},
       {"linear_bias",
        {{"none", [](Problem& p) { p.linear_bias.reset(); }},
         {"out's type", [](Problem& p) { p.linear_bias = p.out.value_or(p.x); }},
@@ -76,35 +65,36 @@ Table layer_table(Operation op) {
        {{"half_away", [](Problem& p) { p.rounding = Rounding::half_away; }},
         {"half_even", [](Problem& p) { p.rounding = Rounding::half_even; }}}},
       {"eps", {{"1e-6", [](Problem& p) { p.eps = 1e-6F; }}, {"1e-8", [](Problem& p) { p.eps = 1e-8F; }}}},
-      optional_type("weight", &Problem::weight),
-      optional_type("bias", &Problem::bias),
+      optional_tensor("weight", &Problem::weight),
+      optional_tensor("bias", &Problem::bias),
       flag("quant_scale", &Problem::save_quant_scale),
       placements(op),
       sizes("rows", &Problem::rows, {0, 1, 2, 15, 16, 17, 33, 48}),
       sizes("k_in", &Problem::columns, {1, 3, 16, 64, 255, 256, 264, 520}),
       sizes("k_out", &Problem::k_out, {1, 7, 8, 32, 33, 40, 129, 272})};
   for (DType x : types) {
-    table.factors.front().levels.push_back({std::string(validate::name_of(Values::normal)) + std::string(name_of(x)),
-                                            [x](Problem& p) { p.x = x; }});
+    table.factors.front().levels.push_back(
+        {std::string(validate::name_of(Values::normal)) + std::string(name_of(x)), [x](Problem& p) { p.x = x; }});
   }
   const auto add = [&](Factor factor) { table.factors.push_back(std::move(factor)); };
   if (forward) {
     add(flag("codes", &Problem::codes));
     add(flag("cached", &Problem::cached));
     add(flag("training", &Problem::training));
-    add(optional_type("residual", &Problem::residual));
-    add(optional_type("residual_out", &Problem::residual_out));
-    add(optional_type("linear_weight", &Problem::linear_weight));
+    add(optional_tensor("residual", &Problem::residual));
+    add(optional_tensor("residual_out", &Problem::residual_out));
+    add(optional_tensor("linear_weight", &Problem::linear_weight));
     add(null_output("rstd"));
     add({"h_source",
          {{"unrounded", [](Problem& p) { p.h_source = HSource::unrounded; }},
           {"stored", [](Problem& p) { p.h_source = HSource::stored; }}}});
   } else {
-    add(optional_type("dresidual", &Problem::dresidual));
-    add(optional_type("dx_residual", &Problem::dx_residual));
+    add(optional_tensor("dresidual", &Problem::dresidual));
+    add(optional_tensor("dx_residual", &Problem::dx_residual));
     add(null_output("dnorm_weight"));
     add({"dlinear_weight",
-         {{"given", [](Problem& p) { p.out = p.out.value_or(p.operand_type()); }}, {"null", [](Problem& p) { p.out.reset(); }}}});
+         {{"given", [](Problem& p) { p.out = p.out.value_or(p.operand_type()); }},
+          {"null", [](Problem& p) { p.out.reset(); }}}});
   }
   table.repair = [forward](Problem& p) {
     if (forward && p.h_source == HSource::stored && p.residual && !p.residual_out) p.residual_out = other_than(p.x);
@@ -135,7 +125,8 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
     add(3, 40, block_features + d, nothing);
     // Depths of a warp's step, and those from which 8 and 16 warps share it, two steps each.
     for (std::int64_t steps : {1, 4, 8, 16, 32}) {
-      add(2, steps * warp_columns + d, 9, steps % 8 == 0 ? +[](Problem&) {} : +[](Problem& p) { p.row_padding = 5; });
+      add(
+          2, steps * warp_columns + d, 9, steps % 8 == 0 ? +[](Problem&) {} : +[](Problem& p) { p.row_padding = 5; });
     }
     // Wider than the blocks of packed_product that run at a time; in small and large tiles, in one step and two.
     const std::int64_t wide = block_features * device.sm_count;
@@ -153,9 +144,9 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
   add(1, 1, 1, nothing);
   if (!forward) {
     const auto bias = [](Problem& p) { p.linear_bias = p.x; };
-    for (std::int64_t rows : {summed_rows - 1, summed_rows, summed_rows + 1, 2 * summed_rows + 1,
-                              summed_rows * summing_blocks, summed_rows * summing_blocks + 1,
-                              summed_rows * (summing_blocks + 1) + 7}) {
+    for (std::int64_t rows :
+         {summed_rows - 1, summed_rows, summed_rows + 1, 2 * summed_rows + 1, summed_rows * summing_blocks,
+          summed_rows * summing_blocks + 1, summed_rows * (summing_blocks + 1) + 7}) {
       add(rows, 8, rows % 2 == 0 ? 9 : 16, bias);
     }
     for (std::int64_t columns : {127, 128, 129, 1024, 1032, 513}) add(3, 8, columns, bias);

@@ -63,7 +63,8 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
       const std::int64_t again = t.access_bytes < 16 ? 4 : types[(drawn + 1) % 3] == DType::float32 ? 4 : 8;
       add(packets, again, padded);
       // Rows of several packets, so many that the last row ends where the packets do.
-      for (std::int64_t per_row : {std::int64_t{3}, std::int64_t{t.threads_per_row} - 1, std::int64_t{t.threads_per_row} + 1}) {
+      for (std::int64_t per_row :
+           {std::int64_t{3}, std::int64_t{t.threads_per_row} - 1, std::int64_t{t.threads_per_row} + 1}) {
         const std::int64_t columns = per_row * (types[(drawn + 1) % 3] == DType::float32 ? 4 : 8);
         if (packets >= per_row) add(packets / per_row, columns, padded);
       }

@@ -1,0 +1,31 @@
+// Factors that several tables of the model have.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "validate/space/covering.hpp"
+
+namespace normquant::validate::space {
+
+constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat16;
+
+/// A type that is not x's.
+inline DType other_than(DType x) { return x == f32 ? bf16 : f32; }
+
+/// A tensor: not given, in x's type, in another.
+inline Factor optional_tensor(std::string name, std::optional<DType> Problem::*member) {
+  return {std::move(name),
+          {{"none", [member](Problem& p) { (p.*member).reset(); }},
+           {"x's type", [member](Problem& p) { p.*member = p.x; }},
+           {"another type", [member](Problem& p) { p.*member = other_than(p.x); }}}};
+}
+
+/// A switch: off, on.
+inline Factor flag(std::string name, bool Problem::*member) {
+  return {std::move(name),
+          {{"no", [member](Problem& p) { p.*member = false; }}, {"yes", [member](Problem& p) { p.*member = true; }}}};
+}
+
+}  // namespace normquant::validate::space
