@@ -13,7 +13,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
 packages=(build-essential g++ cmake ninja-build git libeigen3-dev libcli11-dev nlohmann-json3-dev libfmt-dev
-  libboost-context-dev libbenchmark-dev libgtest-dev libgmock-dev libminizip-dev zlib1g-dev libjs-chart.js)
+  libboost-context-dev libbenchmark-dev libgtest-dev libgmock-dev zlib1g-dev libjs-chart.js)
 # The version in the name: other versions format differently and check for other things.
 check_packages=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev shellcheck chromium python3
   python3-jsonschema)

@@ -11,8 +11,8 @@ namespace normquant::tensors {
 
 bool looks_like_npy(ByteSource& bytes);
 
-/// The array; nothing, and in `why` what is wrong with it and what to do, when it is malformed or holds elements that
-/// have no use here: big-endian numbers, objects, columns first.
+/// The array as NumPy reads it, whatever its byte order and its order of dimensions; nothing, and in `why` what is wrong with
+/// it, when it is malformed or holds elements that have no use here, such as objects.
 std::optional<Tensor> read_npy(ByteSource& bytes, std::string& why);
 
 }  // namespace normquant::tensors

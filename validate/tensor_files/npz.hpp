@@ -1,4 +1,4 @@
-// .npz: a zip archive of .npy arrays (numpy.savez, numpy.savez_compressed), read with minizip.
+// .npz: a zip archive of .npy arrays (numpy.savez, numpy.savez_compressed).
 #pragma once
 
 #include <optional>
@@ -10,9 +10,8 @@
 
 namespace normquant::tensors {
 
-bool looks_like_zip(ByteSource& bytes);
-
-/// The arrays' names, without `.npy`; nothing, and a sentence in `why`, when it is not an archive of arrays.
+/// The arrays' names, without `.npy`; nothing, and a sentence in `why`, when it is not an archive of arrays, each with a
+/// name of its own.
 std::optional<std::vector<std::string>> npz_names(ByteSource& bytes, std::string& why);
 
 /// The array of that name.

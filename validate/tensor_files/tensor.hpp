@@ -35,13 +35,14 @@ constexpr std::size_t size_of(Element element) {
 }
 
 /// Most dimensions that a tensor in a file may have: as many as NumPy allows.
-inline constexpr std::size_t most_dimensions = 32;
+inline constexpr std::size_t most_dimensions = 64;
 
 /// Little-endian elements in row-major order.
 struct Tensor {
   Element element = Element::float32;
   std::vector<std::int64_t> shape;
   std::vector<unsigned char> bytes;
+  std::uint64_t left_over = 0;  ///< bytes behind a .npy array, which NumPy leaves unread as well
 
   std::int64_t elements() const;
 };

@@ -5,6 +5,7 @@
 #include "validate/tensor_files/npy.hpp"
 #include "validate/tensor_files/npz.hpp"
 #include "validate/tensor_files/safetensors.hpp"
+#include "validate/tensor_files/zip.hpp"
 
 namespace normquant::tensors {
 namespace {
