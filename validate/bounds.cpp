@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "validate/moment_bounds.hpp"
+
 namespace normquant::validate {
 namespace {
 
@@ -59,22 +61,38 @@ Eigen::ArrayXd vector_or(const std::optional<Vector>& vector, Eigen::Index colum
   return vector ? *vector : Eigen::ArrayXd::Constant(columns, absent);
 }
 
-/// Errors of y = xhat * weight + bias in one row, from mean's absolute and rstd's relative error.
-/// Rounded: h - mean, * rstd, * weight (gamma(3)), + bias (u |y|, nothing when the product is exactly zero).
-RowError affine_error(const Eigen::ArrayXd& xhat, const Eigen::ArrayXd& y, const Eigen::ArrayXd& weight,
-                      const Eigen::ArrayXd& bias, double rstd, double mean_error, double rstd_error, bool floor_holds) {
-  const Eigen::ArrayXd product = (xhat * weight).abs();
+/// One row of y = xhat * weight + bias, and what is known of it.
+struct AffineRow {
+  Eigen::ArrayXd xhat, y;
+  const Eigen::ArrayXd &weight, &bias;
+  double rstd = 0, mean_error = 0, rstd_error = 0;  ///< the errors of mean (absolute) and rstd (relative)
+};
+
+/// Absolute errors of y, rstd's own apart. Rounded: h - mean, * rstd, * weight (gamma(3)), + bias (u |y|, nothing when the
+/// product is exactly zero).
+Eigen::ArrayXd affine_rounding(const AffineRow& row) {
+  const Eigen::ArrayXd product = (row.xhat * row.weight).abs();
   const Eigen::ArrayXd rounding =
       (product == 0)
-          .select(Eigen::ArrayXd::Zero(y.size()), gamma(3) * product +
-                                                      (bias == 0).select(Eigen::ArrayXd::Zero(y.size()), u * y.abs()) +
-                                                      underflow * (1 + weight.abs()));
-  const Eigen::ArrayXd from_mean = mean_error * rstd * weight.abs();
+          .select(Eigen::ArrayXd::Zero(row.y.size()),
+                  gamma(3) * product + (row.bias == 0).select(Eigen::ArrayXd::Zero(row.y.size()), u * row.y.abs()) +
+                      underflow * (1 + row.weight.abs()));
+  return rounding + row.mean_error * row.rstd * row.weight.abs();
+}
+
+/// The same as what a code sees of it.
+RowError affine_error(const AffineRow& row, bool floor_holds) {
   // rstd's error either is a factor of every y, but for the bias, or an error of every product.
-  const Eigen::ArrayXd as_factor = rstd_error * bias.abs();
-  const Eigen::ArrayXd as_error = rstd_error * product;
+  const Eigen::ArrayXd as_factor = row.rstd_error * row.bias.abs();
+  const Eigen::ArrayXd as_error = row.rstd_error * (row.xhat * row.weight).abs();
   const bool factor = !floor_holds && as_factor.maxCoeff() < as_error.maxCoeff();
-  return {second_order * (rounding + from_mean + (factor ? as_factor : as_error)), factor ? rstd_error : 0.0};
+  return {second_order * (affine_rounding(row) + (factor ? as_factor : as_error)), factor ? row.rstd_error : 0.0};
+}
+
+/// What h rstd - mean rstd errs by where (h - mean) rstd does not, as an error of the mean: two products that are larger than
+/// their difference.
+double shift_error(double mean, Algorithm algorithm) {
+  return algorithm == Algorithm::two_pass ? 0.0 : gamma(2) * std::abs(mean);
 }
 
 bool floor_may_hold(double absmax) { return absmax < reference::scale_floor * (1 + 1e-3); }
@@ -95,51 +113,101 @@ double column_sum_depth(std::int64_t rows) {
   return std::min(m, 256 + m / 64);
 }
 
+namespace {
+
+constexpr double anything = std::numeric_limits<double>::infinity();
+constexpr double largest_float = std::numeric_limits<float>::max();
+
+/// Lets rstd of a row be anything, and what follows from it.
+void set_free(Eigen::Index row, ForwardBounds& bounds) {
+  bounds.rstd_error(row) = bounds.quant.scale_error(row) = anything;
+  bounds.quant.t_error.row(row).setConstant(anything);
+}
+
+/// Whether Welford's merges (a squared difference of means, times their counts), or h rstd and mean rstd, leave float32 where
+/// neither the variance nor xhat does.
+bool leaves_float32(const reference::NormQuantForwardResult& truth, Eigen::Index row, Eigen::Index columns,
+                    const reference::NormQuantForward& forward, Algorithm algorithm) {
+  if (algorithm == Algorithm::two_pass || forward.norm != reference::NormKind::layer) return false;
+  const auto n = static_cast<double>(columns);
+  return 2 * truth.var(row) * n * n > largest_float ||
+         std::abs(truth.mean(row)) * truth.rstd(row) + truth.xhat.row(row).abs().maxCoeff() > largest_float;
+}
+
+}  // namespace
+
 ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& forward,
-                             const reference::NormQuantForwardResult& truth) {
+                             const reference::NormQuantForwardResult& truth, Algorithm algorithm) {
   const Eigen::Index rows = h.rows(), columns = h.cols();
-  const double depth = row_sum_depth(columns);
   const bool layer = forward.norm == reference::NormKind::layer;
   ForwardBounds bounds{Vector::Zero(rows), Vector::Zero(rows), empty_bounds(truth.y, truth.quant_scale)};
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
   for (Eigen::Index i = 0; i < rows; ++i) {
     const double magnitudes = h.row(i).abs().sum();
-    if (layer && magnitudes > std::numeric_limits<float>::max()) {
+    if (layer && magnitudes > largest_float) {
       // A sum that leaves float32 on the way may end anywhere, and all that follows from it.
-      constexpr double anything = std::numeric_limits<double>::infinity();
-      bounds.mean_error(i) = bounds.rstd_error(i) = bounds.quant.scale_error(i) = anything;
-      bounds.quant.t_error.row(i).setConstant(anything);
+      bounds.mean_error(i) = anything;
+      set_free(i, bounds);
       continue;
     }
     if (!std::isfinite(truth.rstd(i))) continue;  // a row of NaN has no bounds
-    const double power = truth.var(i) + forward.eps;
-    // The mean of one column is that column: nothing is added, and a quotient by 1 is exact.
-    if (layer && magnitudes > 0 && columns > 1) {
-      bounds.mean_error(i) = gamma(depth + division) * magnitudes / static_cast<double>(columns) + underflow;
+    const MomentErrors errors =
+        moment_errors({columns, layer, magnitudes, truth.mean(i), truth.var(i), truth.var(i) + forward.eps}, algorithm);
+    bounds.mean_error(i) = errors.mean;
+    if (leaves_float32(truth, i, columns, forward, algorithm)) {
+      set_free(i, bounds);
+      continue;
     }
-    // var: h - mean (twice, squared), the product, the sum, / N, + eps; and the square of the mean's own error.
-    const double var_error =
-        gamma(depth + 4 + division) + (bounds.mean_error(i) * bounds.mean_error(i) + underflow) / power;
     // 1 / sqrt: half of that.
-    bounds.rstd_error(i) = second_order * var_error / 2 + reciprocal_root * u;
+    bounds.rstd_error(i) = second_order * errors.var / 2 + reciprocal_root * u;
     if (!std::isfinite(truth.absmax(i))) continue;
-    quantise_row(i, truth.y,
-                 affine_error(truth.xhat.row(i).transpose(), truth.y.row(i).transpose(), weight, bias, truth.rstd(i),
-                              bounds.mean_error(i), bounds.rstd_error(i), floor_may_hold(truth.absmax(i))),
-                 bounds.quant);
+    const AffineRow row{truth.xhat.row(i).transpose(),
+                        truth.y.row(i).transpose(),
+                        weight,
+                        bias,
+                        truth.rstd(i),
+                        errors.mean + shift_error(truth.mean(i), algorithm),
+                        bounds.rstd_error(i)};
+    quantise_row(i, truth.y, affine_error(row, floor_may_hold(truth.absmax(i))), bounds.quant);
+  }
+  return bounds;
+}
+
+Array norm_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
+                  const ForwardBounds& statistics, Algorithm algorithm) {
+  const Eigen::Index columns = truth.y.cols();
+  const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
+  Array bounds = Array::Constant(truth.y.rows(), columns, std::numeric_limits<double>::infinity());
+  for (Eigen::Index i = 0; i < bounds.rows(); ++i) {
+    if (!std::isfinite(truth.rstd(i)) || !std::isfinite(statistics.rstd_error(i))) continue;
+    const AffineRow row{truth.xhat.row(i).transpose(),
+                        truth.y.row(i).transpose(),
+                        weight,
+                        bias,
+                        truth.rstd(i),
+                        statistics.mean_error(i) + shift_error(truth.mean(i), algorithm),
+                        statistics.rstd_error(i)};
+    bounds.row(i) =
+        (second_order * (affine_rounding(row) + row.rstd_error * (row.xhat * row.weight).abs())).transpose();
   }
   return bounds;
 }
 
 QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
-                             const Vector& saved_scale) {
+                             const Vector& saved_scale, Algorithm algorithm) {
   const Eigen::Index rows = truth.y.rows(), columns = truth.y.cols();
   QuantBounds bounds = empty_bounds(truth.y, saved_scale.size() > 0 ? saved_scale : truth.quant_scale);
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
   for (Eigen::Index i = 0; i < rows; ++i) {
     if (!std::isfinite(truth.absmax(i))) continue;
-    const RowError error = affine_error(truth.xhat.row(i).transpose(), truth.y.row(i).transpose(), weight, bias,
-                                        truth.rstd(i), 0.0, 0.0, floor_may_hold(truth.absmax(i)));
+    const AffineRow row{truth.xhat.row(i).transpose(),
+                        truth.y.row(i).transpose(),
+                        weight,
+                        bias,
+                        truth.rstd(i),
+                        shift_error(truth.mean(i), algorithm),
+                        0.0};
+    const RowError error = affine_error(row, floor_may_hold(truth.absmax(i)));
     quantise_row(i, truth.y, error, bounds);
     if (saved_scale.size() == 0) continue;
     const double scale = saved_scale(i);  // exact: it was given
@@ -151,33 +219,59 @@ QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const r
   return bounds;
 }
 
-QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth) {
-  QuantBounds bounds = empty_bounds(x, truth.quant_scale);
-  for (Eigen::Index i = 0; i < x.rows(); ++i) {
-    if (std::isfinite(truth.absmax(i))) quantise_row(i, x, {Eigen::ArrayXd::Zero(x.cols()), 0.0}, bounds);
+QuantBounds quantised_bounds(const Array& y, const Array& y_error, const Vector& absmax, const Vector& quant_scale) {
+  QuantBounds bounds = empty_bounds(y, quant_scale);
+  for (Eigen::Index i = 0; i < y.rows(); ++i) {
+    if (std::isfinite(absmax(i))) quantise_row(i, y, {y_error.row(i).transpose(), 0.0}, bounds);
   }
   return bounds;
 }
 
+QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth) {
+  return quantised_bounds(x, Array::Zero(x.rows(), x.cols()), truth.absmax, truth.quant_scale);
+}
+
 BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array* dresidual,
                                const reference::NormQuantBackwardResult& truth, const Vector& multiplicity,
-                               std::int64_t total_rows) {
+                               std::int64_t total_rows, Algorithm algorithm, const Vector& mean) {
   const auto columns = static_cast<double>(dy.cols());
   const double row_depth = row_sum_depth(dy.cols()), column_depth = column_sum_depth(total_rows);
+  // Where h itself is multiplied, |h rstd| <= |xhat| + |mean rstd| takes the place of |xhat|.
+  const bool from_h = algorithm != Algorithm::two_pass && mean.size() > 0;
+  const Vector offset = from_h ? Vector((mean * rstd).abs()) : Vector::Zero(dy.rows());
   BackwardBounds bounds;
   // c1: xhat (2), wdy (1), product, sum, / N. c2: wdy, sum, / N.
-  const Vector c1_error = gamma(row_depth + 4 + division) * (truth.xhat * truth.wdy).abs().rowwise().sum() / columns;
-  const Vector c2_error = gamma(row_depth + 1 + division) * truth.wdy.abs().rowwise().sum() / columns;
-  const Array terms =
-      truth.wdy.abs() + truth.xhat.abs().colwise() * truth.c1.abs() + truth.c2.abs().replicate(1, dy.cols());
+  Vector c1_error = gamma(row_depth + 4 + division) * (truth.xhat * truth.wdy).abs().rowwise().sum() / columns;
+  const Vector wdy_sum = truth.wdy.abs().rowwise().sum() / columns;
+  const Vector c2_error = gamma(row_depth + 1 + division) * wdy_sum;
+  Array terms = truth.wdy.abs() + truth.xhat.abs().colwise() * truth.c1.abs() + truth.c2.abs().replicate(1, dy.cols());
+  if (from_h) {
+    // c1 = (sum wdy h - mean sum wdy) rstd / N: each sum as c1's own, then the product, the difference, the factors (2) and / N
+    // (division). dx from h c1 rstd and mean c1 rstd apart: both as large as their sum of magnitudes.
+    c1_error = gamma(row_depth + 6 + division) *
+               ((truth.xhat * truth.wdy).abs().rowwise().sum() / columns + 2 * offset * wdy_sum);
+    terms += (2 * offset * truth.c1.abs()).replicate(1, dy.cols());
+  }
   // xhat (2), wdy (1), the product, two additions, * rstd: 7 roundings of terms no larger than their sum of magnitudes.
   bounds.dx = (gamma(7) * terms + truth.xhat.abs().colwise() * c1_error + c2_error.replicate(1, dy.cols())).colwise() *
               rstd.abs();
+  if (from_h) {
+    // rstd^3 in b, one factor after the other, may lose what lies below the normal numbers, or leave float32.
+    bounds.dx += underflow * (truth.xhat.abs().colwise() * (1 / rstd.abs() + 1 + rstd.abs()));
+    const Vector sums =
+        columns * (wdy_sum * offset + (truth.xhat * truth.wdy).abs().rowwise().sum() / columns) / rstd.abs();
+    const auto leaves = sums * (1 + rstd.abs().cube()) > largest_float;
+    bounds.dx = leaves.replicate(1, dy.cols()).select(anything, bounds.dx);
+  }
   if (dresidual != nullptr) bounds.dx += u * (truth.dx.abs() + dresidual->abs());
   bounds.dx = second_order * bounds.dx + underflow * (1 + rstd.abs().replicate(1, dy.cols()));
   // dweight: xhat (2), product, sum.
   const Array products = (dy * truth.xhat).abs().colwise() * multiplicity;
-  bounds.dweight = second_order * gamma(column_depth + 3) * products.colwise().sum().transpose() + underflow;
+  bounds.dweight = gamma(column_depth + 3) * products.colwise().sum().transpose();
+  // h rstd - mean rstd: both products round, larger than their difference.
+  if (from_h) bounds.dweight += gamma(2) * (dy.abs().colwise() * (offset * multiplicity)).colwise().sum().transpose();
+  bounds.dweight = second_order * bounds.dweight + underflow;
+  if ((offset > largest_float).any()) bounds.dweight.setConstant(anything);
   bounds.dbias = gamma(column_depth) * (dy.abs().colwise() * multiplicity).colwise().sum().transpose() + underflow;
   return bounds;
 }

@@ -41,6 +41,13 @@ double column_sum_depth(std::int64_t rows);
 /// The same over all elements of a weight matrix: up to 144 of a thread, then trees over at most 2^32 threads.
 double matrix_sum_depth(std::int64_t elements);
 
+/// Families of honest algorithms, each with its own bounds (docs/numerics.md, "Other algorithms").
+enum class Algorithm {
+  two_pass,  ///< the mean first, then the squares of h - mean; xhat = (h - mean) rstd; the backward from xhat
+  welford,   ///< layer norm by Welford's updates and merges of parts; xhat = h rstd - mean rstd; the backward from h
+  any        ///< whichever of them allows more
+};
+
 /// y and its codes: t = y * quant_scale before rounding, and what may be off.
 struct QuantBounds {
   Array t;               ///< [M, N] y * quant_scale
@@ -56,11 +63,18 @@ struct ForwardBounds {
   QuantBounds quant;
 };
 ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& forward,
-                             const reference::NormQuantForwardResult& truth);
+                             const reference::NormQuantForwardResult& truth, Algorithm algorithm = Algorithm::two_pass);
+
+/// Bounds of y [M, N] itself, absolute, from those of mean and rstd. Infinite where nothing is known of y.
+Array norm_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
+                  const ForwardBounds& statistics, Algorithm algorithm);
 
 /// Bounds of the recomputed output: mean and rstd are given. `saved_scale`: [M] the given quant_scale, or empty.
 QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
-                             const Vector& saved_scale);
+                             const Vector& saved_scale, Algorithm algorithm = Algorithm::two_pass);
+
+/// Bounds of the codes of y [M, N], each element of which may be off by `y_error`.
+QuantBounds quantised_bounds(const Array& y, const Array& y_error, const Vector& absmax, const Vector& quant_scale);
 
 QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth);
 
@@ -70,10 +84,12 @@ struct BackwardBounds {
   Vector dweight;  ///< [N] absolute
   Vector dbias;    ///< [N] absolute
 };
-/// `multiplicity`: [M] how often each row counts; `total_rows`: their sum.
+/// `multiplicity`: [M] how often each row counts; `total_rows`: their sum. `mean`: [M], or empty where there is none; only
+/// algorithms that start from h instead of h - mean err by it.
 BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array* dresidual,
                                const reference::NormQuantBackwardResult& truth, const Vector& multiplicity,
-                               std::int64_t total_rows);
+                               std::int64_t total_rows, Algorithm algorithm = Algorithm::two_pass,
+                               const Vector& mean = {});
 
 /// weight_quant: t = w * weight_scale, one scale.
 struct WeightBounds {

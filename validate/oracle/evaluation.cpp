@@ -7,6 +7,8 @@
 #include <functional>
 #include <limits>
 
+#include "validate/oracle/welford.hpp"
+
 namespace normquant::oracle {
 namespace {
 
@@ -21,20 +23,6 @@ float two_units(float value, float target) { return std::nextafter(std::nextafte
 /// The same with signs: larger or smaller in magnitude.
 float magnitude_above(float value) { return two_units(value, std::copysign(infinity, value)); }
 float magnitude_below(float value) { return two_units(value, 0.0F); }
-
-/// No division errs where the quotient is a power of two, or no rounding mode could be told from another; nor where it is 0,
-/// nor by 1.
-float divide(float a, float b, Division division) {
-  int exponent = 0;
-  if (a == 0 || b == 1 || std::abs(std::frexp(a / b, &exponent)) == 0.5F) return a / b;
-  switch (division) {
-    case Division::exact: break;
-    case Division::reciprocal: return a * (1.0F / b);
-    case Division::above: return magnitude_above(a / b);
-    case Division::below: return magnitude_below(a / b);
-  }
-  return a / b;
-}
 
 float reciprocal_root(float value, Root root) {
   const float exact = std::sqrt(value);
@@ -126,13 +114,28 @@ FloatVector as_float(const std::optional<reference::Vector>& vector, Eigen::Inde
 
 }  // namespace
 
+/// No division errs where the quotient is a power of two, or no rounding mode could be told from another; nor where it is 0,
+/// nor by 1.
+float divide(float a, float b, Division division) {
+  int exponent = 0;
+  if (a == 0 || b == 1 || std::abs(std::frexp(a / b, &exponent)) == 0.5F) return a / b;
+  switch (division) {
+    case Division::exact: break;
+    case Division::reciprocal: return a * (1.0F / b);
+    case Division::above: return magnitude_above(a / b);
+    case Division::below: return magnitude_below(a / b);
+  }
+  return a / b;
+}
+
 std::string text_of(const Style& style) {
   constexpr const char* orders[] = {"sequential", "reversed", "pairwise", "threads", "blocks"};
   constexpr const char* divisions[] = {"exact", "reciprocal", "above", "below"};
   constexpr const char* roots[] = {"exact", "above", "below"};
-  return fmt::format("{}, {}, division {}, root {}", orders[static_cast<int>(style.order)],
-                     style.fused ? "fused" : "not fused", divisions[static_cast<int>(style.division)],
-                     roots[static_cast<int>(style.root)]);
+  constexpr const char* moments[] = {"two passes", "one chain of updates", "updates in lanes", "updates by threads"};
+  return fmt::format("{}, {}, {}, division {}, root {}", moments[static_cast<int>(style.moments)],
+                     orders[static_cast<int>(style.order)], style.fused ? "fused" : "not fused",
+                     divisions[static_cast<int>(style.division)], roots[static_cast<int>(style.root)]);
 }
 
 std::vector<Style> styles_for(Eigen::Index terms) {
@@ -148,6 +151,32 @@ std::vector<Style> styles_for(Eigen::Index terms) {
   return styles;
 }
 
+std::vector<Style> welford_styles_for(Eigen::Index columns) {
+  std::vector<Style> styles;
+  for (Moments moments : {Moments::welford_chain, Moments::welford_lanes, Moments::welford_threads}) {
+    if (moments == Moments::welford_chain && columns > longest_chain) continue;
+    for (Style style : styles_for(1)) {
+      style.moments = moments;
+      if (style.order == Order::pairwise) styles.push_back(style);
+    }
+  }
+  return styles;
+}
+
+namespace {
+
+/// Mean and rstd of a row.
+MeanAndVariance moments_of(const FloatVector& h, bool layer, const Style& style) {
+  if (layer && style.moments != Moments::two_pass) return welford_moments(h, style);
+  MeanAndVariance m;
+  if (layer) m.mean = mean_of(sum_of(h, style), h.size(), style);
+  const FloatVector centred = h - m.mean;
+  m.var = mean_of(sum_of_products(centred, centred, style), h.size(), style);
+  return m;
+}
+
+}  // namespace
+
 ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQuantForward& forward,
                                    const Style& style) {
   const Eigen::Index rows = h.rows(), columns = h.cols();
@@ -156,13 +185,16 @@ ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQua
   ForwardEvaluation e{FloatVector::Zero(rows), FloatVector(rows), FloatVector(rows), FloatVector(rows),
                       FloatArray(rows, columns)};
   for (Eigen::Index i = 0; i < rows; ++i) {
-    if (layer) e.mean(i) = mean_of(sum_of(h.row(i).transpose(), style), columns, style);
+    const MeanAndVariance moments = moments_of(h.row(i).transpose(), layer, style);
+    e.mean(i) = moments.mean;
     const FloatVector centred = h.row(i).transpose() - e.mean(i);
-    const float var = mean_of(sum_of_products(centred, centred, style), columns, style);
-    e.rstd(i) = reciprocal_root(var + static_cast<float>(forward.eps), style.root);
+    e.rstd(i) = reciprocal_root(moments.var + static_cast<float>(forward.eps), style.root);
+    const bool shifted = layer && style.moments != Moments::two_pass;
+    const float shift = -e.rstd(i) * e.mean(i);
     FloatVector y(columns);
     for (Eigen::Index j = 0; j < columns; ++j) {
-      const float xhat = centred(j) * e.rstd(i);
+      const float scaled = style.fused ? std::fmaf(h(i, j), e.rstd(i), shift) : h(i, j) * e.rstd(i) + shift;
+      const float xhat = shifted ? scaled : centred(j) * e.rstd(i);
       y(j) = style.fused ? std::fmaf(xhat, weight(j), bias(j)) : xhat * weight(j) + bias(j);
     }
     const float divisor = std::max(y.abs().maxCoeff(), floor_of_scale);
@@ -171,7 +203,7 @@ ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQua
     // Without a bias, rstd need not be in y: z = (h - mean) weight, largest |z|, one factor; unless z leaves float32.
     const FloatVector z = centred * weight;
     const float largest = z.abs().maxCoeff() * e.rstd(i);
-    if (style.fused && !forward.bias && largest > floor_of_scale && largest < infinity) {
+    if (style.fused && !shifted && !forward.bias && largest > floor_of_scale && largest < infinity) {
       e.t.row(i) = z.transpose() * (divide(127.0F, largest, style.division) * e.rstd(i));
     } else {
       e.t.row(i) = y.transpose() * e.quant_scale(i);
@@ -180,15 +212,43 @@ ForwardEvaluation evaluate_forward(const FloatArray& h, const reference::NormQua
   return e;
 }
 
+namespace {
+
+/// dx = dy weight rstd + b h + c with b = (sum_wdy mean - sum_wdyh) rstd^3 / N, c = -b mean - sum_wdy rstd / N.
+FloatVector dx_from_h(const FloatVector& dy, const FloatVector& h, float mean, float rstd, const FloatVector& weight,
+                      const Style& style) {
+  const FloatVector wdy = dy * weight;
+  const float of_h = sum_of_products(wdy, h, style), of_wdy = sum_of(wdy, style);
+  const float share = divide(1.0F, static_cast<float>(h.size()), style.division);
+  const float b = (of_wdy * mean - of_h) * rstd * rstd * rstd * share, c = -b * mean - of_wdy * rstd * share;
+  FloatVector dx(h.size());
+  for (Eigen::Index j = 0; j < h.size(); ++j) {
+    const float own = rstd * dy(j) * weight(j);
+    dx(j) = style.fused ? std::fmaf(b, h(j), own) + c : own + b * h(j) + c;
+  }
+  return dx;
+}
+
+}  // namespace
+
 BackwardEvaluation evaluate_backward(const FloatArray& dy, const FloatArray& h, const FloatVector& mean,
                                      const FloatVector& rstd, const reference::NormQuantBackward& backward,
                                      const Style& style) {
   const Eigen::Index rows = dy.rows(), columns = dy.cols();
   const bool layer = backward.norm == reference::NormKind::layer;
   const FloatVector weight = as_float(backward.weight, columns, 1.0F);
+  const bool from_h = layer && style.moments != Moments::two_pass;
   FloatArray xhat(rows, columns);
   BackwardEvaluation e{FloatArray(rows, columns), FloatVector(columns), FloatVector(columns)};
   for (Eigen::Index i = 0; i < rows; ++i) {
+    if (from_h) {
+      const float shift = -rstd(i) * mean(i);
+      for (Eigen::Index j = 0; j < columns; ++j) {
+        xhat(i, j) = style.fused ? std::fmaf(rstd(i), h(i, j), shift) : rstd(i) * h(i, j) + shift;
+      }
+      e.dx.row(i) = dx_from_h(dy.row(i), h.row(i), mean(i), rstd(i), weight, style);
+      continue;
+    }
     xhat.row(i) = (h.row(i) - (layer ? mean(i) : 0.0F)) * rstd(i);
     const FloatVector wdy = dy.row(i).transpose() * weight, hat = xhat.row(i).transpose();
     const float c1 = mean_of(sum_of_products(hat, wdy, style), columns, style);

@@ -27,16 +27,27 @@ enum class Division { exact, reciprocal, above, below };
 /// 1 / sqrt: both correctly rounded, or both approximate with errors of one sign (PTX: sqrt.approx.f32, div.full.f32).
 enum class Root { exact, above, below };
 
+/// Where layer norm's mean and variance come from: two passes of sums; or Welford's updates, of the whole row in one chain (of
+/// `longest_chain` terms at most), as PyTorch's CPU kernel does them, or as apex's and PyTorch's GPU kernels do. With the latter
+/// xhat is h rstd - mean rstd, and the backward starts from h as PyTorch's CPU kernel does.
+enum class Moments { two_pass, welford_chain, welford_lanes, welford_threads };
+
 struct Style {
   Order order = Order::pairwise;
   bool fused = false;  ///< products and sums by fmaf; y as (h - mean) weight, with all scalars in one factor
   Division division = Division::exact;
   Root root = Root::exact;
+  Moments moments = Moments::two_pass;
 };
 std::string text_of(const Style& style);
 
-/// Every style whose sums are allowed over `terms` terms.
+/// Every style of two passes whose sums are allowed over `terms` terms.
 std::vector<Style> styles_for(Eigen::Index terms);
+/// Every style with Welford's updates for layer norm's forward over rows of `columns`.
+std::vector<Style> welford_styles_for(Eigen::Index columns);
+
+/// a / b in that style.
+float divide(float a, float b, Division division);
 
 struct ForwardEvaluation {
   FloatVector mean, rstd, quant_scale, dequant_scale;

@@ -13,6 +13,7 @@
 namespace normquant::oracle {
 namespace {
 
+using validate::Algorithm;
 using validate::Array;
 using validate::Operation;
 using validate::Problem;
@@ -28,7 +29,8 @@ class Collector {
   /// `computed`, `exact` and `most` have the same shape; what is compared is float32's value, so that no rounding to a storage
   /// type is added.
   template <class Computed>
-  void add(const char* tensor, const Style& style, const Computed& computed, const Array& exact, const Array& most) {
+  void add(const std::string& tensor, const Style& style, const Computed& computed, const Array& exact,
+           const Array& most) {
     Nearest& nearest = of(tensor);
     const Array values = computed.template cast<double>();
     for (Eigen::Index i = 0; i < values.rows(); ++i) {
@@ -47,7 +49,7 @@ class Collector {
   std::vector<Nearest> take() { return std::move(all_); }
 
  private:
-  Nearest& of(const char* tensor) {
+  Nearest& of(const std::string& tensor) {
     const auto found = std::find_if(all_.begin(), all_.end(), [&](const Nearest& n) { return n.tensor == tensor; });
     if (found != all_.end()) return *found;
     return all_.emplace_back(Nearest{problem_.op, tensor, to_text(problem_), problem_.columns, 0, {}, 0, 0});
@@ -76,37 +78,46 @@ Array with_rounding(const Array& bound, const Array& truth) {
   return bound + 0x1p-24 * (truth.abs() + bound) + 0x1p-150;
 }
 
-void forward_cases(const Problem& p, Collector& collector) {
+/// The tensor's name, with the family of its bounds where it is not that of two passes.
+std::string named(const char* tensor, Algorithm algorithm) {
+  return algorithm == Algorithm::two_pass ? tensor : std::string(tensor) + ", welford";
+}
+
+void forward_cases(const Problem& p, Algorithm algorithm, const std::vector<Style>& styles, Collector& collector) {
   const Array h = tensor(p, Tensor::x, p.rows);
   const auto forward = forward_of(p);
   const auto truth = reference::norm_quant_forward(h, forward);
-  const auto bounds = validate::forward_bounds(h, forward, truth);
-  for (const Style& style : styles_for(p.columns)) {
+  const auto bounds = validate::forward_bounds(h, forward, truth, algorithm);
+  for (const Style& style : styles) {
     const auto e = evaluate_forward(h.cast<float>(), forward, style);
     if (p.norm == NormKind::layer) {
-      collector.add("mean", style, e.mean, truth.mean, with_rounding(bounds.mean_error, truth.mean));
+      collector.add(named("mean", algorithm), style, e.mean, truth.mean, with_rounding(bounds.mean_error, truth.mean));
     }
-    collector.add("rstd", style, e.rstd, truth.rstd, with_rounding(truth.rstd * bounds.rstd_error, truth.rstd));
-    collector.add("dequant_scale", style, e.dequant_scale, bounds.quant.dequant_scale,
+    collector.add(named("rstd", algorithm), style, e.rstd, truth.rstd,
+                  with_rounding(truth.rstd * bounds.rstd_error, truth.rstd));
+    collector.add(named("dequant_scale", algorithm), style, e.dequant_scale, bounds.quant.dequant_scale,
                   with_rounding(bounds.quant.dequant_scale * bounds.quant.scale_error, bounds.quant.dequant_scale));
-    collector.add("t", style, e.t, bounds.quant.t, bounds.quant.t_error);
+    collector.add(named("t", algorithm), style, e.t, bounds.quant.t, bounds.quant.t_error);
   }
 }
 
-void backward_cases(const Problem& p, Collector& collector) {
+void backward_cases(const Problem& p, Algorithm algorithm, Collector& collector) {
   const Array h = tensor(p, Tensor::x, p.rows), dy = tensor(p, Tensor::dy, p.rows);
   const auto forward = forward_of(p);
   const auto statistics = reference::norm_quant_forward(h, forward);
   const Vector mean = statistics.mean.cast<float>().cast<double>(), rstd = statistics.rstd.cast<float>().cast<double>();
   const reference::NormQuantBackward backward{forward.norm, forward.weight};
   const auto truth = reference::norm_quant_backward(dy, h, mean, rstd, nullptr, backward);
-  const auto bounds = validate::backward_bounds(dy, rstd, nullptr, truth, Vector::Ones(p.rows), p.rows);
-  for (const Style& style : styles_for(std::max(p.columns, p.rows))) {
+  const auto bounds =
+      validate::backward_bounds(dy, rstd, nullptr, truth, Vector::Ones(p.rows), p.rows, algorithm, mean);
+  for (Style style : styles_for(std::max(p.columns, p.rows))) {
+    if (algorithm != Algorithm::two_pass) style.moments = Moments::welford_chain;
     const auto e =
         evaluate_backward(dy.cast<float>(), h.cast<float>(), mean.cast<float>(), rstd.cast<float>(), backward, style);
-    collector.add("dx", style, e.dx, truth.dx, with_rounding(bounds.dx, truth.dx));
-    collector.add("dweight", style, e.dweight, truth.dweight, with_rounding(bounds.dweight, truth.dweight));
-    collector.add("dbias", style, e.dbias, truth.dbias, with_rounding(bounds.dbias, truth.dbias));
+    collector.add(named("dx", algorithm), style, e.dx, truth.dx, with_rounding(bounds.dx, truth.dx));
+    collector.add(named("dweight", algorithm), style, e.dweight, truth.dweight,
+                  with_rounding(bounds.dweight, truth.dweight));
+    collector.add(named("dbias", algorithm), style, e.dbias, truth.dbias, with_rounding(bounds.dbias, truth.dbias));
   }
 }
 
@@ -139,9 +150,16 @@ void weight_cases(const Problem& p, Collector& collector) {
 std::vector<Nearest> nearest_of(const Problem& problem) {
   if (problem.rows == 0) return {};
   Collector collector(problem);
+  const bool layer = problem.norm == NormKind::layer;
   switch (problem.op) {
-    case Operation::norm_quant_forward: forward_cases(problem, collector); break;
-    case Operation::norm_quant_backward: backward_cases(problem, collector); break;
+    case Operation::norm_quant_forward:
+      forward_cases(problem, Algorithm::two_pass, styles_for(problem.columns), collector);
+      if (layer) forward_cases(problem, Algorithm::welford, welford_styles_for(problem.columns), collector);
+      break;
+    case Operation::norm_quant_backward:
+      backward_cases(problem, Algorithm::two_pass, collector);
+      if (layer) backward_cases(problem, Algorithm::welford, collector);
+      break;
     case Operation::activation_quant: activation_cases(problem, collector); break;
     case Operation::weight_quant: weight_cases(problem, collector); break;
     case Operation::bit_linear_forward:

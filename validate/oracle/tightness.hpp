@@ -12,7 +12,7 @@ namespace normquant::oracle {
 /// One tensor of one case, over all styles.
 struct Nearest {
   validate::Operation op;
-  std::string tensor;   ///< "mean", "t" (what is rounded to a code), ...
+  std::string tensor;   ///< "mean", "t" (what is rounded to a code), ...; "mean, welford" of that family's bounds
   std::string problem;  ///< as text
   std::int64_t columns = 0;
   double worst = 0;  ///< largest error / bound; above 1 the bound does not hold
