@@ -8,7 +8,7 @@ enum ExitStatus : int {
   exit_wrong_results = 1,   ///< a variant's or a given file's output was wrong, or the checks are not to be trusted
   exit_usage = 2,           ///< bad arguments, unreadable or malformed files, nothing matched
   exit_regression = 3,      ///< the gate found something slower
-  exit_inconclusive = 4,    ///< the gate could not decide
+  exit_inconclusive = 4,    ///< the gate, or the check of given files, could not decide
   exit_infrastructure = 5,  ///< CUDA, memory, or writing a result failed
   exit_gpu_absent = 77      ///< --require-gpu, and there is none
 };

@@ -1,16 +1,20 @@
 // `normquant check`: anybody's output against the float64 reference.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <thread>
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
 #include "exit_status.hpp"
 #include "validate/check/check.hpp"
 #include "validate/check/load.hpp"
+#include "validate/check/readings.hpp"
 #include "validate/result_files.hpp"
 #include "validate/run.hpp"
 #include "validate/summary.hpp"
@@ -19,13 +23,13 @@ namespace normquant::check {
 namespace {
 
 using validate::CaseResult;
-using validate::Operation;
 using validate::Outcome;
 using validate::Problem;
 using validate::Verdict;
 
 struct CheckOptions {
-  std::string op, norm, rounding, h_source = "unrounded", name = "given", json, junit;
+  std::string op, norm, rounding, h_source = "unrounded", algorithm = "any", y_type, arithmetic, packing = "normquant",
+                                  name = "given", json, junit;
   double eps = 0;
   bool eps_given = false;
   Sources sources;
@@ -37,38 +41,58 @@ struct Refusal {
   std::string sentence;
 };
 
-Operation operation_of(const CheckOptions& options) {
-  const auto op = validate::operation_named(options.op);
-  if (op && !roles_of(*op).empty()) return *op;
-  throw Refusal{exit_usage,
-                fmt::format("--op '{}': there are forward, backward, activation_quant and weight_quant; the layer is "
-                            "checked by these parts",
-                            options.op)};
+Op op_of(const CheckOptions& options) {
+  if (const auto op = op_named(options.op)) return *op;
+  throw Refusal{
+      exit_usage,
+      fmt::format("--op '{}': there are forward, norm, backward, activation_quant and weight_quant; the layer is "
+                  "checked by these parts",
+                  options.op)};
+}
+
+std::optional<DType> type_of(const std::string& name) {
+  return name.empty() || name == "float32" ? std::nullopt : dtype_named(name);
+}
+
+validate::Algorithm algorithm_of(const std::string& name) {
+  using validate::Algorithm;
+  return name == "two_pass" ? Algorithm::two_pass : name == "welford" ? Algorithm::welford : Algorithm::any;
 }
 
 /// The switches, each explicit where a wrong guess would call a right output wrong.
-Problem switches_of(const CheckOptions& options) {
-  Problem p;
-  p.op = operation_of(options);
-  const bool forward = p.op == Operation::norm_quant_forward, backward = p.op == Operation::norm_quant_backward;
-  const auto unused = [&](const char* option) {
-    throw Refusal{exit_usage, fmt::format("{} has no meaning for {}", option, name_of(p.op))};
+Switches switches_of(const CheckOptions& options) {
+  Switches s;
+  s.op = op_of(options);
+  Problem& p = s.problem;
+  p.op = operation_of(s.op);
+  const bool forward = s.op == Op::forward || s.op == Op::norm, normed = forward || s.op == Op::backward;
+  const auto unused = [&](const std::string& option) {
+    throw Refusal{exit_usage, fmt::format("{} has no meaning for {}", option, name_of(s.op))};
   };
-  if (p.op == Operation::activation_quant) p.rounding = Rounding::half_even;
+  if (s.op == Op::activation_quant) p.rounding = Rounding::half_even;
   if (!options.rounding.empty()) {
-    if (p.op == Operation::weight_quant) unused("--rounding (weights are rounded half to even)");
+    if (s.op == Op::weight_quant) unused("--rounding (weights are rounded half to even)");
+    if (s.op == Op::norm) unused("--rounding");
     p.rounding = options.rounding == "half_even" ? Rounding::half_even : Rounding::half_away;
   }
-  if (forward || backward) {
+  if (!options.y_type.empty() && s.op != Op::forward) unused("--y-type");
+  if (!options.arithmetic.empty() && s.op != Op::norm) unused("--arithmetic");
+  if (options.packing != "normquant" && s.op != Op::weight_quant) unused("--packing");
+  s.y_type = type_of(options.y_type);
+  s.arithmetic = type_of(options.arithmetic);
+  s.packing = packing_named(options.packing).value_or(Packing::normquant);
+  s.algorithm = algorithm_of(options.algorithm);
+  if (normed) {
     if (options.norm.empty()) throw Refusal{exit_usage, "say which norm it is: --norm rms or --norm layer"};
     p.norm = options.norm == "layer" ? NormKind::layer : NormKind::rms;
   } else if (!options.norm.empty()) {
     unused("--norm");
   }
+  if (!normed && options.algorithm != "any") unused("--algorithm");
   if (!forward) {
     if (options.eps_given) unused("--eps");
     if (options.h_source != "unrounded") unused("--h-source");
-    return p;
+    return s;
   }
   if (!options.eps_given) throw Refusal{exit_usage, "say what eps the output was computed with: --eps 1e-6"};
   p.eps = static_cast<float>(options.eps);
@@ -76,7 +100,7 @@ Problem switches_of(const CheckOptions& options) {
     throw Refusal{exit_usage, fmt::format("--eps {}: it must be positive and finite", options.eps)};
   }
   p.h_source = options.h_source == "stored" ? HSource::stored : HSource::unrounded;
-  return p;
+  return s;
 }
 
 std::string quoted(const std::string& text) {
@@ -95,6 +119,10 @@ std::string command_of(const CheckOptions& options) {
   if (options.eps_given) command += fmt::format(" --eps {}", options.eps);
   add("--rounding", options.rounding);
   if (options.h_source != "unrounded") add("--h-source", options.h_source);
+  if (options.algorithm != "any") add("--algorithm", options.algorithm);
+  add("--y-type", options.y_type);
+  add("--arithmetic", options.arithmetic);
+  if (options.packing != "normquant") add("--packing", options.packing);
   for (const std::string& file : options.sources.files) add("--tensors", file);
   for (const auto& [role, text] : options.sources.roles) add(("--" + role).c_str(), text);
   for (const std::string& type : options.sources.types) add("--as", type);
@@ -103,7 +131,7 @@ std::string command_of(const CheckOptions& options) {
 
 std::vector<std::string> unchecked_outputs(const Given& given) {
   std::vector<std::string> names;
-  for (const Role& role : roles_of(given.problem.op)) {
+  for (const Role& role : roles_of(given.switches.op)) {
     if (role.output && given.tensor(role.name) == nullptr && given.dense(role.name) == nullptr) {
       names.emplace_back(role.name);
     }
@@ -111,34 +139,40 @@ std::vector<std::string> unchecked_outputs(const Given& given) {
   return names;
 }
 
-/// Which other reading of the same inputs would make every output right; empty when none does.
-std::string other_reading(Given& given) {
-  const Problem p = given.problem;
-  const auto passes = [&](auto change) {
-    change(given.problem);
-    const bool right = check(given).outcome == Outcome::pass;
-    given.problem = p;
-    return right;
-  };
-  if (p.op != Operation::weight_quant && passes([](Problem& q) {
-        q.rounding = q.rounding == Rounding::half_even ? Rounding::half_away : Rounding::half_even;
-      })) {
-    return fmt::format("--rounding {}", p.rounding == Rounding::half_even ? "half_away" : "half_even");
-  }
-  if (p.op != Operation::norm_quant_forward) return {};
-  if (p.residual_out &&
-      passes([](Problem& q) { q.h_source = q.h_source == HSource::stored ? HSource::unrounded : HSource::stored; })) {
-    return fmt::format("--h-source {}", p.h_source == HSource::stored ? "unrounded" : "stored");
-  }
-  for (const float eps : {1e-5F, 1e-6F, 1e-8F}) {
-    if (eps != p.eps && passes([eps](Problem& q) { q.eps = eps; })) return fmt::format("--eps {}", eps);
-  }
-  return {};
+/// One line on standard error, where a person looks on.
+void show_progress(std::int64_t rows, std::int64_t all) {
+  fmt::print(stderr, "\r{} of {} rows", rows, all);
+  if (rows == all) fmt::print(stderr, "\r{:40}\r", "");
+  std::fflush(stderr);
 }
 
-void print_result(const CaseResult& result, Given& given, const Loaded& loaded) {
-  const Verdict& v = result.verdict;
-  fmt::print("{}\n", to_text(result.problem));
+Walk walk_of_this_machine() {
+  Walk walk;
+  walk.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, 8U));
+  if (isatty(STDERR_FILENO) != 0) walk.progress = show_progress;
+  return walk;
+}
+
+/// The case as one line; that of the norm alone is norm_quant_forward's without what it does not have.
+std::string title_of(const CaseResult& result, const Given& given) {
+  std::string text = to_text(result.problem);
+  const std::string_view own = name_of(result.problem.op);
+  return given.switches.op == Op::norm ? text.replace(text.find(own), own.size(), name_of(Op::norm)) : text;
+}
+
+void print_wrong(const Verdict& v, Given& given, const Walk& walk) {
+  fmt::print("\nWRONG: {}\n", v.reason);
+  for (const validate::Mismatch& m : v.mismatches) {
+    fmt::print("  {}[{},{}]: expected {}, got {}\n", m.tensor, m.row, m.column, m.expected, m.actual);
+  }
+  std::fflush(stdout);
+  const auto readings = other_readings(given, walk);
+  if (!readings.empty()) fmt::print("  with {} all of it would be right\n", fmt::join(readings, ", or with "));
+  fmt::print("  docs/reading_a_failure.md says what each line means\n\n");
+}
+
+void print_result(const CaseResult& result, const Verdict& v, Given& given, const Loaded& loaded, const Walk& walk) {
+  fmt::print("{}\n", title_of(result, given));
   fmt::print("{:<16} {:>14} {:>12} {:>12}\n", "tensor", "elements", "wrong", "worst/bound");
   for (const validate::TensorScore& score : v.tensors) {
     fmt::print("{:<16} {:>14} {:>12} {:>12.3f}\n", score.tensor, score.checked, score.wrong,
@@ -146,24 +180,17 @@ void print_result(const CaseResult& result, Given& given, const Loaded& loaded) 
   }
   for (const std::string& name : unchecked_outputs(given)) fmt::print("not checked: {}, which was not given\n", name);
   if (!loaded.ignored.empty()) fmt::print("ignored: {}\n", fmt::join(loaded.ignored, ", "));
-  if (v.outcome == Outcome::fail) {
-    fmt::print("\nWRONG: {}\n", v.reason);
-    for (const validate::Mismatch& m : v.mismatches) {
-      fmt::print("  {}[{},{}]: expected {}, got {}\n", m.tensor, m.row, m.column, m.expected, m.actual);
-    }
-    if (const std::string reading = other_reading(given); !reading.empty()) {
-      fmt::print("  with {} all of it would be right\n", reading);
-    }
-    fmt::print("  docs/reading_a_failure.md says what each line means\n\n");
+  if (v.outcome == Outcome::fail) print_wrong(v, given, walk);
+  fmt::print("{} elements checked, {} wrong", v.elements_checked, v.elements_wrong);
+  if (v.codes_checked > 0) {
+    fmt::print("; {:.4f}% of the codes have two admissible values",
+               100.0 * static_cast<double>(v.codes_ambiguous) / static_cast<double>(v.codes_checked));
   }
-  const double share =
-      v.codes_checked == 0 ? 0 : 100.0 * static_cast<double>(v.codes_ambiguous) / static_cast<double>(v.codes_checked);
-  fmt::print("{} elements checked, {} wrong; {:.4f}% of the codes have two admissible values\n", v.elements_checked,
-             v.elements_wrong, share);
+  fmt::print("\n");
 }
 
 int check_files(CheckOptions& options) {
-  const Problem switches = switches_of(options);
+  const Switches switches = switches_of(options);
   for (const auto& [role, text] : options.roles) {
     if (!text.empty()) options.sources.roles[role] = text;
   }
@@ -177,16 +204,26 @@ int check_files(CheckOptions& options) {
       (!options.junit.empty() && !junit.open(options.junit, why))) {
     throw Refusal{exit_infrastructure, why};
   }
-  const CaseResult result{"files", options.name, given->problem, check(*given), command_of(options)};
-  print_result(result, *given, *loaded);
+  const Walk walk = walk_of_this_machine();
+  CaseResult result{"files", options.name, given->problem, check(*given, walk), command_of(options)};
+  const Verdict found = result.verdict;
+  const std::string doubt = found.outcome == Outcome::pass ? undecided(found) : "";
+  if (!doubt.empty()) {
+    result.verdict.outcome = Outcome::error;  // neither right nor wrong: never green
+    result.verdict.reason = "cannot tell: " + doubt;
+  }
+  print_result(result, found, *given, *loaded, walk);
   if ((!options.json.empty() && !json.commit(validate::as_json({result}), why)) ||
       (!options.junit.empty() && !junit.commit(validate::as_junit({result}), why))) {
     throw Refusal{exit_infrastructure, why};
   }
-  if (result.verdict.outcome == Outcome::pass && result.verdict.elements_checked == 0) {
+  if (found.outcome == Outcome::pass && found.elements_checked == 0) {
     throw Refusal{exit_usage, "nothing was checked: the given outputs have no elements"};
   }
-  return result.verdict.outcome == Outcome::pass ? exit_pass : exit_wrong_results;
+  if (!doubt.empty()) throw Refusal{exit_inconclusive, result.verdict.reason};
+  if (found.outcome == Outcome::pass) return exit_pass;
+  throw Refusal{exit_wrong_results,
+                fmt::format("{} of {} elements are wrong", found.elements_wrong, found.elements_checked)};
 }
 
 }  // namespace
@@ -194,7 +231,7 @@ int check_files(CheckOptions& options) {
 void add_check_command(CLI::App& app, int& status) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command = app.add_subcommand("check", "Check anybody's output, in .npy, .npz or .safetensors files");
-  command->add_option("--op", options->op, "forward, backward, activation_quant or weight_quant")->required();
+  command->add_option("--op", options->op, "forward, norm, backward, activation_quant or weight_quant")->required();
   command->add_option("--norm", options->norm, "rms or layer")->check(CLI::IsMember({"rms", "layer"}));
   CLI::Option* eps = command->add_option("--eps", options->eps, "What was added to the variance (forward)");
   command
@@ -204,12 +241,26 @@ void add_check_command(CLI::App& app, int& status) {
   command->add_option("--h-source", options->h_source, "unrounded or stored: what mean, var and y come from")
       ->check(CLI::IsMember({"unrounded", "stored"}))
       ->capture_default_str();
+  command
+      ->add_option("--algorithm", options->algorithm,
+                   "two_pass, welford or any: whose bounds hold for the norm (docs/numerics.md, \"Other algorithms\")")
+      ->check(CLI::IsMember({"two_pass", "welford", "any"}))
+      ->capture_default_str();
+  command->add_option("--y-type", options->y_type, "Type to which y is rounded before it is quantised (forward)")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}));
+  command->add_option("--arithmetic", options->arithmetic, "Type to which each step is rounded (norm; sums in float32)")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}));
+  command
+      ->add_option("--packing", options->packing,
+                   "normquant, transformers or tq2_0: the order of packed (weight_quant)")
+      ->check(CLI::IsMember({"normquant", "transformers", "tq2_0"}))
+      ->capture_default_str();
   command->add_option("--tensors", options->sources.files, "File whose tensors are called as below (repeatable)")
       ->allow_extra_args(false);
   for (std::string_view role : all_roles()) {
     command
         ->add_option("--" + std::string(role), options->roles[std::string(role)],
-                     "FILE, or FILE:NAME of a tensor in it")
+                     "FILE, or FILE:NAME or FILE::NAME of a tensor in it")
         ->group("Tensors, inputs and outputs");
   }
   command->add_option("--as", options->sources.types, "ROLE=bfloat16: what 16 bits without a type are (repeatable)")

@@ -1,66 +1,20 @@
 // `normquant check` judges tensors from files as validate judges kernels.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "forward_files.hpp"
 #include "reference/activation_quant.hpp"
 #include "reference/norm_quant_backward.hpp"
 #include "reference/norm_quant_forward.hpp"
 #include "reference/weight_quant.hpp"
-#include "run_program.hpp"
-#include "tensor_bytes.hpp"
-#include "validate/inputs.hpp"
 
 namespace normquant {
 namespace {
 
-using tests::Bytes;
-using tests::expect_answer;
-using tests::run_program;
-using tests::ScratchFolder;
-using validate::Array;
-using validate::HostTensor;
-using validate::Tensor;
-
-constexpr std::int64_t rows = 5, columns = 136;
-
-Bytes bytes_of(const HostTensor& tensor) { return {tensor.bytes.begin(), tensor.bytes.end()}; }
-Bytes floats(const Array& values) { return bytes_of(HostTensor::of(DType::float32, values)); }
-Bytes codes(const Array& values) {
-  Bytes bytes;
-  for (double value : values.reshaped<Eigen::RowMajor>()) bytes += static_cast<char>(static_cast<int>(value));
-  return bytes;
-}
-std::string shape(std::int64_t m, std::int64_t n) { return "(" + std::to_string(m) + ", " + std::to_string(n) + ")"; }
-
-/// A forward whose outputs are the reference's own, rounded once.
-struct Forward {
-  ScratchFolder folder{"check"};
-  Array x, residual;
-  reference::NormQuantForward forward{
-      reference::NormKind::rms, reference::Rounding::half_away, static_cast<double>(1e-5F), {}, {}};
-  reference::NormQuantForwardResult truth;
-  Bytes out;
-
-  Forward() {
-    validate::Problem p;
-    x = validate::input_tensor(p, Tensor::x, DType::float32, rows, columns).values();
-    forward.weight = validate::input_tensor(p, Tensor::weight, DType::float32, 1, columns).values().row(0).transpose();
-    truth = reference::norm_quant_forward(x, forward);
-    out = floats(truth.out);
-    tests::write_file(folder.file("x.npy"), tests::npy("'<f4'", shape(rows, columns), floats(x)));
-    tests::write_file(folder.file("w.npy"), tests::npy("'<f4'", "(136,)", floats(forward.weight->transpose())));
-    write_out(out);
-  }
-  void write_out(const Bytes& data) const {
-    tests::write_file(folder.file("out.npy"), tests::npy("'<f4'", shape(rows, columns), data));
-  }
-  std::string command() const {
-    return "check --op forward --norm rms --eps 1e-5 --x " + folder.file("x.npy") + " --weight " +
-           folder.file("w.npy") + " --out " + folder.file("out.npy");
-  }
-};
+using namespace tests;
 
 TEST(Check, ARightOutputPassesAndSaysWhatWasNotChecked) {
   const Forward f;
@@ -160,6 +114,42 @@ TEST(Check, WeightsAreCheckedInEveryForm) {
   expect_answer(command, 0, "121 elements checked, 0 wrong");
   tests::write_file(folder.file("p.npy"), tests::npy("'|u1'", "(6, 3)", Bytes(18, '\0')));
   expect_answer(command, 1, "packed[");
+}
+
+TEST(Check, NamesHoldColons) {
+  const Forward f;
+  const auto array = [&](const char* name, const Bytes& data, const std::string& form) {
+    return std::pair(std::string(name) + ".npy", tests::npy("'<f4'", form, data));
+  };
+  const std::string tf = f.folder.file("tf.npz");
+  tests::write_file(tf, tests::zip({array("dense/x:0", floats(f.x), shape(rows, columns)),
+                                    array("gamma:0", floats(f.forward.weight->transpose()), "(136,)"),
+                                    array("out:0", f.out, shape(rows, columns))}));
+  const std::string ask = "check --op forward --norm rms --eps 1e-5 ";
+  expect_answer(ask + "--x " + tf + ":dense/x:0 --weight " + tf + ":gamma:0 --out " + tf + ":out:0", 0, "0 wrong");
+  expect_answer(ask + "--x " + tf + "::dense/x:0 --weight " + tf + "::gamma:0 --out " + tf + "::out:0", 0, "0 wrong");
+  expect_answer(ask + "--x " + tf + ":dense/x --out " + tf + ":out:0", 2, "has no tensor 'dense/x'");
+  expect_answer(ask + "--x " + f.folder.file("none.npz") + ":dense/x:0 --out " + tf + ":out:0", 2, "none.npz: No such");
+}
+
+TEST(Check, ReadsWhatNumPyWritesOnOtherMachines) {
+  const Forward f;
+  Bytes turned = floats(f.x);
+  for (std::size_t i = 0; i < turned.size(); i += 4)
+    std::reverse(turned.begin() + static_cast<std::ptrdiff_t>(i), turned.begin() + static_cast<std::ptrdiff_t>(i) + 4);
+  const std::string x = f.folder.file("x.npy");
+  tests::write_file(x, tests::npy("'>f4'", "(5L, 136L)", turned));
+  expect_answer(f.command(), 0, "680 elements checked, 0 wrong");
+  tests::write_file(x, tests::npy("'=f4'", shape(rows, columns), floats(f.x)) + "more");
+  expect_answer(f.command(), 0, "ignored: 4 bytes behind the array in");
+  Bytes by_columns;
+  const Bytes by_rows = floats(f.x);
+  for (std::int64_t j = 0; j < columns; ++j) {
+    for (std::int64_t i = 0; i < rows; ++i)
+      by_columns += by_rows.substr(static_cast<std::size_t>(4 * (i * columns + j)), 4);
+  }
+  tests::write_file(x, tests::npy("'f4'", shape(rows, columns), by_columns, "True"));
+  expect_answer(f.command(), 0, "680 elements checked, 0 wrong");
 }
 
 TEST(Check, BadQuestionsAreStatusTwoAndASentence) {

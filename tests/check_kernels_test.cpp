@@ -67,7 +67,10 @@ class Question {
 
   validate::Verdict verdict(const Tensors& tensors) const {
     std::string why;
-    const auto given = arrange(problem_, tensors, why);
+    Switches switches;
+    switches.op = *op_named(name_of(problem_.op));
+    switches.problem = problem_;
+    const auto given = arrange(switches, tensors, why);
     EXPECT_TRUE(given.has_value()) << why;
     return given ? check(*given) : validate::Verdict{};
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace normquant::validate {
 namespace {
@@ -22,15 +23,17 @@ CodeRange admissible_codes(double t, double error, reference::Rounding rounding,
           clamped(reference::round_to_integer(t + error, rounding))};
 }
 
-/// Whether the truth lies midway between two integers, but for the roundings by which float64 came to it: four at most.
-bool is_on_tie(double t) { return std::abs(t - std::floor(t) - 0.5) <= 4 * 0x1p-53 * std::abs(t); }
+/// Whether the truth lies midway between two integers, but for the roundings by which float64 came to it: eight at most.
+bool is_on_tie(double t) { return std::abs(t - std::floor(t) - 0.5) <= 8 * 0x1p-53 * std::abs(t); }
 
 }  // namespace
 
-void Comparison::count_code(double admissible, double t) {
+void Comparison::count_code(double admissible, double t, double t_error) {
   ++verdict_.codes_checked;
+  verdict_.ambiguous_expected += t_error < 0.5 ? 2 * t_error : 1.0;
   if (admissible == 1) return;
   ++verdict_.codes_ambiguous;
+  verdict_.codes_open += t_error < 1 ? 0 : 1;
   verdict_.codes_on_ties += admissible == 2 && is_on_tie(t) ? 1 : 0;
 }
 
@@ -65,16 +68,47 @@ void Comparison::note_ratio(std::string_view tensor, double error_over_bound) {
   verdict_.worst_tensor = tensor;
 }
 
-void Comparison::wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected,
-                       std::string actual) {
+template <class Texts>
+void Comparison::wrong_with(std::string_view tensor, std::int64_t row, std::int64_t column, Texts texts) {
   ++verdict_.elements_wrong;
   ++score(tensor).wrong;
-  if (verdict_.outcome == Outcome::pass) {
+  const bool first = verdict_.outcome == Outcome::pass;
+  if (!first && verdict_.mismatches.size() >= most_mismatches) return;
+  auto [expected, actual] = texts();
+  if (first) {
     verdict_.outcome = Outcome::fail;
     verdict_.reason = fmt::format("{}[{},{}] is {}, expected {}", tensor, row, column, actual, expected);
   }
   if (verdict_.mismatches.size() < most_mismatches) {
     verdict_.mismatches.push_back({std::string(tensor), row, column, std::move(expected), std::move(actual)});
+  }
+}
+
+void Comparison::wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected,
+                       std::string actual) {
+  wrong_with(tensor, row, column, [&] { return std::pair(std::move(expected), std::move(actual)); });
+}
+
+void Comparison::merge(const Verdict& later) {
+  verdict_.elements_checked += later.elements_checked;
+  verdict_.elements_wrong += later.elements_wrong;
+  verdict_.codes_checked += later.codes_checked;
+  verdict_.codes_ambiguous += later.codes_ambiguous;
+  verdict_.codes_on_ties += later.codes_on_ties;
+  verdict_.codes_open += later.codes_open;
+  verdict_.ambiguous_expected += later.ambiguous_expected;
+  if (verdict_.outcome == Outcome::pass && later.outcome != Outcome::pass) {
+    verdict_.outcome = later.outcome;
+    verdict_.reason = later.reason;
+  }
+  for (const Mismatch& mismatch : later.mismatches) {
+    if (verdict_.mismatches.size() < most_mismatches) verdict_.mismatches.push_back(mismatch);
+  }
+  for (const TensorScore& other : later.tensors) {
+    TensorScore& own = score(other.tensor);
+    own.checked += other.checked;
+    own.wrong += other.wrong;
+    note_ratio(other.tensor, other.worst_error_over_bound);
   }
 }
 
@@ -96,11 +130,16 @@ void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t c
     return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
   }
   if (std::isnan(truth)) {
-    if (!std::isnan(actual)) wrong(tensor, row, column, "NaN", fmt::format("{:.9g}", actual));
+    if (!std::isnan(actual)) {
+      wrong_with(tensor, row, column, [&] { return std::pair(std::string("NaN"), fmt::format("{:.9g}", actual)); });
+    }
     return;
   }
   if (std::isinf(truth)) {
-    if (!(actual == truth)) wrong(tensor, row, column, fmt::format("{}", truth), fmt::format("{:.9g}", actual));
+    if (!(actual == truth)) {
+      wrong_with(tensor, row, column,
+                 [&] { return std::pair(fmt::format("{}", truth), fmt::format("{:.9g}", actual)); });
+    }
     return;
   }
   if (std::isinf(bound)) return;  // any value is right, once it was written
@@ -113,7 +152,9 @@ void Comparison::value(std::string_view tensor, std::int64_t row, std::int64_t c
   const double error = std::abs(actual - truth);
   note_ratio(tensor, error / full);
   if (!(error <= full)) {
-    wrong(tensor, row, column, fmt::format("{:.9g} within {:.3g}", truth, full), fmt::format("{:.9g}", actual));
+    wrong_with(tensor, row, column, [&] {
+      return std::pair(fmt::format("{:.9g} within {:.3g}", truth, full), fmt::format("{:.9g}", actual));
+    });
   }
 }
 
@@ -126,7 +167,9 @@ void Comparison::exact(std::string_view tensor, std::int64_t row, std::int64_t c
   if (never_written(tensor, row, column, size_of(type), bits, DeviceTensor::float_poison)) {
     return wrong(tensor, row, column, fmt::format("{:.9g}", truth), "never written");
   }
-  if (!right) wrong(tensor, row, column, fmt::format("exactly {:.9g}", truth), fmt::format("{:.9g}", actual));
+  if (right) return;
+  wrong_with(tensor, row, column,
+             [&] { return std::pair(fmt::format("exactly {:.9g}", truth), fmt::format("{:.9g}", actual)); });
 }
 
 void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t,
@@ -142,12 +185,13 @@ void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t co
     return;
   }
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  count_code(range.count(), t);
+  count_code(range.count(), t, t_error);
   if (actual >= range.first && actual <= range.last) return;
-  wrong(tensor, row, column,
-        range.first == range.last ? fmt::format("code {}", range.first)
-                                  : fmt::format("a code in [{}, {}]", range.first, range.last),
-        fmt::format("{} (y * quant_scale = {:.9g})", actual, t));
+  wrong_with(tensor, row, column, [&] {
+    return std::pair(range.first == range.last ? fmt::format("code {}", range.first)
+                                               : fmt::format("a code in [{}, {}]", range.first, range.last),
+                     fmt::format("{} (y * quant_scale = {:.9g})", actual, t));
+  });
 }
 
 void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type,
@@ -155,7 +199,7 @@ void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::
                                 reference::Rounding rounding, double least, double most) {
   if (std::isnan(t)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
   const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  count_code(range.count(), t);
+  count_code(range.count(), t, t_error);
   const double actual = decode(type, bits);
   const double nearest = std::clamp(std::round(actual / dequant_scale), range.first, range.last);
   // code * dequant_scale, or the quotient, which may be approximate.

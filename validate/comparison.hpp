@@ -44,14 +44,20 @@ class Comparison {
   /// Elements whose row equals, bit for bit, one that was checked.
   void count_equal_row(std::int64_t elements) { verdict_.elements_checked += elements; }
 
-  Verdict verdict() const { return verdict_; }
+  /// Adds what another one found in elements that come after this one's.
+  void merge(const Verdict& later);
+
+  const Verdict& verdict() const { return verdict_; }
 
  private:
   bool never_written(std::string_view tensor, std::int64_t row, std::int64_t column, std::size_t element_bytes,
                      std::uint32_t bits, unsigned char first_poison);
   TensorScore& score(std::string_view tensor);
   void count(std::string_view tensor);
-  void count_code(double admissible, double t);
+  void count_code(double admissible, double t, double t_error);
+  /// wrong() with texts that are made only when they are kept: of millions of wrong elements the first few are.
+  template <class Texts>
+  void wrong_with(std::string_view tensor, std::int64_t row, std::int64_t column, Texts texts);
   void note_ratio(std::string_view tensor, double error_over_bound);
 
   Unwritten* unwritten_ = nullptr;

@@ -15,8 +15,8 @@ import zipfile
 ROWS, COLUMNS = 2, 8
 
 
-def npy(descr, shape, data, version=1):
-    header = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, repr(shape))
+def npy(descr, shape, data, version=1, fortran=False):
+    header = "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }" % (descr, fortran, repr(shape))
     size = 4 if version > 1 else 2
     header += " " * (63 - (8 + size + len(header)) % 64) + "\n"
     return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(size, "little") + header.encode() + data
@@ -56,6 +56,7 @@ SCALE = ("F32", ROW_VALUES, floats(ROWS))
 
 FORWARD = {"x": BF16, "residual": F32, "weight": WEIGHT, "bias": WEIGHT, "out": BF16, "codes": CODES,
            "dequant_scale": SCALE, "rstd": SCALE, "quant_scale": SCALE, "residual_out": BF16}
+NORM = {"x": F32, "weight": WEIGHT, "bias": WEIGHT, "y": BF16, "rstd": SCALE}
 BACKWARD = {"h": F32, "dy": BF16, "rstd": SCALE, "mean": SCALE, "weight": WEIGHT, "bias": WEIGHT, "dresidual": F32,
             "dx": F32, "dx_residual": BF16, "dweight": WEIGHT, "dbias": WEIGHT, "out": F32, "codes": CODES}
 ACTIVATION = {"x": F32, "out": F32, "codes": CODES, "dequant_scale": SCALE}
@@ -68,16 +69,24 @@ TENSOR_FILES = {
     "u2": npy("<u2", (1, 3), halves(3), version=2),
     "i1": npy("|i1", (), b"\x05", version=3),
     "empty": npy("<f8", (0, 4), b""),
+    "big_endian": npy(">f4", (3,), floats(3)),
+    "columns_first": npy("=f4", (2, 2, 2), floats(8), fortran=True),
     "stored": npz({"x": npy("<f4", (4,), floats(4)), "out": npy("|i1", (4,), bytes(4))}, zipfile.ZIP_STORED),
     "deflated": npz({"x": npy("<f4", (64,), bytes(256))}, zipfile.ZIP_DEFLATED),
     "safetensors": safetensors(FORWARD),
 }
 CHECKS = {
-    "forward": b"\x00" + safetensors(FORWARD),
-    "stored": b"\x10" + safetensors(FORWARD),
-    "backward": b"\x05" + safetensors(BACKWARD),
-    "activation": b"\x0a" + safetensors(ACTIVATION),
-    "weights": b"\x03" + safetensors(WEIGHTS),
+    "forward": b"\x00\x00" + safetensors(FORWARD),
+    "layer_any": b"\x48\x00" + safetensors(FORWARD),
+    "stored": b"\x20\x80" + safetensors(FORWARD),
+    "rounded": b"\x88\x04" + safetensors(FORWARD),
+    "norm": b"\x49\x00" + safetensors(NORM),
+    "norm_steps": b"\x41\x84" + safetensors(NORM),
+    "backward": b"\x0a\x00" + safetensors(BACKWARD),
+    "activation": b"\x13\x00" + safetensors({**ACTIVATION, "quant_scale": SCALE}),
+    "weights": b"\x04\x00" + safetensors(WEIGHTS),
+    "transformers": b"\x04\x01" + safetensors({**WEIGHTS, "packed": ("U8", [1, COLUMNS], bytes(COLUMNS))}),
+    "tq2_0": b"\x04\x02" + safetensors({"w": ("F32", [1, 256], floats(256)), "packed": ("U8", [66], bytes(66))}),
 }
 PROBLEMS = [
     "op=norm_quant_forward shape=3x24 x=float32 weight=float32 bias=float32 norm=layer eps=1e-05 values=huge_mean",

@@ -4,10 +4,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <future>
 #include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
 
 #include "validate/bounds.hpp"
-#include "validate/check/given.hpp"
+#include "validate/check/check.hpp"
 #include "validate/comparison.hpp"
 #include "validate/reference_types.hpp"
 
@@ -26,11 +30,44 @@ struct Block {
   std::int64_t first = 0, count = 0;
 };
 
-/// Calls visit(block) for all rows, about a million elements at a time.
+/// What a block adds to sums over all rows, where there are none.
+struct Nothing {};
+
+/// Calls part = visit(block, comparison) for blocks of all rows, several at a time; then, in the order of the rows, take(part).
+/// What the blocks' comparisons found is added to `total` in that order too.
+template <class Visit, class Take>
+void for_each_block(const validate::Problem& p, const Walk& walk, Comparison& total, Visit visit, Take take) {
+  using Part = std::invoke_result_t<Visit, Block, Comparison&>;
+  const std::int64_t most = std::max<std::int64_t>(1, (std::int64_t{1} << 18) / p.columns);
+  for (std::int64_t first = 0; first < p.rows;) {
+    std::vector<std::future<std::pair<Part, validate::Verdict>>> parts;
+    for (int thread = 0; thread < walk.threads && first < p.rows; ++thread, first += most) {
+      const Block block{first, std::min(most, p.rows - first)};
+      // One thread needs no other.
+      parts.push_back(std::async(walk.threads == 1 ? std::launch::deferred : std::launch::async, [&visit, block] {
+        Comparison own;
+        Part part = visit(block, own);
+        return std::pair(std::move(part), own.verdict());
+      }));
+    }
+    for (auto& future : parts) {
+      auto [part, found] = future.get();
+      total.merge(found);
+      take(std::move(part));
+    }
+    if (walk.stop_at_wrong && total.verdict().outcome != validate::Outcome::pass) return;
+    if (walk.progress) walk.progress(std::min(first, p.rows), p.rows);
+  }
+}
 template <class Visit>
-void for_each_block(const validate::Problem& p, Visit visit) {
-  const std::int64_t most = std::max<std::int64_t>(1, (std::int64_t{1} << 20) / p.columns);
-  for (std::int64_t first = 0; first < p.rows; first += most) visit(Block{first, std::min(most, p.rows - first)});
+void for_each_block(const validate::Problem& p, const Walk& walk, Comparison& total, Visit visit) {
+  for_each_block(
+      p, walk, total,
+      [&visit](Block block, Comparison& comparison) {
+        visit(block, comparison);
+        return Nothing{};
+      },
+      [](Nothing) {});
 }
 
 inline std::uint32_t bits_at(const HostTensor& tensor, std::int64_t index) {
@@ -40,19 +77,22 @@ inline std::uint32_t bits_at(const HostTensor& tensor, std::int64_t index) {
   return bits;
 }
 
+/// Widens `count` elements from `first` on.
+inline void widen(const HostTensor& tensor, std::int64_t first, std::int64_t count, double* to) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = validate::decode(tensor.type, bits_at(tensor, first + i));
+}
+
 /// The block of a matrix, widened.
 inline Array rows_of(const HostTensor& tensor, Block block) {
   Array values(block.count, tensor.columns);
-  for (Eigen::Index i = 0; i < values.size(); ++i) {
-    values.data()[i] = validate::decode(tensor.type, bits_at(tensor, block.first * tensor.columns + i));
-  }
+  widen(tensor, block.first * tensor.columns, values.size(), values.data());
   return values;
 }
 
 /// `count` values of a vector from `first` on.
 inline Vector vector_of(const HostTensor& tensor, std::int64_t first, std::int64_t count) {
   Vector values(count);
-  for (Eigen::Index i = 0; i < count; ++i) values(i) = validate::decode(tensor.type, bits_at(tensor, first + i));
+  widen(tensor, first, count, values.data());
   return values;
 }
 inline Vector vector_of(const HostTensor& tensor) { return vector_of(tensor, 0, tensor.columns); }
@@ -82,9 +122,9 @@ void compare_rows(const Given& given, std::string_view role, Block block, Compar
 /// out, codes and dequant_scale of a row-wise quantisation, as far as they are given.
 void compare_quantised(const Given& given, Block block, const validate::QuantBounds& bounds, Comparison& comparison);
 
-void check_forward(const Given& given, Comparison& comparison);
-void check_backward(const Given& given, Comparison& comparison);
-void check_activation(const Given& given, Comparison& comparison);
-void check_weight(const Given& given, Comparison& comparison);
+void check_forward(const Given& given, const Walk& walk, Comparison& comparison);
+void check_backward(const Given& given, const Walk& walk, Comparison& comparison);
+void check_activation(const Given& given, const Walk& walk, Comparison& comparison);
+void check_weight(const Given& given, const Walk& walk, Comparison& comparison);
 
 }  // namespace normquant::check

@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include <normquant/weight_quant.hpp>
-
 namespace normquant::check {
 namespace {
 
@@ -43,7 +41,7 @@ std::string wrong_elements(const Role& role, Element element) {
 }
 
 /// Why the shape is not what the role asks for; empty when it is.
-std::string wrong_shape(const Role& role, const Tensor& tensor, const Problem& p) {
+std::string wrong_shape(const Role& role, const Tensor& tensor, const Problem& p, Packing packing) {
   const std::int64_t last = tensor.shape.empty() ? 1 : tensor.shape.back(), all = tensor.elements();
   const auto unless = [&](bool fits, const std::string& wanted) {
     return fits ? std::string{}
@@ -55,11 +53,7 @@ std::string wrong_shape(const Role& role, const Tensor& tensor, const Problem& p
       const bool fits = last == p.columns && all == p.rows * p.columns;
       return unless(fits, fmt::format("{} elements, {} in the last dimension", p.rows * p.columns, p.columns));
     }
-    case Place::packed: {
-      const std::int64_t bytes = packed_row_bytes(p.columns);
-      return unless(last == bytes && all == p.rows * bytes,
-                    fmt::format("{} bytes, {} in the last dimension", p.rows * bytes, bytes));
-    }
+    case Place::packed: return wrong_packed_shape(tensor.shape, p.rows, p.columns, packing);
     case Place::rows: return unless(all == p.rows, fmt::format("{} elements", p.rows));
     case Place::columns: return unless(all == p.columns, fmt::format("{} elements", p.columns));
     case Place::single: return unless(all == 1, "one element");
@@ -102,6 +96,8 @@ void note_type(std::string_view role, DType type, Problem& p) {
 std::string wrong_combination(const Given& given) {
   const Problem& p = given.problem;
   const bool mean = given.tensor("mean") != nullptr, layer = p.norm == NormKind::layer;
+  if (given.switches.y_type && given.switches.op != Op::forward) return "--y-type has a meaning for forward only";
+  if (given.switches.arithmetic && given.switches.op != Op::norm) return "--arithmetic has a meaning for norm only";
   if (mean && !layer) return "mean is given, but --norm rms has none";
   if (p.op == Operation::norm_quant_backward && layer && !mean)
     return "--norm layer needs mean, as the forward left it";
@@ -111,7 +107,7 @@ std::string wrong_combination(const Given& given) {
   return {};
 }
 
-bool any_output(Operation op, const Tensors& tensors) {
+bool any_output(Op op, const Tensors& tensors) {
   const auto roles = roles_of(op);
   return std::any_of(roles.begin(), roles.end(),
                      [&](const Role& role) { return role.output && tensors.contains(role.name); });
@@ -119,20 +115,21 @@ bool any_output(Operation op, const Tensors& tensors) {
 
 }  // namespace
 
-std::optional<Given> arrange(const Problem& switches, Tensors tensors, std::string& why) {
-  Given given{switches, {}, {}};
+std::optional<Given> arrange(const Switches& switches, Tensors tensors, std::string& why) {
+  Given given{switches, switches.problem, {}, {}};
   Problem& p = given.problem;
-  for (const Role& role : roles_of(p.op)) {
+  const auto roles = roles_of(switches.op);
+  for (const Role& role : roles) {
     const auto found = tensors.find(role.name);
     if (found == tensors.end()) {
       if (!role.required) continue;
-      why = fmt::format("{} is not given; {} needs it", role.name, name_of(p.op));
+      why = fmt::format("{} is not given; {} needs it", role.name, name_of(switches.op));
       return std::nullopt;
     }
     Tensor& tensor = found->second;
     why = wrong_elements(role, tensor.element);
-    if (!why.empty() || (&role == roles_of(p.op).data() && !take_shape(role, tensor, p, why))) return std::nullopt;
-    why = wrong_shape(role, tensor, p);
+    if (!why.empty() || (&role == roles.data() && !take_shape(role, tensor, p, why))) return std::nullopt;
+    why = wrong_shape(role, tensor, p, switches.packing);
     if (!why.empty()) return std::nullopt;
     if (role.content != Content::floating) {
       (role.content == Content::codes ? p.codes : p.packed) = true;
@@ -146,7 +143,9 @@ std::optional<Given> arrange(const Problem& switches, Tensors tensors, std::stri
                                                  std::move(tensor.bytes)});
   }
   why = wrong_combination(given);
-  if (why.empty() && !any_output(p.op, tensors)) why = fmt::format("no output of {} is given", name_of(p.op));
+  if (why.empty() && !any_output(switches.op, tensors)) {
+    why = fmt::format("no output of {} is given", name_of(switches.op));
+  }
   if (!why.empty()) return std::nullopt;
   return given;
 }

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "validate/bounds.hpp"
+#include "validate/check/packing.hpp"
 #include "validate/check/roles.hpp"
 #include "validate/host_tensor.hpp"
 #include "validate/problem.hpp"
@@ -16,8 +18,19 @@ namespace normquant::check {
 
 using Tensors = std::map<std::string, tensors::Tensor, std::less<>>;
 
+/// What the command line says beside the tensors.
+struct Switches {
+  Op op = Op::forward;
+  validate::Problem problem;  ///< op, norm, rounding, h_source and eps
+  validate::Algorithm algorithm = validate::Algorithm::any;
+  std::optional<DType> y_type;      ///< y is rounded to this type before it is quantised; nothing: it stays float32
+  std::optional<DType> arithmetic;  ///< of the norm alone: each step is rounded to this type; nothing: to float32
+  Packing packing = Packing::normquant;
+};
+
 /// One question: every tensor has the shape that its role asks for.
 struct Given {
+  Switches switches;
   validate::Problem problem;                                             ///< shape, types, switches
   std::map<std::string, validate::HostTensor, std::less<>> floating;     ///< [M, N], [1, M], [1, N] or [1, 1]
   std::map<std::string, std::vector<unsigned char>, std::less<>> bytes;  ///< codes and packed, dense rows
@@ -32,8 +45,8 @@ struct Given {
   }
 };
 
-/// Gives every tensor its place. `switches` has op, norm, rounding, h_source and eps; shape and types are filled in.
-/// Nothing, and in `why` which tensor is wrong or missing and what it should be, when they are no such problem.
-std::optional<Given> arrange(const validate::Problem& switches, Tensors tensors, std::string& why);
+/// Gives every tensor its place; shape and types of the problem are filled in. Nothing, and in `why` which tensor is wrong or
+/// missing and what it should be, when they are no such problem.
+std::optional<Given> arrange(const Switches& switches, Tensors tensors, std::string& why);
 
 }  // namespace normquant::check

@@ -33,15 +33,29 @@ std::unique_ptr<TensorFile> open_file(const std::string& path, std::string& why)
   return file;
 }
 
-/// FILE, FILE:NAME; a file of the whole name comes first.
+/// FILE, FILE:NAME or FILE::NAME, where names hold colons as well: the longest FILE that exists is meant.
 struct FileAndName {
   std::string path, name;
 };
 FileAndName file_and_name(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
   std::error_code ignored;
-  if (colon == std::string::npos || std::filesystem::exists(text, ignored)) return {text, {}};
-  return {text.substr(0, colon), text.substr(colon + 1)};
+  if (std::filesystem::exists(text, ignored)) return {text, {}};
+  for (std::size_t colon = text.rfind(':'); colon != std::string::npos && colon > 0;
+       colon = text.rfind(':', colon - 1)) {
+    const std::string path = text.substr(0, colon);
+    if (!std::filesystem::exists(path, ignored)) continue;
+    const std::string name = text.substr(colon + 1);
+    return {path, name.starts_with(':') ? name.substr(1) : name};
+  }
+  // No such file, and that is what will be said of it.
+  const std::size_t two = text.find("::");
+  return {text.substr(0, two != std::string::npos ? two : text.find(':')), {}};
+}
+
+/// What NumPy leaves unread behind an array is not lost without a word.
+void note_left_over(const std::string& where, const Tensor& tensor, Loaded& loaded) {
+  if (tensor.left_over == 0) return;
+  loaded.ignored.push_back(fmt::format("{} bytes behind the array in {}", tensor.left_over, printable(where)));
 }
 
 std::optional<Tensor> tensor_at(const std::string& role, const std::string& text, std::string& why) {
@@ -82,6 +96,7 @@ bool add_file(const std::string& path, std::span<const Role> roles, Loaded& load
       why = fmt::format("{}, tensor {}: {}", path, name, why);
       return false;
     }
+    note_left_over(path + ":" + name, *tensor, loaded);
     loaded.tensors.insert_or_assign(name, std::move(*tensor));
   }
   return true;
@@ -107,7 +122,7 @@ bool name_type(const std::string& text, Tensors& tensors, std::string& why) {
 
 }  // namespace
 
-std::optional<Loaded> load(validate::Operation op, const Sources& sources, std::string& why) {
+std::optional<Loaded> load(Op op, const Sources& sources, std::string& why) {
   Loaded loaded;
   const auto roles = roles_of(op);
   for (const std::string& path : sources.files) {
@@ -121,6 +136,7 @@ std::optional<Loaded> load(validate::Operation op, const Sources& sources, std::
     }
     auto tensor = tensor_at(role, text, why);
     if (!tensor) return std::nullopt;
+    note_left_over(text, *tensor, loaded);
     loaded.tensors.insert_or_assign(role, std::move(*tensor));
   }
   for (const std::string& text : sources.types) {

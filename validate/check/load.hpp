@@ -12,17 +12,18 @@ namespace normquant::check {
 
 /// What the command line says about tensors.
 struct Sources {
-  std::vector<std::string> files;                         ///< whose tensors are called as the roles are
-  std::map<std::string, std::string, std::less<>> roles;  ///< role -> FILE, or FILE:NAME of a tensor in it
-  std::vector<std::string> types;                         ///< ROLE=TYPE: what 16 bits without a type are
+  std::vector<std::string> files;  ///< whose tensors are called as the roles are
+  std::map<std::string, std::string, std::less<>>
+      roles;                       ///< role -> FILE, or FILE:NAME or FILE::NAME of a tensor in it
+  std::vector<std::string> types;  ///< ROLE=TYPE: what 16 bits without a type are
 };
 
 struct Loaded {
   Tensors tensors;
-  std::vector<std::string> ignored;  ///< tensors of `files` that are no role of the operation
+  std::vector<std::string> ignored;  ///< tensors of `files` that are no role of the operation, bytes behind arrays
 };
 
 /// Reads them. Nothing, and in `why` the file, the tensor and what is wrong, when one cannot be had.
-std::optional<Loaded> load(validate::Operation op, const Sources& sources, std::string& why);
+std::optional<Loaded> load(Op op, const Sources& sources, std::string& why);
 
 }  // namespace normquant::check

@@ -1,6 +1,7 @@
 #include "validate/check/roles.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace normquant::check {
@@ -21,6 +22,16 @@ constexpr Role forward_roles[] = {
     {"mean", Place::rows, output, optional},
     {"rstd", Place::rows, output, optional},
     {"quant_scale", Place::rows, output, optional},
+    {"residual_out", Place::matrix, output, optional},
+};
+constexpr Role norm_roles[] = {
+    {"x", Place::matrix, input, required, Content::floating},
+    {"residual", Place::matrix, input, optional},
+    {"weight", Place::columns, input, optional},
+    {"bias", Place::columns, input, optional},
+    {"y", Place::matrix, output, optional},
+    {"mean", Place::rows, output, optional},
+    {"rstd", Place::rows, output, optional},
     {"residual_out", Place::matrix, output, optional},
 };
 constexpr Role backward_roles[] = {
@@ -45,6 +56,7 @@ constexpr Role activation_roles[] = {
     {"out", Place::matrix, output, optional},
     {"codes", Place::matrix, output, optional, Content::codes},
     {"dequant_scale", Place::rows, output, optional},
+    {"quant_scale", Place::rows, output, optional},
 };
 constexpr Role weight_roles[] = {
     {"w", Place::matrix, input, required},
@@ -54,16 +66,54 @@ constexpr Role weight_roles[] = {
     {"dequant_factor", Place::single, output, optional},
 };
 
+constexpr std::pair<Packing, std::string_view> packings[] = {
+    {Packing::normquant, "normquant"}, {Packing::transformers, "transformers"}, {Packing::tq2_0, "tq2_0"}};
+
 }  // namespace
 
-std::span<const Role> roles_of(Operation op) {
+std::string_view name_of(Op op) { return op == Op::norm ? "norm" : validate::name_of(operation_of(op)); }
+
+Operation operation_of(Op op) {
   switch (op) {
-    case Operation::norm_quant_forward: return forward_roles;
-    case Operation::norm_quant_backward: return backward_roles;
-    case Operation::activation_quant: return activation_roles;
-    case Operation::weight_quant: return weight_roles;
-    case Operation::bit_linear_forward:
-    case Operation::bit_linear_backward: break;
+    case Op::forward:
+    case Op::norm: break;
+    case Op::backward: return Operation::norm_quant_backward;
+    case Op::activation_quant: return Operation::activation_quant;
+    case Op::weight_quant: return Operation::weight_quant;
+  }
+  return Operation::norm_quant_forward;
+}
+
+std::optional<Op> op_named(std::string_view name) {
+  if (name == name_of(Op::norm)) return Op::norm;
+  const auto operation = validate::operation_named(name);
+  for (Op op : all_ops) {
+    if (operation == operation_of(op)) return op;
+  }
+  return std::nullopt;
+}
+
+std::string_view name_of(Packing packing) {
+  for (const auto& [known, name] : packings) {
+    if (known == packing) return name;
+  }
+  return {};
+}
+
+std::optional<Packing> packing_named(std::string_view wanted) {
+  for (const auto& [known, name] : packings) {
+    if (name == wanted) return known;
+  }
+  return std::nullopt;
+}
+
+std::span<const Role> roles_of(Op op) {
+  switch (op) {
+    case Op::forward: return forward_roles;
+    case Op::norm: return norm_roles;
+    case Op::backward: return backward_roles;
+    case Op::activation_quant: return activation_roles;
+    case Op::weight_quant: return weight_roles;
   }
   return {};
 }
@@ -71,7 +121,7 @@ std::span<const Role> roles_of(Operation op) {
 std::span<const std::string_view> all_roles() {
   static const std::vector<std::string_view> names = [] {
     std::vector<std::string_view> found;
-    for (Operation op : validate::all_operations) {
+    for (Op op : all_ops) {
       for (const Role& role : roles_of(op)) {
         if (std::find(found.begin(), found.end(), role.name) == found.end()) found.push_back(role.name);
       }

@@ -1,0 +1,151 @@
+// What `normquant check` says where nothing can be told, which hints it gives, and of outputs other than the fused ones.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "forward_files.hpp"
+#include "reference/activation_quant.hpp"
+#include "reference/weight_quant.hpp"
+
+namespace normquant {
+namespace {
+
+using namespace tests;
+
+TEST(Check, ConstantRowsWithRandomCodesAreNeverRight) {
+  const ScratchFolder folder("check_constant");
+  const Array x = Array::Constant(3, 256, double{1.0F / 3.0F});
+  Array garbage(3, 256);
+  for (Eigen::Index i = 0; i < garbage.size(); ++i) garbage.data()[i] = static_cast<double>(i * 7919 % 255 - 127);
+  tests::write_file(folder.file("x.npy"), tests::npy("'<f4'", "(3, 256)", floats(x)));
+  tests::write_file(folder.file("c.npy"), tests::npy("'|i1'", "(3, 256)", codes(garbage)));
+  const std::string command =
+      "check --op forward --norm layer --x " + folder.file("x.npy") + " --codes " + folder.file("c.npy");
+  for (const char* eps : {" --eps 1e-5", " --eps 1e-8", " --eps 1e-12"}) {
+    expect_answer(command + eps, 4, "cannot tell: the bounds do not decide 768 of 768 codes");
+  }
+  const std::string json = folder.file("c.json");
+  run_program(command + " --eps 1e-5 --json " + json);
+  EXPECT_EQ(nlohmann::json::parse(std::ifstream(json))["results"][0]["outcome"], "error") << "never a pass";
+
+  // Wrong besides: no eps makes it right only because nothing could be told with it.
+  tests::write_file(folder.file("s.npy"), tests::npy("'<f4'", "(3,)", floats(Array::Constant(1, 3, 0.5))));
+  const auto answer = run_program(command + " --eps 1e-5 --dequant_scale " + folder.file("s.npy"));
+  EXPECT_EQ(answer.status, 1) << answer.output;
+  EXPECT_EQ(answer.output.find("would be right"), std::string::npos) << answer.output;
+}
+
+TEST(Check, ValuesPiledNextToTiesAreNotCalledRight) {
+  const ScratchFolder folder("check_piled");
+  Array x = Array::Constant(1, 4096, 1.5 + 1e-7);  // next to a tie, not on one
+  x(0, 0) = 127;
+  Array either = Array::Constant(1, 4096, 2);
+  either(0, 0) = 127;
+  for (Eigen::Index j = 1; j < 4096; j += 2) either(0, j) = 1;
+  tests::write_file(folder.file("x.npy"), tests::npy("'<f4'", "(1, 4096)", floats(x)));
+  tests::write_file(folder.file("w.npy"), tests::npy("'<f4'", "(4096,)", floats(Array::Constant(1, 4096, 3))));
+  tests::write_file(folder.file("c.npy"), tests::npy("'|i1'", "(1, 4096)", codes(either)));
+  expect_answer("check --op forward --norm rms --eps 1e-5 --x " + folder.file("x.npy") + " --weight " +
+                    folder.file("w.npy") + " --codes " + folder.file("c.npy"),
+                4, "cannot tell: 4095 of 4096 codes have two admissible values");
+}
+
+TEST(Check, TheHintsAreTheNormTheUsualEpsAndYInSixteenBits) {
+  const Forward f;
+  const std::string x = f.folder.file("x.npy"), w = f.folder.file("w.npy"), y = f.folder.file("y.npy");
+  const auto ask = [&](const reference::NormQuantForward& computed, const std::string& options) {
+    const auto truth = reference::norm_quant_forward(f.x * 1e-3, computed);
+    tests::write_file(x, tests::npy("'<f4'", shape(rows, columns), floats(f.x * 1e-3)));
+    tests::write_file(y, tests::npy("'<f4'", shape(rows, columns), floats(truth.y)));
+    return run_program("check --op norm --x " + x + " --weight " + w + " --y " + y + options).output;
+  };
+  reference::NormQuantForward other = f.forward;
+  for (const auto& [eps, hint] : {std::pair(1e-12F, "--eps 1e-12"), std::pair(0x1p-23F, "--eps 1.1920929e-07"),
+                                  std::pair(1e-6F, "--eps 1e-06"), std::pair(1e-8F, "--eps 1e-08")}) {
+    other.eps = static_cast<double>(eps);
+    EXPECT_NE(ask(other, " --norm rms --eps 1e-5").find(std::string("with ") + hint), std::string::npos) << hint;
+  }
+  other = f.forward;
+  other.norm = reference::NormKind::layer;
+  EXPECT_NE(ask(other, " --norm rms --eps 1e-5").find("with --norm layer all of it would be right"), std::string::npos);
+  other.eps = static_cast<double>(1e-12F);
+  EXPECT_NE(ask(other, " --norm rms --eps 1e-5").find("with --norm layer --eps 1e-12 all"), std::string::npos);
+}
+
+TEST(Check, YRoundedToSixteenBitsBeforeItIsQuantised) {
+  const Forward f;
+  const HostTensor x = HostTensor::of(DType::bfloat16, f.x);
+  const auto truth = reference::norm_quant_forward(x.values(), f.forward);
+  const auto quantised =
+      reference::activation_quant(HostTensor::of(DType::bfloat16, truth.y).values(), reference::Rounding::half_away);
+  tests::write_file(f.folder.file("x.npy"), tests::npy("'<V2'", shape(rows, columns), bytes_of(x)));
+  tests::write_file(f.folder.file("c.npy"), tests::npy("'|i1'", shape(rows, columns), codes(quantised.code)));
+  const std::string command = "check --op forward --norm rms --eps 1e-5 --as x=bfloat16 --x " + f.folder.file("x.npy") +
+                              " --weight " + f.folder.file("w.npy") + " --codes " + f.folder.file("c.npy");
+  expect_answer(command, 1, "with --y-type bfloat16 all of it would be right");
+  expect_answer(command + " --y-type bfloat16", 0, "0 wrong");
+  expect_answer(command + " --y-type float16", 1, "wrong");
+}
+
+TEST(Check, TheNormAloneAndItsScales) {
+  const Forward f;
+  const std::string x = f.folder.file("x.npy"), y = f.folder.file("y.npy"), w = f.folder.file("w.npy");
+  tests::write_file(y, tests::npy("'<f4'", shape(rows, columns), floats(f.truth.y)));
+  const std::string norm = "check --op norm --norm rms --eps 1e-5 --x " + x + " --y " + y;
+  expect_answer(norm + " --weight " + w, 0, "op=norm shape=5x136");
+  expect_answer(norm, 1, "WRONG: y[0,0]");
+  expect_answer(norm + " --weight " + w + " --out " + y, 2, "norm has no tensor out");
+  expect_answer(norm + " --weight " + w + " --rounding half_even", 2, "no meaning for norm");
+  expect_answer("check --op norm --norm rms --eps 1e-5 --x " + x, 2, "no output of norm");
+  expect_answer(f.command() + " --y " + y, 2, "norm_quant_forward has no tensor y");
+
+  const auto quantised = reference::activation_quant(f.x);
+  tests::write_file(f.folder.file("s.npy"), tests::npy("'<f4'", "(5,)", floats(quantised.quant_scale.transpose())));
+  const std::string scale = "check --op activation_quant --x " + x + " --quant_scale " + f.folder.file("s.npy");
+  expect_answer(scale, 0, "5 elements checked, 0 wrong");
+  tests::write_file(f.folder.file("s.npy"),
+                    tests::npy("'<f4'", "(5,)", floats(1.001 * quantised.quant_scale.transpose())));
+  expect_answer(scale, 1, "quant_scale[0,0]");
+}
+
+TEST(Check, PackedWeightsInTheOrdersOfOtherLibraries) {
+  const ScratchFolder folder("check_packings");
+  validate::Problem p;
+  const Array w = validate::input_tensor(p, Tensor::x, DType::float32, 6, 512).values();
+  const auto truth = reference::weight_quant(w);
+  const auto bits = [&](Eigen::Index i, Eigen::Index j) { return static_cast<unsigned>(truth.code(i, j) + 1); };
+  tests::write_file(folder.file("w.npy"), tests::npy("'<f4'", "(6, 512)", floats(w)));
+  Bytes rows_apart(std::size_t{2} * 512, '\0');  // rows r, r + 2, r + 4 to row r
+  for (Eigen::Index i = 0; i < 6; ++i) {
+    for (Eigen::Index j = 0; j < 512; ++j) {
+      char& byte = rows_apart[static_cast<std::size_t>(i % 2 * 512 + j)];
+      byte = static_cast<char>(static_cast<unsigned char>(byte) | bits(i, j) << (2 * (i / 2)));
+    }
+  }
+  Bytes blocks;
+  const Bytes scale = bytes_of(HostTensor::of(DType::float16, Array::Constant(1, 1, truth.dequant_factor)));
+  for (Eigen::Index i = 0; i < 6; ++i) {
+    for (Eigen::Index first = 0; first < 512; first += 256) {
+      for (Eigen::Index byte = 0; byte < 64; ++byte) {
+        const Eigen::Index j = first + byte / 32 * 128 + byte % 32;
+        blocks += static_cast<char>(bits(i, j) | bits(i, j + 32) << 2 | bits(i, j + 64) << 4 | bits(i, j + 96) << 6);
+      }
+      blocks += scale;
+    }
+  }
+  const std::string ask = "check --op weight_quant --w " + folder.file("w.npy") + " --packed " + folder.file("p.npy");
+  const auto expect_packing = [&](const std::string& packing, const std::string& form, Bytes bytes) {
+    tests::write_file(folder.file("p.npy"), tests::npy("'|u1'", form, bytes));
+    expect_answer(ask, 2, "it has the shape of --packing " + packing);
+    expect_answer(ask + " --packing " + packing, 0, "0 wrong");
+    bytes.back() = static_cast<char>(bytes.back() ^ 0x10);
+    tests::write_file(folder.file("p.npy"), tests::npy("'|u1'", form, bytes));
+    expect_answer(ask + " --packing " + packing, 1, "packed[");
+  };
+  expect_packing("transformers", "(2, 512)", rows_apart);
+  expect_packing("tq2_0", "(6, 132)", blocks);
+}
+
+}  // namespace
+}  // namespace normquant
