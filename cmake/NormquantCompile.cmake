@@ -9,7 +9,10 @@ function(normquant_compile_options target)
   if(target MATCHES "^normquant_(kernels|layer|reference|validate|oracle)(_watched)?$")
     target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O2>)
   else()
-    target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1>)
+    target_compile_options(${target} PRIVATE
+      $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1>
+      # At -O1 GCC takes the storage of std::optional and of Eigen's matrices for uninitialised.
+      $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>,$<CXX_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
   endif()
   if(NORMQUANT_WERROR)
     target_compile_options(${target} PRIVATE

@@ -294,17 +294,17 @@ class SparseArchive final : public ByteSource {
     if (place < front_.size()) return front_[place];
     return place < front_.size() + hole_ ? '\0' : back_[place - front_.size() - hole_];
   }
-  static Bytes sizes(std::uint64_t size, std::uint64_t crc) {
+  static Bytes sizes(std::uint64_t crc) {
     return tests::little_endian(45, 2) + Bytes(8, '\0') + tests::little_endian(crc, 4) + Bytes(8, '\xFF');
   }
   static Bytes local(const Bytes& name, std::uint64_t size, std::uint64_t crc) {
     using tests::little_endian;
-    return Bytes("PK\x03\x04", 4) + sizes(size, crc) + little_endian(name.size(), 2) + little_endian(20, 2) + name +
+    return Bytes("PK\x03\x04", 4) + sizes(crc) + little_endian(name.size(), 2) + little_endian(20, 2) + name +
            little_endian(1, 2) + little_endian(16, 2) + little_endian(size, 8) + little_endian(size, 8);
   }
   static Bytes central(const Bytes& name, std::uint64_t size, std::uint64_t crc, std::uint64_t place) {
     using tests::little_endian;
-    return Bytes("PK\x01\x02", 4) + little_endian(45, 2) + sizes(size, crc) + little_endian(name.size(), 2) +
+    return Bytes("PK\x01\x02", 4) + little_endian(45, 2) + sizes(crc) + little_endian(name.size(), 2) +
            little_endian(28, 2) + little_endian(0, 2) + little_endian(0, 2) + little_endian(0, 2) +
            little_endian(0, 4) + little_endian(0xFFFFFFFF, 4) + name + little_endian(1, 2) + little_endian(24, 2) +
            little_endian(size, 8) + little_endian(size, 8) + little_endian(place, 8);
