@@ -8,10 +8,9 @@
 #   --help        this text
 #
 # Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
-# release (with normquant-watched, docs/races.md), mutants (planted bugs, which the suites of validate must catch:
-# docs/mutants.md). clang-tidy and sanitize take the files of a target together (unity build); release compiles each of the
-# library's by itself. Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place
-# of release.
+# release (with normquant-watched, docs/races.md), the suite `standard` on the CPU (docs/suites.md), mutants (planted bugs, which
+# the suites of validate must catch: docs/mutants.md). Tests labelled `slow` or `browser` run in release only. Without the CUDA
+# Toolkit host-only takes the place of release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -98,6 +97,9 @@ run_mutants() { timeout 900 "build/$1/tests/mutants/normquant-mutants" run --job
 
 test_preset() { ctest --preset "$1" -j "$jobs"; }
 
+# Every variant at every class of its problems; the table says what failed, and --coverage what no case met.
+run_standard_suite() { timeout 1800 "build/$1/normquant" validate --device host --suite standard --coverage --jobs "$jobs"; }
+
 # preset NAME: builds and tests it.
 preset() {
   run_step_as $exit_infrastructure "$1: build" build_preset "$1"
@@ -141,6 +143,11 @@ else
   preset host-only
   complete=host-only
 fi
+if [ -x "build/$complete/normquant" ]; then
+  run_step "standard suite (host)" run_standard_suite $complete
+else
+  skip_step "standard suite (host)" "there is no program to run"
+fi
 if ! python3 --version >/dev/null 2>&1; then
   skip_step "mutants" "no python3 here, which plants them"
 else
@@ -154,5 +161,9 @@ fi
 no_browser=$(python3 scripts/browser.py 2>&1) || skip_step "tests in a browser" "$no_browser: no page was opened"
 gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"
 
+if [ -f "build/$complete/.ninja_log" ] && python3 --version >/dev/null 2>&1; then
+  printf '\n=== where the build %s took its time\n' $complete
+  python3 scripts/build_times.py "build/$complete"
+fi
 print_summary
 exit $first_failure
