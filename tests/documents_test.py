@@ -60,7 +60,21 @@ def links_of(path, failures):
 def look_at_widths(path, failures):
     for number, line in enumerate(without_code(path.read_text(encoding="utf-8")), 1):
         if len(line) > WIDTH and not LINK.search(line):
-            failures.append(f"{path.relative_to(ROOT)}:{number}: {len(line)} characters, more than {WIDTH}")
+            failures.append(f"{path.relative_to(ROOT)}:{number}: {len(line)} characters, more than {WIDTH}"
+                            " (scripts/wrap_prose.py mends it)")
+
+
+def look_at_wrapping(failures):
+    """scripts/wrap_prose.py fills paragraphs and list items, and leaves code, tables and headings alone."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    sys.dont_write_bytecode = True
+    from wrap_prose import wrapped
+    kept = "# head\n\n    code " + "word " * 30 + "\n\n| cell " + "word " * 30 + "|\n```\n" + "word " * 30 + "\n```\n"
+    if wrapped(kept) != kept:
+        failures.append("scripts/wrap_prose.py changes code, tables or headings")
+    text = wrapped("1. " + "word " * 30 + "\n   more\n2. next\n\n" + "word " * 30 + "end\n")
+    if max(map(len, text.split("\n"))) > WIDTH or not re.search(r"\n   word .*more\n2\. next\n\nword", text, re.DOTALL):
+        failures.append("scripts/wrap_prose.py does not wrap paragraphs and list items")
 
 
 def look_at_paths(path, failures):
@@ -149,6 +163,7 @@ def main():
         if page not in reached:
             reached.add(page)
             to_visit += links.get(page, ())
+    look_at_wrapping(failures)
     look_at_targets(failures)
     look_at_names(failures)
     look_at_figures(failures)
