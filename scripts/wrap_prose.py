@@ -12,6 +12,7 @@ import textwrap
 
 WIDTH = 100
 ITEM = re.compile(r"^\s*([-*]|\d+\.) ")
+MARKER = re.compile(r" (?=([-+*>=#]|#+|\d+[.)]) )")  # would begin a list or a heading if it came to a line's begin
 KEPT = ("#", "|", "    ", "<", "![")  # how lines begin that are no prose
 
 
@@ -37,8 +38,9 @@ def wrapped(text):
                 item or not is_kept(lines[at])) and not lines[at].lstrip().startswith(("|", "#", "<", "![")):
             parts.append(lines[at].strip())
             at += 1
-        result += textwrap.wrap(" ".join(parts), width=WIDTH, initial_indent=first, subsequent_indent=" " * len(first),
-                                break_long_words=False, break_on_hyphens=False)
+        filled = textwrap.wrap(MARKER.sub("\0", " ".join(parts)), width=WIDTH, initial_indent=first,
+                               subsequent_indent=" " * len(first), break_long_words=False, break_on_hyphens=False)
+        result += [part.replace("\0", " ") for part in filled]
     return "\n".join(result)
 
 

@@ -75,6 +75,8 @@ def look_at_wrapping(failures):
     text = wrapped("1. " + "word " * 30 + "\n   more\n2. next\n\n" + "word " * 30 + "end\n")
     if max(map(len, text.split("\n"))) > WIDTH or not re.search(r"\n   word .*more\n2\. next\n\nword", text, re.DOTALL):
         failures.append("scripts/wrap_prose.py does not wrap paragraphs and list items")
+    if re.search(r"^[-+] ", wrapped(" ".join("ab + cd - e" for _ in range(40))), re.MULTILINE):
+        failures.append("scripts/wrap_prose.py makes a list of a sum")
 
 
 def look_at_paths(path, failures):
