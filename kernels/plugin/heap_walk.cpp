@@ -26,7 +26,7 @@ const unsigned char* end_of_heap() { return static_cast<const unsigned char*>(sb
 /// one before; the last one is what is free.
 bool leads_to_the_end(const unsigned char* start) {
   const unsigned char* const end = end_of_heap();
-  for (const unsigned char* block = start; block + smallest <= end;) {
+  for (const unsigned char* block = start; block < end && block + smallest <= end;) {
     std::size_t size = 0;
     std::memcpy(&size, block + sizeof size, sizeof size);
     size &= ~flags;
@@ -47,6 +47,13 @@ const unsigned char* start_of_heap() {
   }
   return nullptr;
 }
+
+/// A block that is given out now: what lies behind it can be looked at, where the beginning is not known.
+const unsigned char* block_of_now() {
+  constexpr std::size_t header = 16;
+  static void* const block = std::malloc(1000);
+  return static_cast<const unsigned char*>(block) - header;
+}
 #endif
 
 }  // namespace
@@ -54,7 +61,8 @@ const unsigned char* start_of_heap() {
 HeapWalk::HeapWalk() {
 #ifdef NORMQUANT_WALKS_THE_HEAP
   const unsigned char* start = start_of_heap();
-  if (start != nullptr && leads_to_the_end(start)) start_ = start;
+  if (start == nullptr || !leads_to_the_end(start)) start = block_of_now();
+  if (leads_to_the_end(start)) start_ = start;
 #endif
 }
 
