@@ -17,7 +17,9 @@ struct WorkerOptions {
 int work(const WorkerOptions& options) {
   plugins::Requests requests;
   if (options.role == "check") return serve_plugin_checks(requests, options.plugin);
-  return plugins::load_and_describe(requests, options.plugin) ? exit_pass : exit_usage;
+  if (!plugins::load_and_describe(requests, options.plugin)) return exit_usage;
+  plugins::serve_why_not(requests);
+  return exit_pass;
 }
 
 }  // namespace

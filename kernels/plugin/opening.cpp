@@ -2,7 +2,11 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <map>
+#include <memory>
+#include <mutex>
 #include <sstream>
+#include <utility>
 
 #include "plugin/loading.hpp"
 #include "plugin/plugins.hpp"
@@ -42,8 +46,58 @@ Described from_text(const std::string& text) {
   return d;
 }
 
+std::string as_hex(std::string_view bytes) {
+  std::string text;
+  for (const char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return text;
+}
+
+std::string from_hex(std::string_view text) {
+  std::string bytes;
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+    unsigned char byte = 0;
+    (void)std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+    bytes.push_back(static_cast<char>(byte));
+  }
+  return bytes;
+}
+
+/// The processes that described the plugins, by file: they go on to say which problems a variant serves.
+class Describers {
+ public:
+  static Describers& all() {
+    static Describers one;
+    return one;
+  }
+
+  void keep(const std::string& file, std::unique_ptr<Worker> worker, double seconds) {
+    workers_[file] = std::move(worker);
+    seconds_ = seconds;
+    ask_elsewhere([this](const std::string& variant, std::string_view args, std::string_view device) {
+      return why_not(variant, args, device);
+    });
+  }
+
+ private:
+  /// A process that is lost over the question has none that could answer: the check says so then, case by case.
+  std::string why_not(const std::string& variant, std::string_view args, std::string_view device) {
+    const std::lock_guard lock(mutex_);
+    const auto worker = workers_.find(file_of(variant));
+    if (worker == workers_.end() || worker->second == nullptr) return {};
+    std::string answer, why;
+    const std::string request = fmt::format("{} {} {}", variant, as_hex(args), as_hex(device));
+    if (worker->second->ask(request, seconds_, answer, why)) return answer;
+    worker->second.reset();
+    return {};
+  }
+
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<Worker>> workers_;
+  double seconds_ = default_seconds;
+};
+
 bool open_one(const std::string& path, double seconds, std::string& why) {
-  const auto worker = Worker::start({worker_command, "--plugin", path, "--role", "describe"}, why);
+  auto worker = Worker::start({worker_command, "--plugin", path, "--role", "describe"}, why);
   if (worker == nullptr) return false;
   std::string description, ended;
   if (!worker->ask("describe", seconds, description, ended)) {
@@ -61,6 +115,7 @@ bool open_one(const std::string& path, double seconds, std::string& why) {
     why = fmt::format("cannot use the plugin {}: {}", path, rule);
     return false;
   }
+  Describers::all().keep(path, std::move(worker), seconds);
   return true;
 }
 
@@ -87,6 +142,18 @@ bool load_and_describe(Requests& requests, const std::string& path) {
   }
   requests.answer(text);
   return loaded;
+}
+
+void serve_why_not(Requests& requests) {
+  for (std::string request; requests.next(request);) {
+    std::istringstream words(request);
+    std::string variant, args, device;
+    words >> variant >> args >> device;
+    requests.begin();
+    std::string answer = why_not(variant, from_hex(args), from_hex(device));
+    (void)take_misdeed();  // the check finds it again
+    requests.answer(answer);
+  }
 }
 
 }  // namespace normquant::plugins

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <exception>
 #include <map>
 #include <utility>
@@ -68,19 +69,34 @@ auto guarded(const Entry& entry, std::string_view function, decltype(std::declva
 
 constexpr std::string_view elsewhere = "its plugin is loaded in another process";
 
+AskElsewhere& elsewhere_answers() {
+  static AskElsewhere ask;
+  return ask;
+}
+
+template <class Struct>
+std::string_view bytes_of(const Struct& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+std::string why_not_of(const Entry& entry, const void* args, const normquant_device& device) {
+  const normquant_variant& loaded = *entry.loaded;
+  if (loaded.why_not == nullptr) return {};
+  Why why{};
+  const int answer =
+      guarded(entry, "why_not", 0, [&] { return loaded.why_not(&loaded, args, &device, why.data(), why.size()); });
+  if (answer == 0) return {};
+  return plain_line(why.data(), why.size(), "does not serve this problem, and its plugin does not say why");
+}
+
 template <class Args>
 std::string why_not(const Variant<Args>& variant, const Args& args, const DeviceInfo& device) {
   const Entry& entry = entry_of(variant.name);
-  if (entry.loaded == nullptr) return std::string(elsewhere);
-  const normquant_variant& loaded = *entry.loaded;
-  if (loaded.why_not == nullptr) return {};
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
-  Why why{};
-  const int answer =
-      guarded(entry, "why_not", 0, [&] { return loaded.why_not(&loaded, &c_args, &c_device, why.data(), why.size()); });
-  if (answer == 0) return {};
-  return plain_line(why.data(), why.size(), "does not serve this problem, and its plugin does not say why");
+  if (entry.loaded != nullptr) return why_not_of(entry, &c_args, c_device);
+  if (!elsewhere_answers()) return {};
+  return elsewhere_answers()(entry.described.name, bytes_of(c_args), bytes_of(c_device));
 }
 
 template <class Args>
@@ -190,6 +206,19 @@ const std::vector<Variant<BitLinearForward>>& variants(DeviceKind kind) {
 template <>
 const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind kind) {
   return rows<BitLinearBackward>().of(kind);
+}
+
+void ask_elsewhere(AskElsewhere ask) { elsewhere_answers() = std::move(ask); }
+
+std::string why_not(std::string_view variant, std::string_view args, std::string_view device) {
+  const auto found = entries().find(variant);
+  if (found == entries().end() || found->second.loaded == nullptr) return "there is no variant of that name";
+  normquant_device c_device{};
+  std::memcpy(&c_device, device.data(), std::min(device.size(), sizeof c_device));
+  // Aligned as the structures are.
+  std::vector<std::uint64_t> memory((args.size() + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t));
+  std::memcpy(memory.data(), args.data(), args.size());
+  return why_not_of(found->second, memory.data(), c_device);
 }
 
 const std::vector<Described>& all_described() { return in_order(); }

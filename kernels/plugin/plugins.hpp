@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +52,15 @@ template <>
 const std::vector<Variant<BitLinearForward>>& variants(DeviceKind kind);
 template <>
 const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind kind);
+
+/// Answers why_not for a variant whose code is in another process: its name, the arguments and the device as
+/// normquant_plugin.h lays them out, as bytes. What it answers is why_not's sentence.
+using AskElsewhere =
+    std::function<std::string(const std::string& variant, std::string_view args, std::string_view device)>;
+/// Until it is called such variants seem to serve everything.
+void ask_elsewhere(AskElsewhere ask);
+/// The same in the process that loaded the variant.
+std::string why_not(std::string_view variant, std::string_view args, std::string_view device);
 
 /// All that were added, in the order of their plugins' tables.
 const std::vector<Described>& all_described();

@@ -58,13 +58,17 @@ class Requests {
 /// Seconds that a plugin may take over one case unless the command line says otherwise.
 inline constexpr double default_seconds = 60;
 
-/// Adds the variants of each file to the rows (plugins.hpp), as described by a process that loaded it. False, with the file and
+/// Adds the variants of each file to the rows (plugins.hpp), as described by a process that loaded it, and that goes on to say
+/// which problems they serve. False, with the file and
 /// what is wrong, when one cannot be used, or took longer than `seconds`.
 bool open(const std::vector<std::string>& paths, double seconds, std::string& why);
 
 /// The hidden subcommands: a process that describes a plugin or checks its variants, and one that times them.
 inline constexpr const char* worker_command = "plugin-worker";
 inline constexpr const char* timer_command = "plugin-timer";
+
+/// Answers which problems the loaded variants serve, until there are no more requests.
+void serve_why_not(Requests& requests);
 
 /// Loads the file and answers the first request with its description, or with what is wrong with it. False: it was wrong.
 bool load_and_describe(Requests& requests, const std::string& path);
