@@ -15,12 +15,12 @@ using nlohmann::json;
 using tests::Answer;
 using tests::run_program;
 
-struct Expected {
+struct GpuExpected {
   std::string name, verdict, reason;
 };
 
-const std::vector<Expected>& expected() {
-  static const std::vector<Expected> all = {{"is_honest", "pass", ""},
+const std::vector<GpuExpected>& gpu_expected() {
+  static const std::vector<GpuExpected> all = {{"is_honest", "pass", ""},
                                             {"skips_when_filled", "wrong", "while it was timed"},
                                             {"works_on_poison_only", "wrong", "while it was timed"},
                                             {"caches_by_pointer", "wrong", "while it was timed"},
@@ -57,7 +57,7 @@ TEST(GpuAttacks, NoneIsTimedWithoutWork) {
     const json record = json::parse(line);
     if (record["kind"] == "timing" && record["form"] == "out") records[record["variant"].get<std::string>()] = record;
   }
-  for (const Expected& attack : expected()) {
+  for (const GpuExpected& attack : gpu_expected()) {
     const json& record = records["gpu_attack:" + attack.name];
     EXPECT_EQ(record.value("verdict", ""), attack.verdict) << record.dump();
     EXPECT_NE(record.value("reason", "").find(attack.reason), std::string::npos) << record.dump();

@@ -124,7 +124,7 @@ TEST(Attacks, AHangIsAnErrorAfterItsTime) {
 TEST(Attacks, OneThatRunsOutOfTimeAgainAndAgainIsGivenUp) {
   const Answer r = run_program(
       "validate --op activation_quant --suite smoke --jobs 1 --variant '^attack:hangs$' "
-      "--plugin-timeout 0.2 --plugin " +
+      "--plugin-timeout 1 --plugin " +
       folder + "attacks.so");
   EXPECT_EQ(r.status, 5) << r.output;
   EXPECT_NE(r.output.find("not tried: attack:hangs of the plugin"), std::string::npos) << r.output;
