@@ -14,6 +14,7 @@ std::vector<Announce>& announcements() {
 }  // namespace
 
 std::uint32_t active_mutant = 0;
+unsigned char asked[most_mechanical] = {};
 
 DeviceAnnouncement::DeviceAnnouncement(Announce announce) { announcements().push_back(announce); }
 

@@ -12,6 +12,11 @@ extern std::uint32_t active_mutant;
 /// For one launch after the other: not while kernels run.
 bool activate(std::uint32_t identity);
 
+/// Sites are the places of mechanical mutants; each has the number of its first mutant, and the others follow. asked[site] is 1
+/// when host code, or a kernel on the host device, came there since it was last set to 0.
+constexpr std::uint32_t most_mechanical = 1U << 14;
+extern unsigned char asked[most_mechanical];
+
 /// Tells a translation unit's device code which mutant is active.
 using Announce = bool (*)(std::uint32_t identity);
 struct DeviceAnnouncement {
@@ -33,8 +38,21 @@ static __host__ __device__ __forceinline__ bool mutant_is(std::uint32_t identity
   return active_mutant == identity;
 #endif
 }
+static __host__ __device__ __forceinline__ bool mutated_at(std::uint32_t site, std::uint32_t mutants) {
+#if defined(__CUDA_ARCH__)
+  return active_on_device - site < mutants;
 #else
+  return active_mutant - site < mutants;
+#endif
+}
+#else
+/// Whether this mutant is active.
 inline bool mutant_is(std::uint32_t identity) { return active_mutant == identity; }
+/// Whether one of a site's mutants is.
+inline bool mutated_at(std::uint32_t site, std::uint32_t mutants) {
+  asked[site] = 1;
+  return active_mutant - site < mutants;
+}
 #endif
 
 }  // namespace normquant::mutants

@@ -38,10 +38,19 @@ std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mu
                                   const std::function<void(const Finding& finding)>& found) {
   std::vector<Finding> all;
   for (const validate::SuiteSize suite : campaign.suites) {
+    const std::vector<Step> steps = campaign.measure_reach
+                                        ? steps_of(campaign.device, suite, campaign.seed, campaign.side_by_side)
+                                        : std::vector<Step>{};
     std::vector<Work> work;
     for (const Mutant* mutant : mutants) {
-      work.emplace_back([&campaign, mutant, suite](const std::function<void()>& alive) {
-        return nlohmann::json(find(*mutant, campaign.device, suite, campaign.seed, alive)).dump();
+      work.emplace_back([&campaign, &steps, mutant, suite](const std::function<void()>& alive) -> std::string {
+        if (mutant->site != 0 && campaign.measure_reach) {
+          return nlohmann::json(find_reached(*mutant, campaign.device, name_of(suite), steps, alive)).dump();
+        }
+        const auto hint = campaign.hints.find(mutant->name);
+        return nlohmann::json(find(*mutant, campaign.device, suite, campaign.seed,
+                                   hint == campaign.hints.end() ? nullptr : &hint->second, alive))
+            .dump();
       });
     }
     std::vector<bool> caught(mutants.size());

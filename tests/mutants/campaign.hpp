@@ -2,9 +2,11 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
-#include "tests/mutants/finding.hpp"
+#include "tests/mutants/reach.hpp"
 
 namespace normquant::mutants {
 
@@ -14,7 +16,9 @@ struct Campaign {
   bool stop_when_caught = false;            ///< a later suite is run only for what the earlier ones missed
   std::uint64_t seed = 1;
   int side_by_side = 1;
-  double most_silent = 0;  ///< seconds that a case may take; then the mutant counts as hanging
+  double most_silent = 0;      ///< seconds that a case may take; then the mutant counts as hanging
+  bool measure_reach = false;  ///< run mechanical mutants where they are reached, which is measured first
+  std::map<std::string, Hint, std::less<>> hints = {};  ///< by mutant
 };
 
 /// Whether the place of the mutant is compiled for devices of that kind and can show there.

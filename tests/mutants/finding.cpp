@@ -84,7 +84,7 @@ bool fails_as_a_whole(const std::vector<CaseResult>& results, Finding& finding) 
 }  // namespace
 
 Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validate::SuiteSize suite, std::uint64_t seed,
-             const std::function<void()>& case_done) {
+             const Hint* hint, const std::function<void()>& case_done) {
   Finding finding;
   finding.mutant = mutant.name;
   finding.device = device.name();
@@ -93,8 +93,13 @@ Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validat
     finding.check = "not activated: CUDA refused";
     return finding;
   }
+  std::vector<validate::Job> jobs = jobs_of(mutant, device, suite, seed);
+  std::string why;
+  if (const auto problem = hint == nullptr ? std::nullopt : validate::parse_problem(hint->problem, why)) {
+    jobs.insert(jobs.begin(), {device, {*problem}, {hint->variant}});
+  }
   std::vector<CaseResult> results;
-  for (const validate::Job& job : jobs_of(mutant, device, suite, seed)) {
+  for (const validate::Job& job : jobs) {
     for (CaseResult& result : results_of(job)) {
       const Outcome outcome = result.verdict.outcome;
       finding.elements += result.verdict.elements_checked;

@@ -29,15 +29,20 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Finding, mutant, device, suite, caught, check
 /// The check that a verdict other than pass and skipped comes from.
 std::string check_of(const validate::Verdict& verdict);
 
+/// A problem and a variant that caught a mutant before: tried first.
+struct Hint {
+  std::string variant, problem;
+};
+
 /// The jobs of a suite in which the mutant must show: a job a case, with the variants that contain its place.
 std::vector<validate::Job> jobs_of(const Mutant& mutant, const validate::DeviceChoice& device,
                                    validate::SuiteSize suite, std::uint64_t seed);
 
 /// Activates the mutant and runs the suite until a case fails. As in validate, a suite that skips a variant everywhere, or in
 /// which too many codes are ambiguous, fails too. `case_done` is called after each case. In a process of its own: the mutant
-/// may crash it, and stays active.
+/// may crash it, and stays active. `hint` may be null.
 Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validate::SuiteSize suite, std::uint64_t seed,
-             const std::function<void()>& case_done);
+             const Hint* hint, const std::function<void()>& case_done);
 
 std::string_view name_of(validate::SuiteSize suite);
 

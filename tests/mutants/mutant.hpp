@@ -12,7 +12,7 @@ struct Shows {
   std::string_view operation, variants;
 };
 
-/// One mutant of the lists (docs/mutants.md); made by plant.py.
+/// One mutant of the lists, or a mechanical one (docs/mutants.md); made by plant.py.
 struct Mutant {
   std::uint32_t identity;  ///< what active_mutant is while it is active
   std::string_view name;
@@ -23,6 +23,8 @@ struct Mutant {
   std::vector<Shows> shows;
   bool on_host, on_gpu;         ///< devices on which the place is compiled, or can show
   std::string_view equivalent;  ///< why no suite can tell it from the production text; empty: it must be caught
+  std::uint32_t site = 0;       ///< of a mechanical mutant: see asked; 0: of a list
+  std::string_view function = {};
 };
 
 /// All of them, in the order of the lists.

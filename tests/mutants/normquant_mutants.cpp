@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <iterator>
 #include <map>
 #include <regex>
 #include <set>
@@ -37,6 +38,8 @@ struct Options {
   int jobs = 0;
   std::uint64_t seed = 1;
   double most_silent = 120;
+  bool measure_reach = false;
+  std::string hints, names_file;
   std::int64_t seeds = 1, elements = 0;
 };
 
@@ -88,6 +91,12 @@ std::vector<const Mutant*> named(const Options& options) {
   } catch (const std::regex_error&) {
     throw Refusal{exit_usage, fmt::format("'{}' is not a regular expression", options.names)};
   }
+  if (!options.names_file.empty()) {
+    std::ifstream file(options.names_file);
+    const std::set<std::string, std::less<>> wanted{std::istream_iterator<std::string>(file), {}};
+    some.erase(std::remove_if(some.begin(), some.end(), [&](const Mutant* m) { return wanted.count(m->name) == 0; }),
+               some.end());
+  }
   if (some.empty()) throw Refusal{exit_usage, fmt::format("no mutant is called like '{}'", options.names)};
   return some;
 }
@@ -113,6 +122,20 @@ class Records {
   std::ofstream file_;
 };
 
+/// What caught mutants in earlier runs: their findings, a record a line.
+std::map<std::string, Hint, std::less<>> hints_of(const std::string& path) {
+  std::map<std::string, Hint, std::less<>> hints;
+  if (path.empty()) return hints;
+  std::ifstream file(path);
+  if (!file) throw Refusal{exit_usage, fmt::format("cannot read {}", path)};
+  std::string line;
+  while (std::getline(file, line)) {
+    const auto finding = nlohmann::json::parse(line, nullptr, false).get<Finding>();
+    if (!finding.problem.empty()) hints[finding.mutant] = {finding.variant, finding.problem};
+  }
+  return hints;
+}
+
 int run(const Options& options) {
   Campaign campaign;
   campaign.device = device_for_processes(options);
@@ -121,6 +144,8 @@ int run(const Options& options) {
   campaign.seed = options.seed;
   campaign.side_by_side = side_by_side(options);
   campaign.most_silent = options.most_silent;
+  campaign.measure_reach = options.measure_reach;
+  campaign.hints = hints_of(options.hints);
   std::vector<const Mutant*> mutants;
   int elsewhere = 0, equivalent = 0;
   for (const Mutant* mutant : named(options)) {
@@ -239,6 +264,7 @@ int main(int argc, char** argv) {
   CLI::App* list_command = command("list", "Name the mutants", list);
   for (CLI::App* sub : {run_command, list_command}) {
     sub->add_option("--mutant", options.names, "Only those whose name matches this expression");
+    sub->add_option("--names", options.names_file, "Only those that this file names, one a line");
   }
   for (CLI::App* sub : {run_command, control_command}) {
     sub->add_option("--device", options.device, "host, cuda or cuda:I")->capture_default_str();
@@ -251,6 +277,9 @@ int main(int argc, char** argv) {
   run_command->add_option("--out", options.out, "Write the findings to this file, a JSON record a line");
   run_command->add_option("--most-silent", options.most_silent, "Seconds a case may take; then the mutant hangs")
       ->capture_default_str();
+  run_command->add_flag("--reach", options.measure_reach,
+                        "Measure which cases come to which place first, and run mechanical mutants there alone");
+  run_command->add_option("--hints", options.hints, "Findings of an earlier run, whose cases are tried first");
   control_command->add_option("--seeds", options.seeds, "Seeds to run, at least")->capture_default_str();
   control_command->add_option("--elements", options.elements, "Elements to check, at least");
   report_command->add_option("files", options.files, "Findings of normquant-mutants run")->required();

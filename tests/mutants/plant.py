@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
 """Plants the mutants of the lists: copies of the kernels' sources in which every planted place asks which mutant is active.
 
-    plant.py --source DIR --out DIR --list FILE... [--compiled FILE...]
+    plant.py --source DIR --out DIR --list FILE... [--mechanical FILE] [--compiled FILE...]
 
 --source: the repository's root. --out gets kernels/ with the mutants in it, and mutant_table.cpp, which says
 what they are. Only files that changed are written. docs/mutants.md describes the lists.
+--mechanical: mutants as mechanical.py writes them; those whose places overlap that of a list's mutant are left out.
 --compiled: the .cpp and .cu files, by their paths from the root, whose copies the build compiles.
 Ends with status 2 and a sentence that names the mutant when its production text is not in the source, or not once, or in a
 .cpp or .cu file that nothing compiles: nothing would run the mutant, and it would count as missed.
 """
 import argparse
 import dataclasses
+import json
 import pathlib
 import re
 import sys
@@ -38,10 +40,14 @@ class Mutant:
     shows: list = dataclasses.field(default_factory=list)  # (operation, expression for variants)
     devices: str = "host gpu"
     equivalent: str = ""
+    span: tuple = ()  # of a mechanical mutant: its place,
+    number: int = 0  # a number of its own, the mutants of a place in a row,
+    site: int = 0  # that of its place's first mutant,
+    function: str = ""
 
     def identity(self):
-        """A number of its own, which does not change when others are added; never 0."""
-        return zlib.crc32(self.name.encode()) | 1
+        """A number of its own; of a list's mutant one that does not change when others are added, and never 0."""
+        return self.number or zlib.crc32(self.name.encode()) | 1
 
 
 def refuse(mutant, sentence):
@@ -97,6 +103,34 @@ def read_list(path):
     return mutants
 
 
+def read_mechanical(path):
+    """The mutants that mechanical.py wrote, numbered by their lines; those that do not compile are passed over."""
+    mutants = []
+    for number, record in enumerate(map(json.loads, path.read_text().splitlines() if path else []), 1):
+        if not record.get("compiles", True):
+            continue
+        mutants.append(Mutant(record["name"], record["kind"], record["file"], f"{path.name}: {record['file']}",
+                              production=record["production"], planted=record["planted"],
+                              shows=[(operation, ".*") for operation in record["operations"]], devices="host",
+                              span=(record["begin"], record["end"]), function=record["function"], number=number))
+    for before, mutant in zip([None, *mutants], mutants):
+        same = before and (before.file, before.span) == (mutant.file, mutant.span)
+        mutant.site = before.site if same else mutant.number
+    return mutants
+
+
+def without_overlaps(mechanical, listed, sources):
+    """Those whose places lie apart from, or within, or around those of the lists' mutants."""
+    taken = {}
+    for mutant in listed:
+        taken.setdefault(mutant.file, []).append(place_of(mutant, sources[mutant.file]))
+
+    def overlaps(one, other):
+        return one[0] < other[0] < one[1] < other[1] or other[0] < one[0] < other[1] < one[1]
+
+    return [m for m in mechanical if not any(overlaps(m.span, place) for place in taken.get(m.file, ()))]
+
+
 def expression_of(text):
     """Finds `text` whatever its line breaks and indentation."""
     return re.compile(r"\s+".join(re.escape(part) for part in text.split()))
@@ -104,6 +138,10 @@ def expression_of(text):
 
 def place_of(mutant, source):
     """First and last character of the mutant's production text."""
+    if mutant.span:
+        if source[slice(*mutant.span)] != mutant.production:
+            refuse(mutant, "was made of another state of the file: run mechanical.py again")
+        return mutant.span
     start = 0
     if mutant.after:
         anchor = expression_of(mutant.after).search(source)
@@ -120,12 +158,26 @@ def place_of(mutant, source):
 
 
 def planted_text(mutants, original, statement):
-    """The text of a place: what each mutant makes of it, and what it is in production."""
+    """The text of a place: what each mutant makes of it, and what it is in production. Each is on a line of its own, by which
+    a compiler's message names it."""
+    listed = [m for m in mutants if not m.number]
+    mechanical = sorted((m for m in mutants if m.number), key=lambda m: m.number)
+
+    def asks(mutant):
+        return f"normquant::mutants::mutant_is({mutant.identity():#x}U)"
+
     if statement:
-        text = "".join(f"if (normquant::mutants::mutant_is({m.identity():#x}U)) {{ {m.planted or ';'} }} else "
-                       for m in mutants)
+        text = "".join(f"if ({asks(m)}) {{ {m.planted or ';'} }} else " for m in listed)
+        if mechanical:
+            first = mechanical[0]
+            text += f"if (normquant::mutants::mutated_at({first.number}U, 1U)) {{ {first.planted or ';'} }} else "
         return f"{{ {text}{{ {original} }} }}"
-    text = "".join(f"normquant::mutants::mutant_is({m.identity():#x}U) ? ({m.planted}) : " for m in mutants)
+    text = "".join(f"{asks(m)} ? ({m.planted}) : " for m in listed)
+    if mechanical:
+        first, last = mechanical[0], mechanical[-1]
+        chosen = "".join(f"\n/*{m.number}*/ {asks(m)} ? ({m.planted}) : " for m in mechanical[:-1])
+        text += f"normquant::mutants::mutated_at({first.number}U, {last.number - first.number + 1}U) ? ({chosen}"
+        text += f"\n/*{last.number}*/ ({last.planted})) :\n/*0*/"
     return f"({text}({original}))"
 
 
@@ -158,6 +210,10 @@ def literal(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
+def shortened(text):
+    return text if len(text) <= 160 else text[:150] + " ..."
+
+
 def table(mutants, sources):
     """mutant_table.cpp."""
     rows = []
@@ -166,7 +222,8 @@ def table(mutants, sources):
         shows = ", ".join(f"{{{literal(operation)}, {literal(variants)}}}" for operation, variants in m.shows)
         on = f"{str('host' in m.devices).lower()}, {str('gpu' in m.devices).lower()}"
         rows.append(f"      {{{m.identity():#x}U, {literal(m.name)}, {literal(m.kind)}, {literal(m.file)}, {line}, "
-                    f"{literal(m.production)}, {literal(m.planted)}, {{{shows}}}, {on}, {literal(m.equivalent)}}},\n")
+                    f"{literal(shortened(m.production))}, {literal(shortened(m.planted))}, {{{shows}}}, {on}, {literal(m.equivalent)}, "
+                    f"{m.site}U, {literal(m.function)}}},\n")
     return ('#include "tests/mutants/mutant.hpp"\n'
             "const std::vector<normquant::mutants::Mutant>& normquant::mutants::all_mutants() {\n"
             "  static const std::vector<Mutant> mutants = {\n" + "".join(rows) + "  };\n  return mutants;\n}\n")
@@ -183,10 +240,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=pathlib.Path, required=True)
     parser.add_argument("--out", type=pathlib.Path, required=True)
-    parser.add_argument("--list", type=pathlib.Path, nargs="+", required=True)
+    parser.add_argument("--list", type=pathlib.Path, nargs="*", default=[])
+    parser.add_argument("--mechanical", type=pathlib.Path)
     parser.add_argument("--compiled", nargs="+")
     options = parser.parse_args()
     mutants = [mutant for path in options.list for mutant in read_list(path)]
+    mechanical = read_mechanical(options.mechanical)
     named = {}
     for mutant in mutants:
         if named.setdefault(mutant.identity(), mutant) is not mutant:
@@ -209,6 +268,9 @@ def main():
             wrong.append(str(refusal))
     if wrong:
         raise Refusal("\n".join(wrong))
+    for mutant in mechanical:
+        place_of(mutant, sources[mutant.file])  # refuses those of another state
+    mutants += without_overlaps(mechanical, mutants, sources)
     texts = {"mutant_table.cpp": table(mutants, sources)}
     for name, source in sources.items():
         here = [mutant for mutant in mutants if mutant.file == name]
