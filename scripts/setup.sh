@@ -4,7 +4,8 @@
 #   scripts/setup.sh [--checks]
 #
 #   --checks   also what scripts/test.sh checks the sources with: clang-format 14, clang-tidy 14, shellcheck; what the fuzzers
-#              are compiled with: clang 14; and what pages and records are tested with: chromium, python3, its jsonschema
+#              are compiled with: clang 14; what pages and records are tested with: chromium, python3, its jsonschema; and
+#              what finds the places of mechanical mutants: python3-clang-14
 #   --help     this text
 #
 # Does nothing, in a second, when all is there. The CUDA Toolkit is not installed; this says whether it is found.
@@ -16,7 +17,7 @@ packages=(build-essential g++ cmake ninja-build git libeigen3-dev libcli11-dev n
   libboost-context-dev libbenchmark-dev libgtest-dev libgmock-dev zlib1g-dev libjs-chart.js)
 # The version in the name: other versions format differently and check for other things.
 check_packages=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev shellcheck chromium python3
-  python3-jsonschema)
+  python3-jsonschema python3-clang-14)
 checks=no
 while [ $# -gt 0 ]; do
   case $1 in

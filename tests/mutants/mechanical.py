@@ -117,12 +117,13 @@ def failures(options):
     for file, number in set(re.findall(r"planted/(kernels/[^:\s]+):(\d+):\d+: error", options.log.read_text())):
         if file not in lines:
             lines[file] = (options.planted / file).read_text().splitlines()
-        at = int(number)
-        near = re.findall(r"/\*(\d+)\*/", lines[file][at - 1])
-        while not [m for m in near if m != "0"] and at > 1:  # of a place around it
+        at, near = int(number), set()
+        while not near and at > 0:
             at -= 1
-            near = re.findall(r"/\*(\d+)\*/", lines[file][at - 1])
-        marks.update(int(mark) for mark in near if mark != "0")
+            near = {int(mark) for mark in re.findall(r"/\*(\d+)\*/", lines[file][at])} - {0}
+            for first, count in re.findall(r"mutated_at\((\d+)U, (\d+)U\)", "" if near else lines[file][at]):
+                near |= set(range(int(first), int(first) + int(count)))
+        marks |= near
     for mark in marks:
         records[mark - 1]["compiles"] = False
     write(options.sites, records)

@@ -6,6 +6,7 @@ files that it includes. Templates are parsed once, in their definition.
 import collections
 import dataclasses
 import pathlib
+import re
 
 try:
     import clang.cindex as clang
@@ -69,7 +70,7 @@ class Places:
 
     def add(self, kind, begin, end, planted):
         production = self.text[begin:end]
-        if begin < end and planted != production:
+        if not planted.startswith("{") and planted != production and re.match(r"[\w(*&~+\-\"']|!(?!=)|::", production):
             mutant = Mutant(kind, self.file, self.function, begin, end, production, planted)
             self.mutants.setdefault((begin, end, planted), mutant)
 
@@ -127,6 +128,8 @@ class Places:
                 return  # a neighbour says the same
         if condition.kind == Kind.UNARY_OPERATOR and text.startswith("!"):
             return
+        if kind_of(condition) not in INTEGERS | UNKNOWN | {TypeKind.BOOL}:
+            return  # of another type than its negation
         self.add("a condition negated", *self.span(condition), f"!({text})")
 
     def one_off(self, kind, node, changes):
@@ -172,7 +175,7 @@ class Places:
             self.function = node.spelling
             return [c for c in children if c.kind == Kind.COMPOUND_STMT
                     or kind == Kind.CONSTRUCTOR and c.kind.is_expression()]
-        if kind in CONSTANT:
+        if kind in CONSTANT or kind == Kind.DECL_STMT and re.match(r"(static )?constexpr\b", self.source(node)):
             return self.leave_out("in constants, types and templates' arguments", children)
         if kind == Kind.VAR_DECL:
             head = self.text[self.span(node)[0]:name_at].split()

@@ -21,7 +21,7 @@ namespace {
 
 /// A mutant may ask for any amount of memory; the machine's is for others too. CUDA's addresses are many and cost nothing.
 void limit_memory(const validate::DeviceChoice& device) {
-  constexpr rlim_t most = rlim_t{12} << 30;
+  constexpr rlim_t most = rlim_t{8} << 30;
   const rlimit limit{most, most};
   if (device.kind == DeviceKind::host) (void)setrlimit(RLIMIT_AS, &limit);
 }
@@ -107,6 +107,7 @@ std::vector<Step> steps_of(const validate::DeviceChoice& device, validate::Suite
   for (std::size_t first = 0; first < jobs.size(); first += together) {
     work.emplace_back([&jobs, first](const std::function<void()>& alive) {
       (void)activate(0);
+      limit_memory(jobs.front().device);
       nlohmann::json all = nlohmann::json::array();
       for (std::size_t i = first; i < std::min(first + together, jobs.size()); ++i) {
         all.push_back(measured(jobs[i]));
