@@ -1,6 +1,7 @@
 #include "tests/mutants/campaign.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +13,7 @@ namespace {
 /// A process that did not come to its end is a catch too.
 Finding finding_of(const Mutant& mutant, const Campaign& campaign, validate::SuiteSize suite, const Ended& ended) {
   Finding finding;
+  const bool hung = ended.hung || ended.signal == SIGXCPU;
   if (!ended.text.empty()) {
     finding = nlohmann::json::parse(ended.text).get<Finding>();
   } else {
@@ -19,8 +21,8 @@ Finding finding_of(const Mutant& mutant, const Campaign& campaign, validate::Sui
     finding.device = campaign.device.name();
     finding.suite = name_of(suite);
     finding.caught = true;
-    finding.check = ended.hung ? "hang" : "crash";
-    finding.reason = ended.hung ? "no case came to its end in time" : std::string(strsignal(ended.signal));
+    finding.check = hung ? "hang" : "crash";
+    finding.reason = hung ? "no case came to its end in time" : std::string(strsignal(ended.signal));
   }
   finding.seconds = ended.seconds;
   return finding;
@@ -48,7 +50,9 @@ std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mu
     for (const Mutant* mutant : mutants) {
       work.emplace_back([&campaign, &steps, mutant, suite](const std::function<void()>& alive) -> std::string {
         if (mutant->site != 0 && campaign.measure_reach) {
-          return nlohmann::json(find_reached(*mutant, campaign.device, name_of(suite), steps, alive)).dump();
+          return nlohmann::json(
+                     find_reached(*mutant, campaign.device, name_of(suite), steps, campaign.most_seconds, alive))
+              .dump();
         }
         const auto hint = campaign.hints.find(mutant->name);
         return nlohmann::json(find(*mutant, campaign.device, suite, campaign.seed,

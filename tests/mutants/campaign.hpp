@@ -18,6 +18,7 @@ struct Campaign {
   int side_by_side = 1;
   double most_silent = 0;      ///< seconds that a case may take; then the mutant counts as hanging
   bool measure_reach = false;  ///< run mechanical mutants where they are reached, which is measured first
+  double most_seconds = 0;     ///< of the processor, that such a mutant may take; 0: what the suite takes
   std::map<std::string, Hint, std::less<>> hints = {};  ///< by mutant
 };
 

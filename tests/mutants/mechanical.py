@@ -2,18 +2,19 @@
 """Makes the mechanical mutants: one small change at every place of kernels/ that the host build compiles (docs/mutants.md).
 
     mechanical.py sites  --source DIR --out FILE [--include DIR...]       all of them, a JSON record a line
-    mechanical.py sample --sites FILE --seed TEXT --count N --known FILE --out FILE    some, drawn by the seed
+    mechanical.py sample --sites FILE --seed TEXT --count N --known FILE --out FILE [--hints FILE]    some, drawn by the seed
     mechanical.py part   --sites FILE --part I/N --known FILE --out FILE  every N-th, for builds that a compiler can hold
     mechanical.py failures --sites FILE --log FILE --planted DIR          marks those that a build's errors name
 
 --known: the committed matrix (reports/measured/mutants/mechanical.csv). Mutants that it says do not compile are left out of both;
-a sample also leaves out those that it says no suite catches. `plant.py --mechanical FILE` plants what these write.
+a sample is of those that it says are caught, and --hints gets what caught them. `plant.py --mechanical FILE` plants what these write.
 Needs Debian's python3-clang-14 for `sites` alone. Status 2 and a sentence when something is missing.
 """
 import argparse
 import csv
 import hashlib
 import json
+import multiprocessing
 import pathlib
 import random
 import re
@@ -61,8 +62,10 @@ def sites(options):
     sources, wanted = sources_of(root)
     includes = [root / "kernels", root, *(options.include or ["/usr/include/eigen3"])]
     places, operations, left_out = {}, {}, {}
-    for source in sources:
-        for file, found in mechanical_sites.places_of(source, root, includes, wanted).items():
+    with multiprocessing.Pool() as pool:
+        of_sources = pool.starmap(mechanical_sites.places_of, [(source, root, includes, wanted) for source in sources], 1)
+    for source, of_source in zip(sources, of_sources):
+        for file, found in of_source.items():
             operations.setdefault(file, set()).update(operations_of(source))
             if file not in places:
                 places[file] = found
@@ -88,16 +91,23 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def outcomes(path):
-    """name: outcome of the committed matrix; empty where there is none yet."""
+def matrix(path):
+    """The rows of the committed matrix by mutant; empty where there is none yet."""
     if path is None or not path.exists():
         return {}
     with path.open(newline="") as file:
-        return {row["mutant"]: row["outcome"] for row in csv.DictReader(file)}
+        return {row["mutant"]: row for row in csv.DictReader(file)}
+
+
+def finding_of(row):
+    """What caught a mutant, as `normquant-mutants run --hints` reads it."""
+    return {"mutant": row["mutant"], "device": "host", "suite": row["suite"], "caught": True, "check": row["check"],
+            "variant": row["variant"], "problem": row["problem"], "reason": "", "cases": 1, "elements": 0, "seconds": 0}
 
 
 def some(options):
-    known = outcomes(options.known)
+    rows = matrix(options.known)
+    known = {name: row["outcome"] for name, row in rows.items()}
     records = [r for r in read(options.sites) if known.get(r["name"]) != "does not compile"]
     if options.command == "part":
         part, parts = (int(number) for number in options.part.split("/"))
@@ -107,6 +117,8 @@ def some(options):
         if known:  # a new one may not compile, which the next whole run finds out
             records = [r for r in records if r["name"] in known]
         records = random.Random(options.seed).sample(records, min(options.count, len(records)))
+        if options.hints:
+            write(options.hints, [finding_of(rows[r["name"]]) for r in records if r["name"] in rows])
     write(options.out, sorted(records, key=lambda r: (r["file"], r["begin"], r["end"], r["planted"])))
 
 
@@ -147,6 +159,7 @@ def main():
         else:
             command.add_argument("--seed", required=True)
             command.add_argument("--count", type=int, required=True)
+            command.add_argument("--hints", type=pathlib.Path)
     command = commands.add_parser("failures")
     for name in ("--sites", "--log", "--planted"):
         command.add_argument(name, type=pathlib.Path, required=True)

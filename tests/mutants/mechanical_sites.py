@@ -32,6 +32,7 @@ CONSTANT = {Kind.STATIC_ASSERT, Kind.ENUM_DECL, Kind.FIELD_DECL, Kind.PARM_DECL,
             Kind.TEMPLATE_REF, Kind.ALIGNED_ATTR, Kind.TYPE_ALIAS_DECL, Kind.TYPEDEF_DECL}
 INTEGERS = {TypeKind.CHAR_U, TypeKind.UCHAR, TypeKind.USHORT, TypeKind.UINT, TypeKind.ULONG, TypeKind.ULONGLONG,
             TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.SHORT, TypeKind.INT, TypeKind.LONG, TypeKind.LONGLONG}
+SCALARS = INTEGERS | {TypeKind.BOOL, TypeKind.ENUM, TypeKind.FLOAT, TypeKind.DOUBLE, TypeKind.POINTER}
 POINTERS = {TypeKind.POINTER, TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY, TypeKind.VARIABLEARRAY,
             TypeKind.DEPENDENTSIZEDARRAY}
 UNKNOWN = {TypeKind.DEPENDENT, TypeKind.UNEXPOSED, TypeKind.AUTO, TypeKind.INVALID}
@@ -145,8 +146,8 @@ class Places:
         given = [argument for argument in node.get_arguments() if argument is not None]
         for one, other in zip(given, given[1:]):
             alike = one.type.get_canonical().spelling == other.type.get_canonical().spelling
-            if not alike or kind_of(one) in UNKNOWN or "[&]" in self.source(one) + self.source(other):
-                continue
+            if not alike or kind_of(one) not in SCALARS:
+                continue  # a choice between objects may be a copy, which a callee must not keep
             self.add("an argument by another of its type", *self.span(one), self.source(other))
             self.add("an argument by another of its type", *self.span(other), self.source(one))
 

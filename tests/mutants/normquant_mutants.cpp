@@ -37,7 +37,7 @@ struct Options {
   std::vector<std::string> files;
   int jobs = 0;
   std::uint64_t seed = 1;
-  double most_silent = 120;
+  double most_silent = 120, most_seconds = 0;
   bool measure_reach = false;
   std::string hints, names_file;
   std::int64_t seeds = 1, elements = 0;
@@ -145,6 +145,7 @@ int run(const Options& options) {
   campaign.side_by_side = side_by_side(options);
   campaign.most_silent = options.most_silent;
   campaign.measure_reach = options.measure_reach;
+  campaign.most_seconds = options.most_seconds;
   campaign.hints = hints_of(options.hints);
   std::vector<const Mutant*> mutants;
   int elsewhere = 0, equivalent = 0;
@@ -279,6 +280,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   run_command->add_flag("--reach", options.measure_reach,
                         "Measure which cases come to which place first, and run mechanical mutants there alone");
+  run_command->add_option(
+      "--most-seconds", options.most_seconds,
+      "With --reach: what is not caught by cheap cases in so much of the processor's time is cut short");
   run_command->add_option("--hints", options.hints, "Findings of an earlier run, whose cases are tried first");
   control_command->add_option("--seeds", options.seeds, "Seeds to run, at least")->capture_default_str();
   control_command->add_option("--elements", options.elements, "Elements to check, at least");

@@ -3,8 +3,10 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <cstring>
+#include <ctime>
+#include <fstream>
 
 #include "exit_status.hpp"
 #include "tests/mutants/active.hpp"
@@ -19,11 +21,17 @@ using validate::Outcome;
 
 namespace {
 
-/// A mutant may ask for any amount of memory; the machine's is for others too. CUDA's addresses are many and cost nothing.
-void limit_memory(const validate::DeviceChoice& device) {
-  constexpr rlim_t most = rlim_t{8} << 30;
-  const rlimit limit{most, most};
-  if (device.kind == DeviceKind::host) (void)setrlimit(RLIMIT_AS, &limit);
+/// A mutant may ask for any amount of memory, and the machine's is for others too: where it runs short, this process ends first.
+void yield_memory() { std::ofstream("/proc/self/oom_score_adj") << 1000; }
+
+/// The next step may take this much of the processor's time; then the process is ended by SIGXCPU. Unlike the time that passes,
+/// it does not depend on what else the machine does.
+void limit_time(double seconds) {
+  const double spent = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_CPU, &limit) != 0) return;
+  limit.rlim_cur = static_cast<rlim_t>(std::ceil(spent + seconds));
+  (void)setrlimit(RLIMIT_CPU, &limit);
 }
 
 std::vector<validate::Job> single_jobs(const validate::DeviceChoice& device, validate::SuiteSize suite,
@@ -44,9 +52,9 @@ std::vector<validate::Job> single_jobs(const validate::DeviceChoice& device, val
 
 nlohmann::json measured(const validate::Job& job) {
   std::memset(asked, 0, sizeof asked);
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const auto results = validate::run_jobs({job}, {});
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   std::vector<std::uint32_t> sites;
   for (std::uint32_t site = 0; site < most_mechanical; ++site) {
     if (asked[site] != 0) sites.push_back(site);
@@ -107,7 +115,6 @@ std::vector<Step> steps_of(const validate::DeviceChoice& device, validate::Suite
   for (std::size_t first = 0; first < jobs.size(); first += together) {
     work.emplace_back([&jobs, first](const std::function<void()>& alive) {
       (void)activate(0);
-      limit_memory(jobs.front().device);
       nlohmann::json all = nlohmann::json::array();
       for (std::size_t i = first; i < std::min(first + together, jobs.size()); ++i) {
         all.push_back(measured(jobs[i]));
@@ -119,7 +126,11 @@ std::vector<Step> steps_of(const validate::DeviceChoice& device, validate::Suite
   std::vector<Step> steps;
   constexpr double most_silent = 600;
   run_processes(work, side_by_side, most_silent, [&](std::size_t index, const Ended& ended) {
-    if (ended.text.empty()) throw std::runtime_error("a process that runs production code did not come to its end");
+    if (ended.text.empty()) {
+      throw std::runtime_error("without a mutant " + jobs[index * together].variants.front() +
+                               " or one after it ended by signal " + std::to_string(ended.signal) + ": " +
+                               to_text(jobs[index * together].subject.problem));
+    }
     const auto all = nlohmann::json::parse(ended.text);
     for (std::size_t i = 0; i < all.size(); ++i) steps.push_back(step_of(jobs[index * together + i], all[i]));
   });
@@ -128,7 +139,7 @@ std::vector<Step> steps_of(const validate::DeviceChoice& device, validate::Suite
 }
 
 Finding find_reached(const Mutant& mutant, const validate::DeviceChoice& device, std::string_view suite,
-                     const std::vector<Step>& steps, const std::function<void()>& case_done) {
+                     const std::vector<Step>& steps, double most_seconds, const std::function<void()>& case_done) {
   Finding finding;
   finding.mutant = mutant.name;
   finding.device = device.name();
@@ -137,13 +148,21 @@ Finding find_reached(const Mutant& mutant, const validate::DeviceChoice& device,
     finding.check = "not activated: CUDA refused";
     return finding;
   }
-  limit_memory(device);
+  constexpr double least_limit = 1;
+  double planned = 0;
+  yield_memory();
   std::vector<CaseResult> results;
   for (const Step& step : steps) {
     if (!step.sites[mutant.site]) {
       results.push_back(step.production);
       continue;
     }
+    planned += step.seconds;
+    if (most_seconds > 0 && planned > most_seconds) {
+      finding.check = "cut short";
+      return finding;
+    }
+    limit_time(least_limit + 10 * step.seconds);
     CaseResult result = validate::run_jobs({step.job}, {}).front();
     const Outcome outcome = result.verdict.outcome;
     finding.elements += result.verdict.elements_checked;

@@ -11,8 +11,8 @@ namespace normquant::mutants {
 struct Step {
   validate::Job job;
   validate::CaseResult production;  ///< its verdict's counts; no mismatches
-  double seconds = 0;
-  std::vector<bool> sites;  ///< those that it came to, by number
+  double seconds = 0;               ///< of the processor
+  std::vector<bool> sites;          ///< those that it came to, by number
 };
 
 /// The steps of a suite on the device, for all operations, each run in a process of its own; cheap ones first.
@@ -20,8 +20,9 @@ std::vector<Step> steps_of(const validate::DeviceChoice& device, validate::Suite
                            int side_by_side);
 
 /// Activates a mechanical mutant and runs the steps that come to its place until one fails that did not fail without it, then
-/// asks whether the suite as a whole does. A finding without a case: no step comes there. In a process of its own.
+/// asks whether the suite as a whole does. A finding without a case: no step comes there. In a process of its own. Steps that
+/// would take more than `most_seconds` of the processor in all are not begun; 0: all are. The check then says "cut short".
 Finding find_reached(const Mutant& mutant, const validate::DeviceChoice& device, std::string_view suite,
-                     const std::vector<Step>& steps, const std::function<void()>& case_done);
+                     const std::vector<Step>& steps, double most_seconds, const std::function<void()>& case_done);
 
 }  // namespace normquant::mutants
