@@ -6,7 +6,7 @@ function(normquant_compile_options target)
     $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>
     $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
   # What computes is optimised; the rest runs once, and compiles in half the time.
-  if(target MATCHES "^normquant_(kernels|layer|reference|validate|oracle)(_watched)?$")
+  if(target MATCHES "^normquant_(kernels|layer|reference|validate|check|oracle)(_watched)?$")
     target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O2>)
   else()
     target_compile_options(${target} PRIVATE
@@ -28,7 +28,7 @@ function(normquant_compile_options target)
     # The preset compiles for speed of compiling; what computes all the time is worth optimising. Elsewhere the checks of every
     # access by pointer are left to AddressSanitizer: they take a quarter of the time to compile, and only kernels read 16
     # bytes at a time.
-    if(target MATCHES "^normquant_(kernels|layer|reference|validate|oracle)$")
+    if(target MATCHES "^normquant_(kernels|layer|reference|validate|check|oracle)$")
       target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
     else()
       target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize=alignment,null,object-size,vptr>)

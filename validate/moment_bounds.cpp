@@ -5,9 +5,9 @@
 
 namespace normquant::validate {
 
-using namespace float32_arithmetic;
-
 namespace {
+
+using namespace float32_arithmetic;
 
 MomentErrors two_pass_errors(const RowMoments& row, double depth) {
   MomentErrors errors;
