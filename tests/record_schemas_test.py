@@ -8,6 +8,7 @@ that the program and the schema of sweep files accept and refuse the same files.
 has no jsonschema (Debian package python3-jsonschema).
 """
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -17,6 +18,10 @@ import tempfile
 try:
     import jsonschema
 except ImportError:
+    debian = "/usr/bin/python3"  # to which the Debian package belongs, whatever `python3` is here
+    if os.path.realpath(sys.executable) != os.path.realpath(debian) and os.path.exists(debian) and subprocess.run(
+            [debian, "-c", "import jsonschema"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+        os.execv(debian, [debian, *sys.argv])
     print("record_schemas_test: SKIPPED: this Python has no jsonschema (scripts/setup.sh --checks installs it)")
     sys.exit(77)
 
