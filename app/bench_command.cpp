@@ -1,6 +1,7 @@
 // `normquant bench`
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "bench/bench_options.hpp"
 #include "bench/finished.hpp"
 #include "bench/google_benchmark.hpp"
@@ -23,6 +25,9 @@
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
 #include "kernels/plugin/worker.hpp"
+#include "output/did_you_mean.hpp"
+#include "output/escape.hpp"
+#include "output/interrupt.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -58,34 +63,49 @@ nlohmann::ordered_json first_record_of(const Session& session, const BenchOption
 /// Opens the file of --out, and says what of the plan it holds already.
 Finished open_file(const BenchOptions& options, const nlohmann::ordered_json& first,
                    const std::vector<PlannedCase>& plan, RecordFile& file) {
-  std::string why;
   Finished finished;
   if (options.out.empty()) return finished;
-  if (options.resume) {
-    auto found = read_finished(options.out, first, plan, why);
-    if (!found) throw Refusal{exit_usage, why};
-    finished = std::move(*found);
+  if (!options.resume) {
+    file.open(options.out, options.existing);
+    return finished;
   }
-  const bool opened =
-      finished.bytes > 0 ? file.open_behind(options.out, finished.bytes, why) : file.open(options.out, why);
-  if (!opened) throw Refusal{exit_infrastructure, why};
-  return finished;
+  std::string why;
+  auto found = read_finished(options.out, first, plan, why);
+  if (!found) throw Refusal{exit_usage, why};
+  file.open_behind(options.out, found->bytes);
+  return std::move(*found);
+}
+
+/// While it lives, an interruption says what was finished and how to go on.
+output::OnInterrupt say_how_to_go_on(const BenchOptions& options, std::size_t planned,
+                                     const std::atomic<std::size_t>& done) {
+  return output::OnInterrupt([&options, planned, &done] {
+    const std::string where = options.out.empty() ? "nothing keeps them: give --out FILE"
+                                                  : options.out + " holds them; the same command with --resume goes on";
+    std::fprintf(stderr, "normquant bench: %zu of %zu cases are finished; %s\n", done.load(), planned, where.c_str());
+  });
 }
 
 /// Times what is left; the counts include what was finished before.
 Tally time_the_rest(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& left, Tally counts,
-                    RecordFile& file) {
+                    RecordFile& file, std::atomic<std::size_t>& done) {
   Runner runner(session.parts(rule_for(session.choice.kind, options.quick || options.lean, options.profiled)));
   PluginTimings plugin_timings(options, session.choice);
   std::vector<TimingRecord> records;
-  bool written = true;
   const CaseInFlight in_flight(options.out);
   const auto finished = [&](TimingRecord record) {
-    written = file.write(to_json(record)) && written;
+    if (file.write(to_json(record))) ++done;
     record.samples = {};  // in the file; the table needs the summary only
     records.push_back(std::move(record));
   };
   const RunCase run = [&](const PlannedCase& planned, long long least_launches) {
+    if (!file.failure().empty()) {  // nobody would see what is timed now
+      TimingRecord record;
+      record.timed = planned.timed;
+      record.variant = planned.variant;
+      record.reason = "not timed, since records cannot be written";
+      return record;
+    }
     in_flight.begin(planned);
     if (!plugins::file_of(planned.variant).empty()) {
       runner.unload();  // memory that the plugin's process needs
@@ -103,11 +123,11 @@ Tally time_the_rest(const BenchOptions& options, Session& session, const std::ve
   const std::size_t matched = run_through_google_benchmark(left, options.benchmark_flags, run, finished);
   if (matched == 0) throw Refusal{exit_usage, "--benchmark_filter matches no case; --list shows the names"};
   add(counts, tally(records));
+  if (!file.failure().empty()) throw Refusal{exit_infrastructure, file.failure()};
   if (!records.empty()) {
     std::FILE* out = prints_for_people(options.benchmark_flags) ? stdout : stderr;
     fmt::print(out, "\n{}{}\n", summary_table(records), tally_text(counts));
   }
-  if (!written) throw Refusal{exit_infrastructure, fmt::format("writing {} failed; it is incomplete", options.out)};
   return counts;
 }
 
@@ -117,7 +137,10 @@ int status_of(const Tally& counts) {
     throw Refusal{exit_usage,
                   "nothing was timed: no variant asked for serves any of these cases (see --out for reasons)"};
   }
-  return exit_status_of(counts);
+  const int status = exit_status_of(counts);
+  if (counts.wrong > 0) throw Refusal{status, fmt::format("{} results are WRONG and were not timed", counts.wrong)};
+  if (counts.error > 0) throw Refusal{status, fmt::format("{} cases ended in an error", counts.error)};
+  return status;
 }
 
 int run_plan(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& plan) {
@@ -125,7 +148,7 @@ int run_plan(const BenchOptions& options, Session& session, const std::vector<Pl
   RecordFile file;
   const Finished before = open_file(options, first, plan, file);
   if (before.bytes == 0 && !file.write(first)) {
-    throw Refusal{exit_infrastructure, fmt::format("writing {} failed; it is incomplete", options.out)};
+    throw Refusal{exit_infrastructure, file.failure()};
   }
   if (session.choice.kind == DeviceKind::host && prints_for_people(options.benchmark_flags)) {
     fmt::print("host: CPU execution, not a GPU time\n");
@@ -135,7 +158,9 @@ int run_plan(const BenchOptions& options, Session& session, const std::vector<Pl
   if (!before.indices.empty())
     fmt::print(stderr, "{} of {} were finished before\n", before.indices.size(), plan.size());
   if (left.empty()) return status_of(before.counts);
-  return status_of(time_the_rest(options, session, left, before.counts, file));
+  std::atomic<std::size_t> done = before.indices.size();
+  const output::OnInterrupt how = say_how_to_go_on(options, plan.size(), done);
+  return status_of(time_the_rest(options, session, left, before.counts, file, done));
 }
 
 int run_self_test(const validate::DeviceChoice& choice) {
@@ -154,10 +179,21 @@ int run_self_test(const validate::DeviceChoice& choice) {
     throw Refusal{exit_infrastructure, status.message};
   }
   fmt::print("{}", self_test_text(test));
-  return test.passed() ? exit_pass : exit_infrastructure;
+  if (!test.passed())
+    throw Refusal{exit_infrastructure, "the self-test failed: cold times of this GPU are not to be trusted"};
+  return exit_pass;
 }
 
-int run_bench(const BenchOptions& options) {
+/// What the command line holds beside our options must be Google Benchmark's.
+void refuse_unknown(const std::vector<std::string>& words, const std::vector<std::string>& known) {
+  for (const std::string& word : words) {
+    if (word.starts_with("--benchmark_")) continue;
+    throw Refusal{exit_usage, fmt::format("there is no option {}{}", output::printable(word),
+                                          output::did_you_mean(word.substr(0, word.find('=')), known))};
+  }
+}
+
+int run_bench(const BenchOptions& options, const std::vector<std::string>& known) {
   const validate::DeviceChoice choice = choose_device(options.device, options.require_gpu);
   if (options.self_test) return run_self_test(choice);
   std::string why;
@@ -167,15 +203,15 @@ int run_bench(const BenchOptions& options) {
   }
   const std::vector<PlannedCase> plan = make_plan_or_refuse(options, choice.kind);
   if (options.list) {
-    for (const PlannedCase& planned : plan) fmt::print("{}\n", planned.name());
+    for (const PlannedCase& planned : plan) fmt::print("{}\n", output::printable(planned.name()));
     return exit_pass;
   }
   if ((options.resume || options.case_timeout > 0) && options.out.empty()) {
     throw Refusal{exit_usage, "--resume and --case-timeout need the file of --out, which says what is finished"};
   }
-  int status = exit_usage;
-  if (!take_benchmark_flags(options.benchmark_flags, why, status)) throw Refusal{status, why};
+  refuse_unknown(options.benchmark_flags, known);
   if (options.case_timeout > 0) return run_watched(options, plan);
+  if (!take_benchmark_flags(options.benchmark_flags, options.existing, why)) throw Refusal{exit_usage, why};
   if (!options.table.empty()) use_tuned_table(options.table);
   Session session = open_session(choice, options.figures());
   return run_plan(options, session, plan);
@@ -188,17 +224,13 @@ void add_bench_command(CLI::App& app, int& status) {
   CLI::App* command = app.add_subcommand("bench", "time variants that are right, against a plain copy");
   command->allow_extras();
   add_bench_options(*command, *options);
+  app::add_force(*command, options->existing);
   command->callback([options, command, &status] {
     options->benchmark_flags = command->remaining();
-    try {
-      // Kernels are loaded before anything is timed; who starts many processes (the gate) asks for LAZY, where each
-      // is loaded by its first launch, which is not timed either.
-      (void)setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
-      status = run_bench(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant bench: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
+    // Kernels are loaded before anything is timed; who starts many processes (the gate) asks for LAZY, where each is loaded by
+    // its first launch, which is not timed either.
+    (void)setenv("CUDA_MODULE_LOADING", "EAGER", /*overwrite=*/0);
+    status = run_bench(*options, app::option_names(*command));
   });
 }
 

@@ -3,22 +3,20 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "bench/bench_options.hpp"
 #include "bench/sweeps.hpp"
 
 namespace normquant::bench {
 namespace {
 
-/// An empty value is a script's unset variable, not a wish.
-std::string refuse_empty(const std::string& value) { return value.empty() ? "the value is empty" : ""; }
-
 void add_texts(CLI::App& command, BenchOptions& options) {
   PlanRequest& request = options.request;
   const auto single = [&command](const char* name, std::string& value, const std::string& help) {
-    command.add_option(name, value, help)->check(refuse_empty);
+    command.add_option(name, value, help);
   };
   const auto repeatable = [&command](const char* name, std::vector<std::string>& values, const char* help) {
-    command.add_option(name, values, help)->allow_extra_args(false)->check(refuse_empty);
+    command.add_option(name, values, help)->allow_extra_args(false);
   };
   single("--device", options.device, "host, cuda or cuda:I (default: cuda when usable, else host)");
   repeatable("--op", request.ops, "forward, backward, activation_quant, weight_quant or bit_linear; repeatable");
@@ -44,12 +42,12 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
   command
       .add_option("--case-timeout", options.case_timeout,
                   "seconds after which a case is given up and becomes an error; the sweep goes on (needs --out)")
-      ->check(CLI::Range(0.1, 86400.0));
+      ->check(app::number_between(0.1, 86400));
   command
       .add_option("--plugin-timeout", options.plugin_timeout,
                   "seconds that a plugin's variant may take over one case; it becomes an error then, the sweep goes on")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 86400.0));
+      ->check(app::number_between(0.1, 86400));
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--no-cold", options.no_cold, "the steady figure only (a GPU also gives the cold one)");
   command.add_flag("--hot", options.hot, "also the hot figure: one and the same buffers, in the L2 as far as they fit");
@@ -62,7 +60,7 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
                   "do this share of the launches twice (of the cases in turn when there are several): a slowdown on "
                   "purpose, to qualify the gate")
       ->delimiter(',')
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(app::number_between(0, 1));
   command.add_flag("--profiled", options.profiled,
                    "launch every case a few times, one by one, for a profiler around this program; times mean little");
   command.add_flag("--self-test", options.self_test, "prove on this GPU that cold is cold, and stop");

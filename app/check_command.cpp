@@ -11,7 +11,11 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "exit_status.hpp"
+#include "output/escape.hpp"
+#include "output/output_file.hpp"
+#include "refusal.hpp"
 #include "validate/check/check.hpp"
 #include "validate/check/load.hpp"
 #include "validate/check/readings.hpp"
@@ -32,13 +36,9 @@ struct CheckOptions {
                                   name = "given", json, junit;
   double eps = 0;
   bool eps_given = false;
+  output::Existing existing = output::Existing::refuse;
   Sources sources;
   std::map<std::string, std::string, std::less<>> roles;  ///< what the options of roles were given; empty: not
-};
-
-struct Refusal {
-  int status;
-  std::string sentence;
 };
 
 Op op_of(const CheckOptions& options) {
@@ -103,17 +103,11 @@ Switches switches_of(const CheckOptions& options) {
   return s;
 }
 
-std::string quoted(const std::string& text) {
-  std::string safe = "'";
-  for (char c : text) c == '\'' ? safe += "'\\''" : safe += c;
-  return safe + "'";
-}
-
 /// This command again.
 std::string command_of(const CheckOptions& options) {
   std::string command = fmt::format("normquant check --op {}", options.op);
   const auto add = [&](const char* option, const std::string& value) {
-    if (!value.empty()) command += fmt::format(" {} {}", option, quoted(value));
+    if (!value.empty()) command += fmt::format(" {} {}", option, output::quoted_for_shell(value));
   };
   add("--norm", options.norm);
   if (options.eps_given) command += fmt::format(" --eps {}", options.eps);
@@ -199,11 +193,9 @@ int check_files(CheckOptions& options) {
   if (!loaded) throw Refusal{exit_usage, why};
   auto given = arrange(switches, std::move(loaded->tensors), why);
   if (!given) throw Refusal{exit_usage, why};
-  validate::ResultFile json, junit;
-  if ((!options.json.empty() && !json.open(options.json, why)) ||
-      (!options.junit.empty() && !junit.open(options.junit, why))) {
-    throw Refusal{exit_infrastructure, why};
-  }
+  output::OutputFile json, junit;
+  json.open(options.json, options.existing);
+  junit.open(options.junit, options.existing);
   const Walk walk = walk_of_this_machine();
   CaseResult result{"files", options.name, given->problem, check(*given, walk), command_of(options)};
   const Verdict found = result.verdict;
@@ -212,11 +204,9 @@ int check_files(CheckOptions& options) {
     result.verdict.outcome = Outcome::error;  // neither right nor wrong: never green
     result.verdict.reason = "cannot tell: " + doubt;
   }
+  json.commit(validate::as_json({result}));  // before anything is printed: standard output may be closed
+  junit.commit(validate::as_junit({result}));
   print_result(result, found, *given, *loaded, walk);
-  if ((!options.json.empty() && !json.commit(validate::as_json({result}), why)) ||
-      (!options.junit.empty() && !junit.commit(validate::as_junit({result}), why))) {
-    throw Refusal{exit_infrastructure, why};
-  }
   if (found.outcome == Outcome::pass && found.elements_checked == 0) {
     throw Refusal{exit_usage, "nothing was checked: the given outputs have no elements"};
   }
@@ -269,14 +259,10 @@ void add_check_command(CLI::App& app, int& status) {
       ->capture_default_str();
   command->add_option("--json", options->json, "Write the result to this file");
   command->add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
+  app::add_force(*command, options->existing);
   command->callback([options, eps, &status] {
     options->eps_given = eps->count() > 0;
-    try {
-      status = check_files(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
+    status = check_files(*options);
   });
 }
 

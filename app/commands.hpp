@@ -1,4 +1,5 @@
-// The subcommands. Each adds itself to `app` and leaves its exit status (exit_status.hpp) in `status`.
+// The subcommands. Each adds itself to `app` and leaves its exit status (exit_status.hpp) in `status`, or throws a Refusal,
+// which program.cpp prints.
 #pragma once
 
 #include <string>
@@ -34,7 +35,16 @@ void add_merge_command(CLI::App& app, int& status);
 /// `normquant products`: times the layer's matrix products alone.
 void add_products_command(CLI::App& app, int& status);
 void add_env_command(CLI::App& app, int& status);
+/// `normquant --version`: version, commit, compilers.
+void add_version_flag(CLI::App& app);
 }  // namespace normquant::bench
+
+namespace normquant::app {
+/// `normquant completion bash|zsh`: what the shell completes.
+void add_completion_command(CLI::App& app, int& status);
+/// `normquant man`: the manual page.
+void add_man_command(CLI::App& app, int& status);
+}  // namespace normquant::app
 
 namespace normquant::tune {
 void add_tune_command(CLI::App& app, int& status);

@@ -11,8 +11,10 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "exit_status.hpp"
 #include "host/watch/counts.hpp"
+#include "refusal.hpp"
 #include "validate/operations/prepared_problem.hpp"
 #include "validate/problem.hpp"
 
@@ -51,12 +53,6 @@ std::vector<std::string> counted_cases() {
       "op=weight_quant shape=4x512 x=bfloat16 packed=1",
   };
 }
-
-/// A wish that cannot be met: the exit status and the sentence.
-struct Refusal {
-  int status;
-  std::string sentence;
-};
 
 std::string first_line() {
   return fmt::format(
@@ -105,7 +101,6 @@ int count(const CountsOptions& options) {
   } catch (const std::regex_error&) {
     throw Refusal{exit_usage, fmt::format("'{}' is not a regular expression", options.variant)};
   }
-  if (options.multiprocessors < 1) throw Refusal{exit_usage, "a GPU has one multiprocessor at least"};
   const auto device = open_host_device(1, options.multiprocessors);
   fmt::print(
       "What the variants ask of a GPU's memory system, counted on the host device (docs/races.md says how, and what "
@@ -125,15 +120,9 @@ void add_counts_command(CLI::App& app, int& status) {
   command->add_option("--case", options->cases, "This problem instead of the table's (repeatable)");
   command->add_option("--variant", options->variant, "Only variants whose name matches this expression");
   command->add_option("--multiprocessors", options->multiprocessors, "Of the GPU whose launches are counted")
+      ->check(app::count_between(1, 10000))
       ->capture_default_str();
-  command->callback([options, &status] {
-    try {
-      status = count(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant-watched: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
-  });
+  command->callback([options, &status] { status = count(*options); });
 }
 
 }  // namespace normquant::watched

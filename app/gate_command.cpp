@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <CLI/CLI.hpp>
@@ -14,6 +13,8 @@
 #include "bench/gate/on_this_gpu.hpp"
 #include "bench/session.hpp"
 #include "exit_status.hpp"
+#include "output/escape.hpp"
+#include "output/output_file.hpp"
 #include "reports/whole_file.hpp"
 
 namespace normquant::gate {
@@ -35,9 +36,28 @@ std::string baseline_of(const std::string& folder, const reports::Environment& m
   return (std::filesystem::path(folder) / (machine_name(machine) + ".jsonl")).string();
 }
 
-void adopt(const std::string& from, const std::string& to) {
+/// A baseline is what later changes are judged by: it must hold GPU times, and nothing that was wrong.
+void refuse_as_baseline(const std::string& file, const RecordSet& set) {
+  const auto refuse = [&file](const std::string& why) {
+    throw Refusal{exit_usage, fmt::format("{} is not adopted as a baseline: {}", file, why)};
+  };
+  std::size_t passed = 0;
+  for (const reports::Timing& timing : set.timings) {
+    const std::string name = timing.case_text() + " " + timing.variant;
+    if (timing.verdict == "wrong" || timing.verdict == "error") refuse(fmt::format("{} is {}", name, timing.verdict));
+    if (!timing.passed()) continue;
+    if (timing.time_kind != "steady") refuse(fmt::format("{} is CPU execution, not a GPU time", name));
+    ++passed;
+  }
+  if (set.environments.front().gpu.empty()) refuse("it names no GPU");
+  if (passed == 0) refuse("it holds no time");
+}
+
+void adopt(const std::string& from, const RecordSet& set, const std::string& to) {
+  refuse_as_baseline(from, set);
   const std::optional<std::string> content = reports::read_whole(from);
-  if (!content || !reports::write_whole(to, *content)) throw Refusal{exit_infrastructure, "cannot write " + to};
+  if (!content) throw Refusal{exit_usage, "cannot read " + from};
+  output::write_document(to, *content, output::Existing::refuse);
   fmt::print("no baseline for this GPU and driver: {} is stored as one in {}. NOTHING WAS COMPARED.\n", from, to);
 }
 
@@ -54,7 +74,7 @@ std::optional<GateReport> compare_files(const GateOptions& options) {
                                   "as one",
                                   options.baseline, std::filesystem::path(file).filename().string())};
       }
-      adopt(options.candidate, file);
+      adopt(options.candidate, candidate, file);
       return std::nullopt;
     }
   }
@@ -65,37 +85,56 @@ std::optional<GateReport> compare_files(const GateOptions& options) {
   return report;
 }
 
-void write_ci_files(const GateOptions& options, const GateReport& report) {
-  if (!options.junit.empty() && !reports::write_whole(options.junit, junit_xml(report))) {
-    throw Refusal{exit_infrastructure, "cannot write " + options.junit};
+/// The file of --junit, opened before the work and written after it.
+class CiFiles {
+ public:
+  explicit CiFiles(const GateOptions& options) : options_(options) { junit_.open(options.junit, options.existing); }
+  void write(const GateReport& report) {
+    junit_.commit(junit_xml(report));
+    if (!options_.markdown.empty()) output::append_document(options_.markdown, markdown_summary(report));
+    if (options_.annotate) fmt::print("{}", annotations(report));
   }
-  if (!options.markdown.empty()) {
-    std::ofstream file(options.markdown, std::ios::app);
-    file << markdown_summary(report) << std::flush;
-    if (!file) throw Refusal{exit_infrastructure, "cannot write " + options.markdown};
-  }
-  if (options.annotate) fmt::print("{}", annotations(report));
-}
 
-int show(const GateOptions& options, const GateReport& report) {
-  const bool refused = !report.result.refusal.empty();
-  std::FILE* out = refused ? stderr : stdout;
-  fmt::print(out, "{}{}", refused ? "normquant gate: " : "", reports::gate_text(report.result, report.rule));
-  for (const std::string& note : report.notes) fmt::print(out, "{}\n", note);
-  write_ci_files(options, report);
-  return reports::gate_status(report.result);
+ private:
+  const GateOptions& options_;
+  output::OutputFile junit_;
+};
+
+int show(const GateReport& report, CiFiles& files) {
+  const reports::GateResult& result = report.result;
+  const std::string text = reports::gate_text(result, report.rule);
+  files.write(report);
+  if (result.refusal.empty()) fmt::print("{}", text);
+  std::FILE* out = result.refusal.empty() ? stdout : stderr;
+  for (const std::string& note : report.notes) fmt::print(out, "{}\n", output::printable(note));
+  const int status = reports::gate_status(result);
+  if (!result.refusal.empty()) throw Refusal{status, text.substr(0, text.find_last_not_of('\n') + 1)};
+  if (status == exit_regression) {
+    throw Refusal{status, fmt::format("{} cases are SLOWER", reports::count(result, reports::Change::slower))};
+  }
+  if (status == exit_inconclusive) {
+    throw Refusal{status, fmt::format("{} cases are INCONCLUSIVE, {} are missing",
+                                      reports::count(result, reports::Change::inconclusive), result.missing.size())};
+  }
+  return status;
 }
 
 int run_gate(const GateOptions& options) {
   if (const std::string why = contradiction(options); !why.empty()) throw Refusal{exit_usage, why};
   if (options.qualify) return qualify_this_gpu(options);
-  if (!options.against.empty()) {
-    const AgainstResult compared = compare_programs(options);
-    const int status = show(options, compared.report);
-    return compared.wrong ? exit_wrong_results : status;
+  CiFiles files(options);
+  if (options.against.empty()) {
+    const std::optional<GateReport> report = compare_files(options);
+    return report ? show(*report, files) : exit_pass;
   }
-  const std::optional<GateReport> report = compare_files(options);
-  return report ? show(options, *report) : exit_pass;
+  const AgainstResult compared = compare_programs(options);
+  if (!compared.wrong) return show(compared.report, files);
+  try {
+    (void)show(compared.report, files);
+  } catch (const Refusal& refusal) {
+    fmt::print(stderr, "normquant gate: {}\n", output::printable(refusal.sentence));
+  }
+  throw Refusal{exit_wrong_results, "a result was wrong; its time says nothing"};
 }
 
 }  // namespace
@@ -104,14 +143,7 @@ void add_gate_command(CLI::App& app, int& status) {
   auto options = std::make_shared<GateOptions>();
   CLI::App* command = app.add_subcommand("gate", "did anything become slower? Two record files, or two programs");
   add_gate_options(*command, *options);
-  command->callback([options, &status] {
-    try {
-      status = run_gate(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant gate: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
-  });
+  command->callback([options, &status] { status = run_gate(*options); });
 }
 
 }  // namespace normquant::gate

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "bench/gate/gate_options.hpp"
 
 namespace normquant::gate {
@@ -27,14 +28,14 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
   command.add_option("--variant", options.variant, "as of `normquant bench`")->capture_default_str()->group(programs);
   command
       .add_option("--blocks", options.blocks, "A B B A blocks of processes in a stage (default: as qualified, else 4)")
-      ->check(CLI::Range(1, 100))
+      ->check(app::count_between(1, 100))
       ->group(programs);
   command.add_option("--stages", options.stages, "stages of fresh processes at most")
-      ->check(CLI::Range(2, 10))
+      ->check(app::count_between(2, 10))
       ->capture_default_str()
       ->group(programs);
   command.add_option("--process-timeout", options.process_seconds, "seconds after which a process has failed")
-      ->check(CLI::Range(0.1, 86400.0))
+      ->check(app::number_between(0.1, 86400))
       ->capture_default_str()
       ->group(programs);
   const char* itself = "The gate itself";
@@ -42,15 +43,15 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->group(itself);
   command.add_flag("--resume", options.resume, "go on with what an earlier --qualify stored")->group(itself);
   command.add_option("--same-runs", options.same_runs, "runs of the program against itself")
-      ->check(CLI::Range(0, 100000))
+      ->check(app::count_between(0, 100000))
       ->capture_default_str()
       ->group(itself);
   command.add_option("--slowed-runs", options.slowed_runs, "runs against itself slowed by 2, 3, 5 and 10%")
-      ->check(CLI::Range(0, 100000))
+      ->check(app::count_between(0, 100000))
       ->capture_default_str()
       ->group(itself);
   command.add_option("--seconds", options.seconds, "begin no run of --qualify after so many (0: no limit)")
-      ->check(CLI::Range(0.0, 1e7))
+      ->check(app::seconds_range())
       ->capture_default_str()
       ->group(itself);
   command
@@ -58,11 +59,13 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
                   "file of what --qualify found (default: by GPU and driver in ~/.local/state/normquant)")
       ->group(itself);
   command.add_option("--min-effect", options.min_effect, "smallest change that counts, 0.001 to 1")
+      ->check(app::number_between(0.001, 1))
       ->capture_default_str();
   command.add_option("--junit", options.junit, "write the verdicts as JUnit XML");
   command.add_option("--markdown", options.markdown, "append a summary in markdown, for $GITHUB_STEP_SUMMARY");
   command.add_flag("--annotate", options.annotate,
                    "print ::error and ::warning lines, which GitHub shows at the commit");
+  app::add_force(command, options.existing);
   command.footer("Exit status: 0 nothing slower, 2 cannot be compared, 3 something slower, 4 inconclusive.");
 }
 
@@ -71,9 +74,6 @@ std::string contradiction(const GateOptions& options) {
   const int asked = (files ? 1 : 0) + (options.against.empty() ? 0 : 1) + (options.qualify ? 1 : 0);
   if (asked != 1 || (files && (options.baseline.empty() || options.candidate.empty()))) {
     return "give either --baseline FILE and --candidate FILE, or --against PROGRAM_OR_COMMIT, or --qualify";
-  }
-  if (!(options.min_effect >= 0.001 && options.min_effect <= 1)) {  // so that NaN is refused
-    return "--min-effect must lie between 0.001 and 1";
   }
   if (!options.device.starts_with("cuda") && !files)
     return "--device " + options.device + ": the gate is about GPU times";

@@ -8,9 +8,13 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
 #include "kernels/plugin/worker.hpp"
+#include "output/did_you_mean.hpp"
+#include "output/table.hpp"
+#include "refusal.hpp"
 #include "validate/operations/prepared_problem.hpp"
 
 namespace normquant::validate {
@@ -47,18 +51,20 @@ void print_table(const std::vector<Operation>& operations) {
   for (Operation op : operations) {
     const auto variants = listed(op);
     fmt::print("{} ({} variants)\n", name_of(op), variants.size());
-    fmt::print("  {:<36} {:>7} {:>5} {:>6}  {:<13} {}\n", "variant", "threads", "rows", "access", "bits", "what it is");
+    output::Table table;
+    table.columns = {{"variant"}, {"threads", true}, {"rows", true}, {"access", true}, {"bits"}, {"what it is"}};
     for (const auto& [v, devices] : variants) {
-      fmt::print("  {:<36} {:>7} {:>5} {:>6}  {:<13} {}\n", v.name, v.threads_per_row, v.rows_per_block,
-                 access_text(v.access_bytes), v.deterministic ? "reproducible" : "vary", v.summary);
+      table.rows.push_back({std::string(v.name), std::to_string(v.threads_per_row), std::to_string(v.rows_per_block),
+                            access_text(v.access_bytes), v.deterministic ? "reproducible" : "vary",
+                            std::string(v.summary)});
     }
-    fmt::print("\n");
+    fmt::print("{}\n", output::to_terminal(table));
   }
   fmt::print(
-      "threads: threads that share a row (weight_quant: of a block); rows: rows a block works on side by side; "
-      "access:\n"
-      "widest load or store (elem: any alignment, any N; others need rows that start at, and N that is, a multiple of\n"
-      "the access). Devices: host{}.\n",
+      "threads: threads that share a row (weight_quant: of a block); rows: rows a block\n"
+      "works on side by side; access: widest load or store (elem: any alignment, any N;\n"
+      "others need rows that start at, and N that is, a multiple of the access).\n"
+      "Devices: host{}.\n",
       built_with_cuda() ? " and cuda" : " only (this build has no CUDA kernels)");
 }
 
@@ -78,7 +84,21 @@ void print_json(const std::vector<Operation>& operations) {
     }
     document["operations"].push_back(entry);
   }
-  fmt::print("{}\n", document.dump(1));
+  fmt::print("{}\n", document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+int list(const ListOptions& options) {
+  if (std::string why; !plugins::open(options.plugins, options.plugin_timeout, why)) throw Refusal{exit_usage, why};
+  std::vector<Operation> operations(std::begin(all_operations), std::end(all_operations));
+  if (!options.op.empty()) {
+    operations = operations_named(options.op);
+    if (operations.empty()) {
+      throw Refusal{exit_usage, fmt::format("there is no operation '{}'; there are {}{}", options.op, known_operations,
+                                            output::did_you_mean(options.op, operation_names()))};
+    }
+  }
+  options.format == "json" ? print_json(operations) : print_table(operations);
+  return exit_pass;
 }
 
 }  // namespace
@@ -91,25 +111,9 @@ void add_list_command(CLI::App& app, int& status) {
       ->allow_extra_args(false);
   command->add_option("--plugin-timeout", options->plugin_timeout, "Seconds that loading a plugin may take")
       ->capture_default_str()
-      ->check(CLI::Range(0.1, 86400.0));
+      ->check(app::number_between(0.1, 86400));
   command->add_option("--format", options->format, "table or json")->check(CLI::IsMember({"table", "json"}));
-  command->callback([options, &status] {
-    if (std::string why; !plugins::open(options->plugins, options->plugin_timeout, why)) {
-      fmt::print(stderr, "normquant: {}\n", why);
-      status = exit_usage;
-      return;
-    }
-    std::vector<Operation> operations(std::begin(all_operations), std::end(all_operations));
-    if (!options->op.empty()) {
-      operations = operations_named(options->op);
-      if (operations.empty()) {
-        fmt::print(stderr, "normquant: there is no operation '{}'; try normquant list\n", options->op);
-        status = exit_usage;
-        return;
-      }
-    }
-    options->format == "json" ? print_json(operations) : print_table(operations);
-  });
+  command->callback([options, &status] { status = list(*options); });
 }
 
 }  // namespace normquant::validate

@@ -1,10 +1,8 @@
 // The program whose kernels are watched: validates them on the host device and reports races.
-#include <cstdio>
-#include <exception>
-
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/program.hpp"
 #include "exit_status.hpp"
 
 int main(int argc, char** argv) {
@@ -17,13 +15,5 @@ int main(int argc, char** argv) {
   validate::add_validate_command(app, status);
   validate::add_plugin_worker_command(app, status);
   watched::add_counts_command(app, status);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? exit_pass : exit_usage;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "normquant-watched: %s\n", error.what());
-    return exit_infrastructure;
-  }
-  return status;
+  return app::run_program(app, argc, argv, status);
 }

@@ -1,19 +1,24 @@
 // `normquant oracle`: what the checks themselves are worth.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "exit_status.hpp"
+#include "output/did_you_mean.hpp"
+#include "output/interrupt.hpp"
+#include "output/output_file.hpp"
+#include "output/standard_streams.hpp"
+#include "refusal.hpp"
 #include "validate/oracle/kernels.hpp"
 #include "validate/oracle/tightness.hpp"
-#include "validate/result_files.hpp"
 #include "validate/summary.hpp"
 
 namespace normquant::oracle {
@@ -25,11 +30,7 @@ struct OracleOptions {
   std::uint64_t seed = 1;
   double elements = 1e6, seconds = 0;
   int jobs = 0;
-};
-
-struct Refusal {
-  int status;
-  std::string sentence;
+  output::Existing existing = output::Existing::refuse;
 };
 
 KernelQuestion question_of(const OracleOptions& options, std::string& left_out) {
@@ -42,7 +43,8 @@ KernelQuestion question_of(const OracleOptions& options, std::string& left_out) 
     const auto named = validate::operations_named(name);
     if (named.empty()) {
       throw Refusal{exit_usage,
-                    fmt::format("there is no operation '{}'; there are {}", name, validate::known_operations)};
+                    fmt::format("there is no operation '{}'; there are {}{}", name, validate::known_operations,
+                                output::did_you_mean(name, validate::operation_names()))};
     }
     question.operations.insert(question.operations.end(), named.begin(), named.end());
   }
@@ -51,13 +53,11 @@ KernelQuestion question_of(const OracleOptions& options, std::string& left_out) 
   const auto suite = validate::suite_named(options.suite);
   if (!suite) {
     throw Refusal{exit_usage,
-                  fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
+                  fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive{}", options.suite,
+                              output::did_you_mean(options.suite, {"smoke", "standard", "exhaustive"}))};
   }
   question.suite = *suite;
   question.first_seed = options.seed;
-  if (!(options.elements >= 0) || options.elements > 1e15 || !(options.seconds >= 0)) {
-    throw Refusal{exit_usage, "--elements and --seconds must be 0 or more"};
-  }
   question.elements = static_cast<std::int64_t>(options.elements);
   question.seconds = options.seconds;
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
@@ -155,17 +155,16 @@ std::string distrust(const std::vector<Tightness>& evaluations, const KernelFind
 }
 
 void show_progress(const KernelFindings& f) {
-  if (isatty(STDERR_FILENO) == 0) return;
+  if (!output::fancy_terminal()) return;
   fmt::print(stderr, "\r{} suites, {} elements, {} alarms ", f.seeds, f.elements, f.alarms.size());
   std::fflush(stderr);
 }
 
 int ask(const OracleOptions& options) {
-  std::string why, left_out;
+  std::string left_out;
   KernelQuestion question = question_of(options, left_out);
-  question.progress = show_progress;
-  validate::ResultFile json;
-  if (!options.json.empty() && !json.open(options.json, why)) throw Refusal{exit_infrastructure, why};
+  output::OutputFile json;
+  json.open(options.json, options.existing);
   if (!left_out.empty()) fmt::print("{}\n", left_out);
 
   std::vector<Nearest> nearest;
@@ -177,19 +176,47 @@ int ask(const OracleOptions& options) {
   print_tightness(evaluations);
   std::fflush(stdout);
 
-  const KernelFindings findings = ask_kernels(question);
+  const auto document_of = [&](const KernelFindings& found, bool finished) {
+    const nlohmann::json document = {{"schema", "normquant.oracle/1"},
+                                     {"device", options.device},
+                                     {"suite", options.suite},
+                                     {"finished", finished},
+                                     {"evaluations", as_json(evaluations)},
+                                     {"kernels", as_json(found, tightness_of(found.nearest))}};
+    return document.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  };
+  std::mutex mutex;
+  KernelFindings so_far;
+  question.progress = [&](const KernelFindings& found) {
+    const std::lock_guard lock(mutex);
+    so_far = found;
+    show_progress(found);
+  };
+  const auto ask_all = [&] {
+    const output::OnInterrupt keep([&] {
+      const std::lock_guard lock(mutex);
+      try {
+        json.commit(document_of(so_far, false));
+      } catch (const Refusal& refusal) {
+        std::fprintf(stderr, "normquant oracle: %s\n", refusal.sentence.c_str());
+      }
+      std::fprintf(
+          stderr, "normquant oracle: %s %llu suites were finished; --seed %llu goes on\n",
+          options.json.empty() ? "nothing keeps what was found:" : (options.json + " holds what was found:").c_str(),
+          static_cast<unsigned long long>(so_far.seeds), static_cast<unsigned long long>(options.seed + so_far.seeds));
+    });
+    return ask_kernels(question);
+  };
+  const KernelFindings findings = ask_all();
+  json.commit(document_of(findings, true));
   const auto tightness = tightness_of(findings.nearest);
   if (findings.seeds > 0) print_kernels(findings, tightness);
   const std::string doubt = distrust(evaluations, findings);
   fmt::print("\n{}\n", doubt.empty() ? "nothing speaks against the checks" : "DOUBT: " + doubt);
-  const nlohmann::json document = {{"schema", "normquant.oracle/1"},
-                                   {"device", options.device},
-                                   {"suite", options.suite},
-                                   {"evaluations", as_json(evaluations)},
-                                   {"kernels", as_json(findings, tightness)}};
-  if (!options.json.empty() && !json.commit(document.dump(1) + "\n", why)) throw Refusal{exit_infrastructure, why};
-  if (!doubt.empty()) return exit_wrong_results;
-  return findings.errors > 0 ? exit_infrastructure : exit_pass;
+  if (!doubt.empty()) throw Refusal{exit_wrong_results, doubt};
+  if (findings.errors > 0)
+    throw Refusal{exit_infrastructure, fmt::format("{} checks ended in an error", findings.errors)};
+  return exit_pass;
 }
 
 }  // namespace
@@ -203,18 +230,15 @@ void add_oracle_command(CLI::App& app, int& status) {
   command->add_option("--suite", options->suite, "smoke, standard or exhaustive")->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of the first suite; each has the next")->capture_default_str();
   command->add_option("--elements", options->elements, "Begin suites until so many elements were checked")
+      ->check(app::number_between(0, 1e15))
       ->capture_default_str();
-  command->add_option("--seconds", options->seconds, "Begin no suite after this time (0: no limit)");
-  command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
+  command->add_option("--seconds", options->seconds, "Begin no suite after this time (0: no limit)")
+      ->check(app::seconds_range());
+  command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)")
+      ->check(app::jobs_range());
   command->add_option("--json", options->json, "Write the figures to this file");
-  command->callback([options, &status] {
-    try {
-      status = ask(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
-  });
+  app::add_force(*command, options->existing);
+  command->callback([options, &status] { status = ask(*options); });
 }
 
 }  // namespace normquant::oracle

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <functional>
@@ -12,11 +14,13 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "bench/session.hpp"
 #include "bench/timing_record.hpp"
 #include "bit_linear/layer_kernels.hpp"
 #include "bit_linear/matrix_products.hpp"
 #include "exit_status.hpp"
+#include "output/escape.hpp"
 #include "validate/host_tensor.hpp"
 
 namespace normquant::bench {
@@ -25,6 +29,7 @@ namespace {
 struct ProductsOptions {
   std::string device, out;
   std::vector<std::string> shapes;
+  output::Existing existing = output::Existing::refuse;
   bool require_gpu = false;
 };
 
@@ -306,7 +311,7 @@ class ProductTimes {
                                    {"q1_us", summary.q1},
                                    {"q3_us", summary.q3},
                                    {"tera_operations_per_s", rate}};
-    if (!file_.write(line)) throw Refusal{exit_infrastructure, "writing the records failed"};
+    if (!file_.write(line)) throw Refusal{exit_infrastructure, file_.failure()};
   }
 
   Session& session_;
@@ -318,13 +323,22 @@ class ProductTimes {
 
 /// `MxK_inxK_out`.
 ProductSizes parse_sizes(const std::string& text) {
-  ProductSizes sizes;
-  char end = 0;
-  if (std::sscanf(text.c_str(), "%ldx%ldx%ld%c", &sizes.rows, &sizes.k_in, &sizes.k_out, &end) != 3 || sizes.rows < 1 ||
-      sizes.k_in < 1 || sizes.k_out < 1 || sizes.k_in % 16 != 0 || sizes.k_out % 16 != 0) {
+  constexpr std::int64_t most = std::int64_t{1} << 24;
+  std::array<std::int64_t, 3> read{};
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  bool right = true;
+  for (std::size_t i = 0; i < read.size() && right; ++i) {
+    if (i > 0) right = at != end && *at++ == 'x';
+    const auto number = std::from_chars(at, end, read[i]);
+    right = right && number.ec == std::errc() && read[i] >= 1 && read[i] <= most;
+    at = number.ptr;
+  }
+  const ProductSizes sizes{read[0], read[1], read[2]};
+  if (!right || at != end || sizes.k_in % 16 != 0 || sizes.k_out % 16 != 0) {
     throw Refusal{exit_usage, fmt::format("'{}' is not M x K_in x K_out, as in 16x4096x4096, with K_in and K_out "
-                                          "multiples of 16",
-                                          text)};
+                                          "multiples of 16 and none above 2^24",
+                                          output::printable(text))};
   }
   return sizes;
 }
@@ -343,8 +357,8 @@ int run_products(const ProductsOptions& options) {
   auto products = open_matrix_products(session.device->info(), why);
   if (products == nullptr) throw Refusal{exit_infrastructure, why};
   RecordFile file;
-  if (!options.out.empty() && !file.open(options.out, why)) throw Refusal{exit_infrastructure, why};
-  if (!file.write(first_record(session))) throw Refusal{exit_infrastructure, "writing the records failed"};
+  if (!options.out.empty()) file.open(options.out, options.existing);
+  if (!file.write(first_record(session))) throw Refusal{exit_infrastructure, file.failure()};
   if (!session.on_gpu()) fmt::print("host: CPU execution, not a GPU time\n");
   ProductTimes times(session, std::move(products), file);
   for (const ProductSizes& s : sizes) times.run(s);
@@ -361,14 +375,8 @@ void add_products_command(CLI::App& app, int& status) {
   command->add_option("--shape", options->shapes, "MxK_inxK_out; repeatable")->allow_extra_args(false);
   command->add_option("--out", options->out, "write one JSON object a line to this file");
   command->add_flag("--require-gpu", options->require_gpu, "exit with status 77 when there is no GPU");
-  command->callback([options, &status] {
-    try {
-      status = run_products(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant products: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
-  });
+  app::add_force(*command, options->existing);
+  command->callback([options, &status] { status = run_products(*options); });
 }
 
 }  // namespace normquant::bench

@@ -6,10 +6,12 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "exit_status.hpp"
+#include "output/output_file.hpp"
+#include "refusal.hpp"
 #include "reports/facts_csv.hpp"
 #include "reports/report.hpp"
-#include "reports/whole_file.hpp"
 
 namespace normquant::reports {
 namespace {
@@ -18,12 +20,7 @@ struct ReportOptions {
   std::vector<std::string> files, baseline;
   std::string format, section, out, repeated = "pool";
   GateRule rule;
-};
-
-/// What ends the command early: the sentence and the exit status.
-struct Refusal {
-  int status;
-  std::string sentence;
+  output::Existing existing = output::Existing::refuse;
 };
 
 /// As asked for, else by the ending of the file to write, else a table.
@@ -43,9 +40,6 @@ Results read_or_refuse(const std::vector<std::string>& files, const std::string&
 }
 
 void check(const ReportOptions& options) {
-  if (const double effect = options.rule.min_effect; !(effect >= 0.001 && effect <= 1)) {  // so that NaN is refused
-    throw Refusal{exit_usage, "--min-effect must lie between 0.001 and 1"};
-  }
   const Format format = format_of(options);
   if (!options.section.empty() && (format == Format::json || format == Format::html)) {
     throw Refusal{exit_usage, "--section is for the formats table, md and csv; json and html hold all sections"};
@@ -61,34 +55,19 @@ void warn_of_size(const std::string& report, Format format) {
              megabytes);
 }
 
-void print_or_write(const std::string& report, const std::string& out) {
-  if (out.empty()) {
-    fmt::print("{}", report);
-  } else if (!write_whole(out, report)) {
-    throw Refusal{exit_infrastructure,
-                  fmt::format("cannot write {}; is the folder there, and may it be written to?", out)};
-  }
-}
-
-void make_report(const ReportOptions& options) {
+int make_report(const ReportOptions& options) {
   check(options);
+  output::OutputFile file;
+  file.open(options.out, options.existing);
   Results results = read_or_refuse(options.files, options.repeated);
   std::optional<Results> baseline;
   if (!options.baseline.empty()) baseline = read_or_refuse(options.baseline, options.repeated);
   const Facts facts = facts_of(std::move(results), baseline ? &baseline->records : nullptr, options.rule);
   const std::string report = render(facts, format_of(options), options.section);
-  print_or_write(report, options.out);
+  file.commit(report);
+  if (options.out.empty()) fmt::print("{}", report);
   warn_of_size(report, format_of(options));
-}
-
-int run_report(const ReportOptions& options) {
-  try {
-    make_report(options);
-    return exit_pass;
-  } catch (const Refusal& refusal) {
-    fmt::print(stderr, "normquant report: {}\n", refusal.sentence);
-    return refusal.status;
-  }
+  return exit_pass;
 }
 
 std::vector<std::string> section_names() {
@@ -96,8 +75,6 @@ std::vector<std::string> section_names() {
   for (const Section& section : sections()) names.push_back(section.name);
   return names;
 }
-
-std::string empty_value(const std::string& text) { return text.empty() ? "the value is empty" : ""; }
 
 }  // namespace
 
@@ -125,9 +102,11 @@ void add_report_command(CLI::App& app, int& status) {
       ->check(CLI::IsMember({"pool", "first"}))
       ->capture_default_str();
   command->add_option("--min-effect", options->rule.min_effect, "smallest change that counts, 0.001 to 1")
+      ->check(app::number_between(0.001, 1))
       ->capture_default_str();
-  command->add_option("--out", options->out, "write to this file instead of the terminal")->check(empty_value);
-  command->callback([options, &status] { status = run_report(*options); });
+  command->add_option("--out", options->out, "write to this file instead of the terminal");
+  app::add_force(*command, options->existing);
+  command->callback([options, &status] { status = make_report(*options); });
 }
 
 }  // namespace normquant::reports

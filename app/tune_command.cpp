@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "bench/session.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/tune/build_table.hpp"
@@ -17,8 +18,8 @@
 #include "bench/tune/time_sweep.hpp"
 #include "bench/tune/timed_cases.hpp"
 #include "exit_status.hpp"
+#include "output/output_file.hpp"
 #include "reports/records.hpp"
-#include "reports/whole_file.hpp"
 
 namespace normquant::tune {
 namespace {
@@ -30,6 +31,7 @@ struct TuneOptions {
   std::string device, sweep, records, out;
   bool quick = false;
   bool require_gpu = false;
+  output::Existing existing = output::Existing::refuse;
 };
 
 /// The timings to tune on, and those of shapes that are left out of it.
@@ -60,10 +62,6 @@ std::string held_out_path(const std::string& records) {
   return (path.parent_path() / path.stem()).string() + ".held_out" + path.extension().string();
 }
 
-void refuse_unwritable(const std::string& path) {
-  if (!reports::can_write(path)) throw Refusal{exit_infrastructure, fmt::format("cannot write {}", path)};
-}
-
 /// Refuses what can be refused before the first minute of timing.
 Timings take_timings(const TuneOptions& options) {
   if (options.held_out.size() > 1) throw Refusal{exit_usage, "--held-out names one sweep where there is no --from"};
@@ -74,14 +72,17 @@ Timings take_timings(const TuneOptions& options) {
   const auto held_out_plan =
       held_out_sweep.empty() ? std::vector<bench::PlannedCase>{} : plan_sweep(held_out_sweep, options.ops);
   const std::string held_out_records = held_out_path(options.records);
-  if (!options.records.empty()) refuse_unwritable(held_out_records);
+  if (!options.records.empty()) output::refuse_unwritable(held_out_records, options.existing);
   const bench::Session session = bench::open_session(chosen);
-  if (options.out.empty()) refuse_unwritable(choice::file_name(session.device->info().name));
+  if (options.out.empty()) {
+    output::refuse_unwritable(choice::file_name(session.device->info().name), options.existing);
+  }
   if (!gpu) fmt::print("host: CPU execution, not a GPU time; this table says nothing about any GPU\n");
   Timings timings;
-  timings.tuned = time_plan(session, plan, options.quick, options.records, timings.counts);
+  timings.tuned = time_plan(session, plan, options.quick, {options.records, options.existing}, timings.counts);
   if (!held_out_plan.empty()) {
-    timings.held_out = time_plan(session, held_out_plan, options.quick, held_out_records, timings.counts);
+    timings.held_out =
+        time_plan(session, held_out_plan, options.quick, {held_out_records, options.existing}, timings.counts);
   }
   fmt::print("{}\n", bench::tally_text(timings.counts));
   return timings;
@@ -128,9 +129,7 @@ int finish(const TuneOptions& options, const Timings& timings) {
 
   const std::string path = options.out.empty() ? choice::file_name(device->name) : options.out;
   const std::string known = held.empty() ? "not known" : summary(regrets);
-  if (!reports::write_whole(path, choice::to_text(table, comments_of(*device, known)))) {
-    throw Refusal{exit_infrastructure, fmt::format("cannot write {}", path)};
-  }
+  output::write_document(path, choice::to_text(table, comments_of(*device, known)), options.existing);
   for (const std::string& note : notes) fmt::print("{}\n", note);
   fmt::print("{}: {} cells, written to {}\n", device->name, table.cells.size(), path);
   fmt::print("regret on the shapes of the table: {}\n", summary(regrets_of_table(table, tuned)));
@@ -140,23 +139,26 @@ int finish(const TuneOptions& options, const Timings& timings) {
     fmt::print("regret of `auto` as it was when these were timed: {}\n", summary(regrets_of_auto(held)));
     fmt::print("regret on shapes that were left out: {}", to_text(regrets));
   }
-  return timings.counts.pass > 0 ? bench::exit_status_of(timings.counts) : exit_pass;  // no counts: --from
+  const bench::Tally& counts = timings.counts;  // all 0 with --from
+  if (counts.wrong > 0)
+    throw Refusal{exit_wrong_results, fmt::format("{} results were WRONG; the table does without them", counts.wrong)};
+  if (counts.error > 0)
+    throw Refusal{exit_infrastructure,
+                  fmt::format("{} cases ended in an error; the table does without them", counts.error)};
+  return exit_pass;
 }
 
 int run_tune(const TuneOptions& options) {
-  if (!options.out.empty()) refuse_unwritable(options.out);
+  if (!options.out.empty()) output::refuse_unwritable(options.out, options.existing);
   return finish(options, options.from.empty() ? take_timings(options) : read_timings(options));
 }
 
-/// An empty value is a script's unset variable, not a wish.
-std::string refuse_empty(const std::string& value) { return value.empty() ? "the value is empty" : ""; }
-
 void add_options(CLI::App& command, TuneOptions& options) {
   const auto single = [&command](const char* name, std::string& value, const char* help) {
-    return command.add_option(name, value, help)->check(refuse_empty);
+    return command.add_option(name, value, help);
   };
   const auto repeatable = [&command](const char* name, std::vector<std::string>& values, const char* help) {
-    return command.add_option(name, values, help)->allow_extra_args(false)->check(refuse_empty);
+    return command.add_option(name, values, help)->allow_extra_args(false);
   };
   CLI::Option* from =
       repeatable("--from", options.from, "make the table of these record files, timing nothing; repeatable");
@@ -177,14 +179,8 @@ void add_tune_command(CLI::App& app, int& status) {
   auto options = std::make_shared<TuneOptions>();
   CLI::App* command = app.add_subcommand("tune", "time all variants and write the table that `auto` follows");
   add_options(*command, *options);
-  command->callback([options, &status] {
-    try {
-      status = run_tune(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant tune: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
-  });
+  app::add_force(*command, options->existing);
+  command->callback([options, &status] { status = run_tune(*options); });
 }
 
 }  // namespace normquant::tune

@@ -1,165 +1,140 @@
 // `normquant validate`: every variant against the reference.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <iterator>
 #include <limits>
 #include <memory>
-#include <regex>
+#include <mutex>
 #include <thread>
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
+#include "app/validate_coverage.hpp"
+#include "app/validate_plan.hpp"
+#include "app/validate_tables.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
 #include "kernels/plugin/worker.hpp"
+#include "output/escape.hpp"
+#include "output/interrupt.hpp"
+#include "output/output_file.hpp"
+#include "output/standard_streams.hpp"
+#include "refusal.hpp"
 #include "validate/cost.hpp"
-#include "validate/devices.hpp"
-#include "validate/operations/prepared_problem.hpp"
-#include "validate/repetition.hpp"
+#include "validate/earlier_results.hpp"
 #include "validate/result_files.hpp"
 #include "validate/run.hpp"
-#include "validate/space/coverage.hpp"
-#include "validate/suite.hpp"
 #include "validate/summary.hpp"
 
 namespace normquant::validate {
 namespace {
 
-struct ValidateOptions {
-  std::string device = "host", variant, suite = "smoke", json, junit;
-  std::vector<std::string> ops, shapes, dtypes, cases, plugins;
-  std::uint64_t seed = 1, schedule_seed = 1;
-  int jobs = 0;
-  double plugin_timeout = plugins::default_seconds;
-  bool warm = false;
-  bool list = false, dry_run = false, require_gpu = false, after_others = false, no_limit = false, coverage = false;
-  double most_minutes = 60;
-};
-
-/// A wish that cannot be met: the sentence and the exit status.
-struct Refusal {
-  int status;
-  std::string sentence;
-};
-
-/// What the options mean.
-struct Plan {
-  struct OnDevice {
-    DeviceChoice choice;
-    DeviceInfo info;
-    std::vector<Case> cases;  ///< drawn for this device
-  };
-  std::vector<OnDevice> devices;
-  std::string left_out;
-  std::string of_other_shapes;  ///< operations that have none of the shapes: a sentence each
-};
-
-std::vector<Operation> chosen_operations(const ValidateOptions& options) {
-  if (options.ops.empty()) return {std::begin(all_operations), std::end(all_operations)};
-  std::vector<Operation> chosen;
-  for (const std::string& name : options.ops) {
-    const std::vector<Operation> named = operations_named(name);
-    if (named.empty()) {
-      throw Refusal{exit_usage, fmt::format("there is no operation '{}'; there are {}", name, known_operations)};
-    }
-    chosen.insert(chosen.end(), named.begin(), named.end());
-  }
-  return chosen;
-}
-
-std::vector<DType> chosen_types(const ValidateOptions& options) {
-  std::vector<DType> types;
-  for (const std::string& name : options.dtypes) {
-    const auto type = dtype_named(name);
-    if (!type) {
-      throw Refusal{exit_usage, fmt::format("there is no type '{}'; there are float32, float16 and bfloat16", name)};
-    }
-    types.push_back(*type);
-  }
-  return types;
-}
-
-/// Of the shapes those that the operation has: MxN, or MxK_inxK_out for the layer. One that was named must have some.
-std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, const ValidateOptions& options) {
-  std::vector<Shape> own;
-  for (const Shape& shape : shapes) {
-    if (is_layer(op) == (shape.k_out > 0)) own.push_back(shape);
-  }
-  if (own.empty() && !shapes.empty() && !options.ops.empty()) {
-    throw Refusal{exit_usage,
-                  fmt::format("{} has shapes {}, as in {}; none is given", name_of(op),
-                              is_layer(op) ? "MxK_inxK_out" : "MxN", is_layer(op) ? "16x4096x4096" : "16x4096")};
-  }
-  return own;
-}
-
-SuiteSize chosen_suite(const ValidateOptions& options) {
-  const auto suite = suite_named(options.suite);
-  if (suite) return *suite;
-  throw Refusal{exit_usage,
-                fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive", options.suite)};
-}
-
-std::vector<Case> chosen_cases(const ValidateOptions& options, const DeviceInfo& device, std::string& left_out) {
-  std::string why;
-  std::vector<Case> cases;
-  for (const std::string& text : options.cases) {
-    const auto problem = parse_problem(text, why);
-    if (!problem) throw Refusal{exit_usage, why};
-    cases.push_back({*problem, distinct_rows(*problem), false});
-  }
-  if (!cases.empty()) return cases;
-
-  std::vector<Shape> shapes;
-  for (const std::string& text : options.shapes) {
-    const auto shape = parse_any_shape(text, why);
-    if (!shape) throw Refusal{exit_usage, why};
-    shapes.push_back(*shape);
-  }
-  const SuiteSize suite = chosen_suite(options);
-  const std::vector<DType> types = chosen_types(options);
-  for (Operation op : chosen_operations(options)) {
-    const std::vector<Shape> own = shapes_for(op, shapes, options);
-    if (own.empty() && !shapes.empty()) {
-      left_out += fmt::format("{}left out: {}, whose shapes are {}", left_out.empty() ? "" : "\n", name_of(op),
-                              is_layer(op) ? "MxK_inxK_out" : "MxN");
-      continue;
-    }
-    for (const Case& c : suite_cases(op, suite, options.seed, own, &device)) {
-      if (types.empty() || std::find(types.begin(), types.end(), c.problem.x) != types.end()) cases.push_back(c);
+void list_jobs(const std::vector<Job>& jobs, const ValidateOptions& options) {
+  for (const Job& job : jobs) {
+    if (options.list) fmt::print("{} {}\n", job.device.name(), to_text(job.subject.problem));
+    for (const std::string& variant : job.variants) {
+      if (options.dry_run) {
+        fmt::print("{} {} {}\n", job.device.name(), output::printable(variant), to_text(job.subject.problem));
+      }
     }
   }
+}
+
+std::size_t cases_of(const std::vector<Job>& jobs) {
+  std::size_t cases = 0;
+  for (const Job& job : jobs) cases += job.variants.size();
   return cases;
 }
 
-DeviceInfo info_of(const DeviceChoice& choice) {
-  std::string why;
-  const auto device = choice.open(1, why);
-  if (device == nullptr) throw Refusal{exit_infrastructure, why};
-  return device->info();
+/// What has been found so far: results of an earlier run, and those of this one as they come.
+class Found {
+ public:
+  Found(const std::vector<Job>& jobs, const EarlierResults& earlier) : jobs_(jobs), results_(jobs.size()) {
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      Job rest = jobs[i];
+      rest.variants.clear();
+      for (const std::string& variant : jobs[i].variants) {
+        const CaseResult* known = earlier.find(rest.device.name(), variant, rest.subject.problem);
+        known == nullptr ? rest.variants.push_back(variant) : results_[i].push_back(*known);
+      }
+      if (rest.variants.empty()) continue;
+      left_.push_back(std::move(rest));
+      place_.push_back(i);
+    }
+  }
+
+  /// The jobs with the variants that have no result yet.
+  const std::vector<Job>& left() const { return left_; }
+  /// Results of one of left().
+  void add(std::size_t job, const std::vector<CaseResult>& results) {
+    const std::lock_guard lock(mutex_);
+    std::vector<CaseResult>& all = results_[place_[job]];
+    all.insert(all.end(), results.begin(), results.end());
+  }
+  /// In the order of the jobs and their variants.
+  std::vector<CaseResult> all() const {
+    const std::lock_guard lock(mutex_);
+    std::vector<CaseResult> all;
+    for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      for (const std::string& variant : jobs_[i].variants) {  // parts of a job end in any order
+        const auto found = std::find_if(results_[i].begin(), results_[i].end(),
+                                        [&](const CaseResult& result) { return result.variant == variant; });
+        if (found != results_[i].end()) all.push_back(*found);
+      }
+    }
+    return all;
+  }
+
+ private:
+  const std::vector<Job>& jobs_;
+  mutable std::mutex mutex_;
+  std::vector<std::vector<CaseResult>> results_;  ///< by job
+  std::vector<Job> left_;
+  std::vector<std::size_t> place_;  ///< of those in the list of all
+};
+
+void show_progress(std::size_t done, std::size_t all) {
+  if (!output::fancy_terminal()) return;
+  fmt::print(stderr, "\r{}/{} cases{}", done, all, done == all ? "\r\033[K" : "");
+  std::fflush(stderr);
 }
 
-Plan plan_of(const ValidateOptions& options) {
-  Plan plan;
-  DeviceSelection selection = select_devices(options.device, options.require_gpu);
-  if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
-  for (const DeviceChoice& choice : selection.devices) {
-    const DeviceInfo info = info_of(choice);
-    plan.of_other_shapes.clear();  // the same on every device
-    std::vector<Case> cases = chosen_cases(options, info, plan.of_other_shapes);
-    // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
-    for (Case& c : cases) {
-      c.after_others = c.after_others || options.after_others;
-      if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
+bool is_bad(const CaseResult& result) {
+  return result.verdict.outcome != Outcome::pass && result.verdict.outcome != Outcome::skipped;
+}
+
+/// The files of --json and --junit.
+class ResultFiles {
+ public:
+  explicit ResultFiles(const ValidateOptions& options) {
+    if (!options.json.empty()) {
+      identity_ = identity_of(options.plugins, options.schedule_seed, options.warm, options.after_others);
     }
-    plan.devices.push_back({choice, info, std::move(cases)});
+    const output::Existing existing = options.resume ? output::Existing::replace : options.existing;
+    json_.open(options.json, existing);
+    junit_.open(options.junit, existing);
   }
-  plan.left_out = selection.left_out;
-  return plan;
+  void write(const std::vector<CaseResult>& results, const LeftUndone& undone) {
+    json_.commit(as_json(results, undone, identity_));
+    junit_.commit(as_junit(results, undone));
+  }
+
+ private:
+  RunIdentity identity_;
+  output::OutputFile json_, junit_;
+};
+
+EarlierResults earlier_results(const ValidateOptions& options) {
+  if (!options.resume) return {};
+  if (options.json.empty()) throw Refusal{exit_usage, "--resume needs the file of --json, which says what is finished"};
+  std::string why;
+  auto earlier = read_earlier_results(
+      options.json, identity_of(options.plugins, options.schedule_seed, options.warm, options.after_others), why);
+  if (!earlier) throw Refusal{exit_usage, why};
+  return std::move(*earlier);
 }
 
 void refuse_plugins_of_other_devices(const Plan& plan) {
@@ -170,139 +145,63 @@ void refuse_plugins_of_other_devices(const Plan& plan) {
   }
 }
 
-std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
-  const std::string& pattern = options.variant;
-  std::regex wanted;
-  try {
-    wanted = std::regex(pattern.empty() ? ".*" : pattern);
-  } catch (const std::regex_error&) {
-    throw Refusal{exit_usage, fmt::format("'{}' is not a regular expression", pattern)};
-  }
-  std::vector<Job> jobs;
-  for (const Plan::OnDevice& device : plan.devices) {
-    for (const Case& c : device.cases) {
-      Job job{device.choice, c, {}, options.schedule_seed};
-      for (const VariantEntry& v : catalogue(c.problem.op, device.choice.kind)) {
-        if (is_for(c, v.name) && std::regex_search(v.name.begin(), v.name.end(), wanted))
-          job.variants.emplace_back(v.name);
-      }
-      if (pattern == "auto") job.variants = {"auto"};
-      if (!job.variants.empty()) jobs.push_back(job);
+int threads_for(const ValidateOptions& options) {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return options.jobs > 0 ? options.jobs : std::min(cores, 8);
+}
+
+/// Runs what is left; what an interruption finds finished is written, and how to go on is said.
+void run_the_rest(std::size_t cases, const ValidateOptions& options, Found& found, ResultFiles& files,
+                  LeftUndone& undone) {
+  const std::vector<Job>& left = found.left();
+  const std::size_t before = cases - cases_of(left);
+  if (before > 0) fmt::print(stderr, "{} of {} cases were finished before\n", before, cases);
+  const output::OnInterrupt keep([&] {
+    const std::vector<CaseResult> results = found.all();
+    LeftUndone rest{undone.left_out, {}};
+    rest.not_run = static_cast<std::int64_t>(cases - results.size());
+    rest.why_not_run = "interrupted";
+    std::string where = "nothing keeps them: give --json FILE";
+    try {
+      files.write(results, rest);
+      if (!options.json.empty())
+        where = fmt::format("{} holds them; the same command with --resume goes on", options.json);
+    } catch (const Refusal& refusal) {
+      where = refusal.sentence;
     }
-  }
-  if (jobs.empty()) {
-    throw Refusal{exit_usage,
-                  fmt::format("nothing matched: no variant is called like '{}' (try normquant list)", pattern)};
-  }
-  return jobs;
+    const auto bad = std::count_if(results.begin(), results.end(), is_bad);
+    std::fprintf(stderr,
+                 "\nnormquant validate: interrupted: %zu of %zu cases are finished, %td of them wrong or errors; %s\n",
+                 results.size(), cases, bad, where.c_str());
+  });
+  RunOptions run;
+  run.threads = threads_for(options);
+  run.warm = options.warm;
+  run.plugin_seconds = options.plugin_timeout;
+  run.finished = [&](std::size_t job, const std::vector<CaseResult>& results, std::size_t done) {
+    found.add(job, results);
+    show_progress(before + done, cases);
+    return !options.fail_fast || std::none_of(results.begin(), results.end(), is_bad);
+  };
+  (void)run_jobs(left, run);
+  undone.not_run = static_cast<std::int64_t>(cases - found.all().size());
+  if (undone.not_run > 0) undone.why_not_run = "stopped at the first that was wrong (--fail-fast)";
 }
 
-const char* word_of(Outcome bad) {
-  return bad == Outcome::fail ? "WRONG" : bad == Outcome::hazard ? "HAZARD" : "ERROR";
-}
-
-void print_failure(const CaseResult& result) {
-  const Verdict& v = result.verdict;
-  fmt::print("\n{} {} on {}: {}\n  problem:   {}\n", word_of(v.outcome), result.variant, result.device, v.reason,
-             to_text(result.problem));
-  for (std::size_t i = 1; i < v.findings.size(); ++i) fmt::print("  {}\n", v.findings[i]);
-  for (const Mismatch& m : v.mismatches) {
-    fmt::print("  {}[{},{}]: expected {}, got {}\n", m.tensor, m.row, m.column, m.expected, m.actual);
-  }
-  if (v.elements_wrong > 0) fmt::print("  {} elements wrong of {}\n", v.elements_wrong, v.elements_checked);
-  fmt::print("  reproduce: {}\n", reproducing_command(result));
-}
-
-void print_table(const std::vector<VariantSummary>& variants) {
-  fmt::print("{:<8} {:<20} {:<36} {:>7} {:>6} {:>8} {:>7} {:>12} {:>10}\n", "device", "operation", "variant", "passed",
-             "wrong", "skipped", "errors", "worst/bound", "ambiguous");
-  for (const VariantSummary& s : variants) {
-    const double share = s.codes == 0 ? 0 : 100.0 * static_cast<double>(s.ambiguous) / static_cast<double>(s.codes);
-    fmt::print("{:<8} {:<20} {:<36} {:>7} {:>6} {:>8} {:>7} {:>12.3f} {:>9.4f}%\n", s.device, name_of(s.op), s.variant,
-               s.passed, s.failed, s.skipped, s.errors, s.worst_error_over_bound, share);
-  }
-}
-
-/// Whether it is a suite as it is, which owes every variant a check and every class of the model a problem; a narrower
-/// question does not.
-bool is_whole_suite(const ValidateOptions& options) {
-  return options.shapes.empty() && options.dtypes.empty() && options.cases.empty();
-}
-
-/// Classes of the model that no problem of the suite met, as "BY WHOM: WHAT"; prints all with --coverage.
-std::vector<std::string> unmet_classes(const Plan& plan, const std::vector<CaseResult>& results,
-                                       const ValidateOptions& options) {
-  std::vector<std::string> unmet;
-  if (!is_whole_suite(options) || !options.variant.empty()) return unmet;
-  for (const Plan::OnDevice& device : plan.devices) {
-    std::vector<CaseResult> own;
-    std::copy_if(results.begin(), results.end(), std::back_inserter(own),
-                 [&](const CaseResult& result) { return result.device == device.choice.name(); });
-    for (Operation op : chosen_operations(options)) {
-      const auto coverage = space::coverage_of(op, chosen_suite(options), options.seed, device.info, own);
-      for (const auto& [by, owed] : coverage) {
-        if (options.coverage) {
-          fmt::print("{} {} {}: {} classes met, {} not met\n", device.choice.name(), name_of(op), by, owed.met.size(),
-                     owed.unmet.size());
-          for (const std::string& one : owed.met) fmt::print("  met      {}\n", one);
-        }
-        for (const std::string& one : owed.unmet) {
-          if (options.coverage) fmt::print("  NOT MET  {}\n", one);
-          unmet.push_back(fmt::format("{} on {}: {}", by, device.choice.name(), one));
-        }
-      }
-    }
-  }
-  return unmet;
-}
-
-int report(const std::vector<CaseResult>& results, const ValidateOptions& options, double seconds,
-           std::vector<std::string>& never) {
-  constexpr int most_shown = 10;
-  int shown = 0;
-  for (const CaseResult& result : results) {
-    const bool bad = result.verdict.outcome != Outcome::pass && result.verdict.outcome != Outcome::skipped;
-    if (bad && ++shown <= most_shown) print_failure(result);
-  }
-  if (shown > most_shown) fmt::print("\n... and {} more; --json FILE lists all.\n", shown - most_shown);
-  const auto variants = summarise(results);
-  const Totals all = totals(variants);
-  fmt::print("\n");
-  print_table(variants);
-  fmt::print(
-      "\n{} elements checked, {:.4f}% of the codes with two admissible values ({:.4f}% but for exact ties), {:.1f} s\n",
-      all.elements, 100 * all.ambiguous_share(), 100 * all.loose_share(), seconds);
+/// The sentence behind a status that is not 0.
+std::string reason_of(int status, const Totals& all, const LeftUndone& undone) {
+  if (all.failed > 0) return fmt::format("{} of {} cases are wrong", all.failed, all.passed + all.failed + all.errors);
   if (all.too_loose()) {
-    fmt::print(
-        "WRONG: more than {}% of the codes have two admissible values without a tie, more than chance explains; the "
-        "bounds are too loose to be trusted\n",
+    return fmt::format(
+        "more than {}% of the codes have two admissible values without a tie: the bounds are too loose to "
+        "be trusted",
         100 * most_ambiguous);
   }
-  if (is_whole_suite(options)) never = never_checked(variants);
-  for (const VariantSummary& s : variants) {
-    if (!s.device_lacks.empty())
-      fmt::print("not for this device: {} on {}, it {}\n", s.variant, s.device, s.device_lacks);
+  if (all.errors > 0) return fmt::format("{} cases ended in an error", all.errors);
+  if (all.passed == 0) {
+    return fmt::format("nothing was checked: all {} cases were skipped; --json FILE says why", all.skipped);
   }
-  for (const std::string& name : never) fmt::print("NEVER CHECKED: every case was skipped for {}\n", name);
-  if (all.passed + all.failed + all.errors == 0) {
-    fmt::print(stderr, "normquant: nothing was checked: all {} cases were skipped; --json FILE says why\n",
-               all.skipped);
-  }
-  if (all.watched)
-    fmt::print("every access of the kernels was watched: {} cases with hazards, which count as wrong\n", all.hazards);
-  fmt::print("{} passed, {} wrong, {} errors, {} skipped\n", all.passed, all.failed, all.errors, all.skipped);
-  return exit_status_of(all, never);
-}
-
-void show_progress(std::size_t done, std::size_t all) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  fmt::print(stderr, "\r{}/{} cases{}", done, all, done == all ? "\r\033[K" : "");
-  std::fflush(stderr);
-}
-
-void write_results(ResultFile& file, const std::string& path, const std::string& text) {
-  std::string why;
-  if (!path.empty() && !file.commit(text, why)) throw Refusal{exit_infrastructure, why};
+  return fmt::format("{} variants were never checked (status {})", undone.never_checked.size(), status);
 }
 
 /// Before anything runs: what shapes or cases ask for may be far more than was meant. A suite takes what it takes.
@@ -318,42 +217,38 @@ int validate(const ValidateOptions& options) {
   if (std::string why; !plugins::open(options.plugins, options.plugin_timeout, why)) throw Refusal{exit_usage, why};
   const Plan plan = plan_of(options);
   refuse_plugins_of_other_devices(plan);
-  const std::vector<Job> jobs = jobs_of(plan, options);
   if (options.list || options.dry_run) {
-    for (const Job& job : jobs) {
-      if (options.list) fmt::print("{} {}\n", job.device.name(), to_text(job.subject.problem));
-      for (const std::string& variant : job.variants) {
-        if (options.dry_run) fmt::print("{} {} {}\n", job.device.name(), variant, to_text(job.subject.problem));
-      }
-    }
+    list_jobs(plan.jobs, options);
     return exit_pass;
   }
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, 8);
-  refuse_what_is_too_large(jobs, threads, options);
-  ResultFile json_file, junit_file;
-  std::string why;
-  if ((!options.json.empty() && !json_file.open(options.json, why)) ||
-      (!options.junit.empty() && !junit_file.open(options.junit, why))) {
-    throw Refusal{exit_infrastructure, why};
-  }
+  refuse_what_is_too_large(plan.jobs, threads_for(options), options);
+  const EarlierResults earlier = earlier_results(options);
+  ResultFiles files(options);
   for (const std::string& sentence : {plan.left_out, plan.of_other_shapes}) {
     if (!sentence.empty()) fmt::print("{}\n", sentence);
   }
   const auto start = std::chrono::steady_clock::now();
-  const auto results = run_jobs(jobs, {threads, show_progress, options.warm, options.plugin_timeout});
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Found found(plan.jobs, earlier);
   LeftUndone undone{plan.left_out, {}};
+  run_the_rest(cases_of(plan.jobs), options, found, files, undone);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  const std::vector<CaseResult> results = found.all();
+  const auto variants = summarise(results);
+  const Totals all = totals(variants);
+  if (options.full()) undone.never_checked = never_checked(variants);
+  files.write(results, undone);  // before anything is printed: standard output may be closed
   const std::vector<std::string> unmet = unmet_classes(plan, results, options);
-  int status = report(results, options, seconds, undone.never_checked);
+  print_results(results, variants, all, undone, seconds);
   constexpr std::size_t most_named = 10;
   for (std::size_t i = 0; i < std::min(unmet.size(), most_named); ++i) fmt::print("NOT MET: {}\n", unmet[i]);
+  if (options.slowest > 0) print_slowest(results, static_cast<std::size_t>(options.slowest));
+  const int status = exit_status_of(all, undone.never_checked);
+  if (status != exit_pass) throw Refusal{status, reason_of(status, all, undone)};
   if (!unmet.empty()) {
-    fmt::print("{} classes of the model are not met by this suite; --coverage lists all\n", unmet.size());
-    if (status == exit_pass) status = exit_wrong_results;
+    throw Refusal{exit_wrong_results,
+                  fmt::format("{} classes of the model are not met by this suite; --coverage lists all", unmet.size())};
   }
-  write_results(json_file, options.json, as_json(results, undone));
-  write_results(junit_file, options.junit, as_junit(results, undone));
   return status;
 }
 
@@ -370,7 +265,7 @@ void add_validate_command(CLI::App& app, int& status) {
   command
       ->add_option("--most-minutes", options->most_minutes,
                    "Shapes and cases that take longer here, by an estimate, are refused before they start")
-      ->check(CLI::PositiveNumber)
+      ->check(app::number_between(0.001, 1e6))
       ->capture_default_str();
   command->add_flag("--no-limit", options->no_limit, "Start whatever it takes in time and memory");
   command->add_option("--dtype", options->dtypes, "Only these types of x: float32, float16, bfloat16 (repeatable)");
@@ -381,34 +276,35 @@ void add_validate_command(CLI::App& app, int& status) {
   command
       ->add_option("--plugin-timeout", options->plugin_timeout,
                    "Seconds that a plugin's variant may take over one case (docs/plugins.md)")
-      ->capture_default_str()
-      ->check(CLI::Range(0.1, 86400.0));
+      ->check(app::number_between(0.1, 86400))
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of inputs and drawn problems")->capture_default_str();
   command->add_flag("--after-others", options->after_others,
                     "Run each case also after 1,000 other launches on another stream (the suites do it for some)");
   command->add_option("--schedule-seed", options->schedule_seed, "Seed of the host device's order of threads")
       ->capture_default_str();
-  command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)");
+  command->add_option("--jobs", options->jobs, "Cases that run side by side (default: cores, 8 at most)")
+      ->check(app::jobs_range());
   command->add_flag(
       "--warm", options->warm,
       "No cold caches and poisoned shared memory before second runs on a GPU: for compute-sanitizer, which "
       "would take long over them");
   command->add_option("--json", options->json, "Write the results to this file");
   command->add_option("--junit", options->junit, "Write the results to this file as JUnit XML");
+  command->add_option("--shard", options->shard, "I/N: only the I-th of N parts of the cases");
+  command->add_flag("--resume", options->resume, "Go on with the file of --json: what it holds is not run again");
+  command->add_flag("--fail-fast", options->fail_fast,
+                    "Begin no further case after the first that is wrong or an error");
+  command->add_option("--slowest", options->slowest, "Print so many of the cases that took longest")
+      ->check(app::count_between(1, 100000));
   command->add_flag(
       "--coverage", options->coverage,
       "Print which classes of the problem space the suite met, and which not, for every variant and form");
   command->add_flag("--list", options->list, "Print the problems and stop");
   command->add_flag("--dry-run", options->dry_run, "Print problems and variants and stop");
   command->add_flag("--require-gpu", options->require_gpu, "Exit with status 77 when there is no GPU");
-  command->callback([options, &status] {
-    try {
-      status = validate(*options);
-    } catch (const Refusal& refusal) {
-      fmt::print(stderr, "normquant: {}\n", refusal.sentence);
-      status = refusal.status;
-    }
-  });
+  app::add_force(*command, options->existing);
+  command->callback([options, &status] { status = validate(*options); });
 }
 
 }  // namespace normquant::validate

@@ -7,7 +7,7 @@ add_executable(normquant-watched normquant_watched.cpp counts_command.cpp
 set_target_properties(normquant-watched PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 set_target_properties(normquant_validate normquant_reference normquant_plugins PROPERTIES OPTIMIZE_DEPENDENCIES ON)
 target_include_directories(normquant-watched PRIVATE "${PROJECT_SOURCE_DIR}")
-target_link_libraries(normquant-watched PRIVATE normquant_layer_watched fmt::fmt nlohmann_json::nlohmann_json
+target_link_libraries(normquant-watched PRIVATE normquant_layer_watched normquant_output fmt::fmt nlohmann_json::nlohmann_json
                                                 CLI11::CLI11 Threads::Threads Eigen3::Eigen)
 normquant_compile_options(normquant-watched)
 if(NORMQUANT_WITH_CUDA)  # which the objects ask for; no kernel of theirs is here

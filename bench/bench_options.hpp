@@ -8,6 +8,7 @@
 #include "bench/plan.hpp"
 #include "bench/session.hpp"
 #include "kernels/plugin/worker.hpp"
+#include "output/output_file.hpp"
 
 namespace normquant::bench {
 
@@ -29,6 +30,7 @@ struct BenchOptions {
   bool self_test = false;
   bool require_gpu = false;
   bool list = false;
+  output::Existing existing = output::Existing::refuse;
   std::vector<std::string> plugins;
   std::vector<std::string> benchmark_flags;
 

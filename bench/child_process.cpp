@@ -2,16 +2,20 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <thread>
+
+#include "output/interrupt.hpp"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration): not every system's unistd.h has it
 
@@ -46,6 +50,13 @@ std::vector<std::string> environment_with(const std::vector<std::string>& added)
 
 int status_of_wait(int answer) { return WIFEXITED(answer) ? WEXITSTATUS(answer) : 128 + WTERMSIG(answer); }
 
+/// Ends the child and what it started: first in order, after a second at once.
+void end_group(pid_t child) {
+  (void)kill(-child, SIGTERM);
+  for (int i = 0; i < 100 && kill(-child, 0) == 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  (void)kill(-child, SIGKILL);
+}
+
 ChildEnd wait_for(pid_t child, const ChildRequest& request) {
   const Clock::time_point start = Clock::now();
   Clock::time_point asked = start;
@@ -67,32 +78,61 @@ ChildEnd wait_for(pid_t child, const ChildRequest& request) {
     }
     if (over && !end.killed) {
       end.killed = true;
-      (void)kill(child, SIGKILL);
+      (void)kill(-child, SIGKILL);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
+}
+
+/// What the child does before it is the program; only what is allowed between fork and exec. Never returns.
+[[noreturn]] void become(const std::vector<char*>& arguments, const std::vector<char*>& environment, const char* output,
+                         pid_t parent, int failure) {
+  (void)setpgid(0, 0);
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);  // it does not outlive this process, however that ends
+  std::signal(SIGPIPE, SIG_DFL);
+  int error = getppid() == parent ? 0 : ECHILD;
+  if (error == 0 && output != nullptr) {
+    const int file = open(output, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file < 0 || dup2(file, STDOUT_FILENO) < 0 || dup2(file, STDERR_FILENO) < 0) error = errno;
+  }
+  if (error == 0) {
+    execvpe(arguments.front(), arguments.data(), environment.data());
+    error = errno;
+  }
+  (void)!write(failure, &error, sizeof error);
+  _exit(127);
 }
 
 }  // namespace
 
 std::optional<ChildEnd> run_child(const ChildRequest& request, std::string& why) {
   std::vector<std::string> arguments = request.arguments, environment = environment_with(request.environment);
-  posix_spawn_file_actions_t actions{};
-  posix_spawn_file_actions_init(&actions);
-  if (!request.output.empty()) {
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, request.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                     0644);
-    posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  const std::vector<char*> argument_pointers = pointers(arguments), environment_pointers = pointers(environment);
+  std::array<int, 2> failure = {-1, -1};  // closed when the program runs
+  int error = pipe2(failure.data(), O_CLOEXEC) == 0 ? 0 : errno;
+  const pid_t parent = getpid();
+  const pid_t child = error == 0 ? fork() : -1;
+  if (error == 0 && child < 0) error = errno;
+  if (child == 0) {
+    become(argument_pointers, environment_pointers, request.output.empty() ? nullptr : request.output.c_str(), parent,
+           failure[1]);
   }
-  pid_t child = 0;
-  const int error = posix_spawnp(&child, arguments.front().c_str(), &actions, nullptr, pointers(arguments).data(),
-                                 pointers(environment).data());
-  posix_spawn_file_actions_destroy(&actions);
+  if (failure[1] >= 0) close(failure[1]);
+  if (child > 0) {
+    (void)setpgid(child, child);  // whoever of the two comes first
+    if (read(failure[0], &error, sizeof error) == sizeof error) (void)waitpid(child, nullptr, 0);
+  }
+  if (failure[0] >= 0) close(failure[0]);
   if (error != 0) {
     why = fmt::format("cannot run {}: {}", arguments.front(), std::strerror(error));
     return std::nullopt;
   }
-  return wait_for(child, request);
+  ChildEnd end;
+  {
+    const output::OnInterrupt along([child] { end_group(child); });
+    end = wait_for(child, request);
+  }
+  return end;
 }
 
 std::string own_program() {

@@ -23,7 +23,7 @@ struct ChildEnd {
   bool killed = false;  ///< by us, because its time was over
 };
 
-/// Runs it to its end; nothing, with a sentence in `why`, when it could not be started.
+/// Runs it to its end, in a process group of its own, which ends with this process; nothing, with a sentence in `why`, when it could not be started.
 std::optional<ChildEnd> run_child(const ChildRequest& request, std::string& why);
 
 /// The path of this very program.

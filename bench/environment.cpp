@@ -15,6 +15,7 @@
 #include "bench/nvml.hpp"
 #include "build_facts.hpp"
 #include "commit.hpp"
+#include "output/escape.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -138,6 +139,12 @@ Json describe_environment(std::optional<int> gpu_index) {
   return environment;
 }
 
+std::string version_line() {
+  const std::string cuda = build::cuda_compiler;
+  return fmt::format("normquant {} (commit {}; {}; {})", build::version, build::commit, build::compiler,
+                     cuda.empty() ? "without CUDA" : cuda);
+}
+
 std::string cuda_architectures() {
   std::string list = build::cuda_architectures;
   std::replace(list.begin(), list.end(), ',', ';');
@@ -153,7 +160,7 @@ std::string environment_table(const Json& environment) {
     if (name == "gpu") {
       table += fmt::format("{:<26}none\n", name);
     } else {
-      table += fmt::format("{:<26}{}\n", name, value);
+      table += fmt::format("{:<26}{}\n", name, output::printable(value));
     }
   }
   return table;

@@ -22,6 +22,9 @@ nlohmann::ordered_json describe_environment(std::optional<int> gpu_index);
 /// The same as an aligned table of two columns.
 std::string environment_table(const nlohmann::ordered_json& environment);
 
+/// `normquant 0.1.0 (commit ...; GNU 12.2.0; NVIDIA 12.4.131)`.
+std::string version_line();
+
 /// GPU architectures that this build has kernels for, as CMake writes them ("90", "80;90"); empty without CUDA.
 std::string cuda_architectures();
 

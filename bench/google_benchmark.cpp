@@ -14,7 +14,7 @@
 
 #include "bench/profiler_range.hpp"
 #include "bench/progress.hpp"
-#include "exit_status.hpp"
+#include "output/output_file.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -50,14 +50,10 @@ std::string why_not_choice(const std::vector<std::string>& flags) {
   return {};
 }
 
-/// A file that the library will write; it exits with status 1 when it cannot.
-std::string why_not_writable(const std::vector<std::string>& flags) {
-  const auto path = flag_value(flags, "--benchmark_out");
-  if (!path || path->empty()) return {};
-  std::FILE* file = std::fopen(path->c_str(), "a");
-  if (file == nullptr) return fmt::format("cannot write the --benchmark_out file {}", *path);
-  std::fclose(file);
-  return {};
+/// The file of --benchmark_out, which the library writes by itself; static, as its flags are.
+output::OutputFile& own_file() {
+  static output::OutputFile file;
+  return file;
 }
 
 /// Passes everything on but runs that were skipped, and the warning that the library was built for debugging: Debian's
@@ -141,22 +137,24 @@ int matching(const std::vector<PlannedCase>& plan, std::string filter) {
 
 }  // namespace
 
-bool take_benchmark_flags(const std::vector<std::string>& flags, std::string& why, int& status) {
-  status = exit_usage;
+bool take_benchmark_flags(const std::vector<std::string>& flags, output::Existing existing, std::string& why) {
   for (const std::string& flag : flags) {
     if (flag.starts_with("--benchmark_")) continue;
     why = fmt::format("there is no option \"{}\"; `normquant bench --help` lists them", flag);
     return false;
   }
   if (why = why_not_choice(flags); !why.empty()) return false;
-  if (why = why_not_writable(flags); !why.empty()) {
-    status = exit_infrastructure;
-    return false;
-  }
   // One call of a case is a whole measurement, so the library need not repeat it to fill its minimum time.
   static std::vector<std::string> arguments;  // static: the library keeps a pointer to the program's name
   arguments = {"normquant bench", "--benchmark_min_time=0"};
+  if (const char* no_color = std::getenv("NO_COLOR"); no_color != nullptr && *no_color != '\0') {
+    arguments.emplace_back("--benchmark_color=false");
+  }
   arguments.insert(arguments.end(), flags.begin(), flags.end());
+  if (const auto path = flag_value(flags, "--benchmark_out"); path && !path->empty()) {
+    own_file().open(*path, existing);
+    arguments.push_back("--benchmark_out=" + own_file().place_to_write());  // the last one counts
+  }
   std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -199,6 +197,7 @@ std::size_t run_through_google_benchmark(const std::vector<PlannedCase>& plan, c
     matched = benchmark::RunSpecifiedBenchmarks();
   }
   benchmark::ClearRegisteredBenchmarks();
+  if (matched > 0) own_file().commit_what_is_written();
   return matched;
 }
 

@@ -7,15 +7,17 @@
 
 #include "bench/plan.hpp"
 #include "bench/timing_record.hpp"
+#include "output/output_file.hpp"
 
 namespace normquant::bench {
 
 /// Times one planned case; at least so many launches.
 using RunCase = std::function<TimingRecord(const PlannedCase& planned, long long least_launches)>;
 
-/// Takes over the --benchmark_* flags. False, with a sentence in `why` and the exit status in `status`, when one is
-/// unknown, malformed or names a file that cannot be written (the library itself would exit with statuses of its own).
-bool take_benchmark_flags(const std::vector<std::string>& flags, std::string& why, int& status);
+/// Takes over the --benchmark_* flags. False, with a sentence in `why`, when one is unknown or malformed (the library itself
+/// would exit with statuses of its own). Throws a Refusal when the file of --benchmark_out cannot be written, or is there
+/// already and is to stay.
+bool take_benchmark_flags(const std::vector<std::string>& flags, output::Existing existing, std::string& why);
 
 /// Whether the library prints for people (console) rather than for programs (json, csv) on stdout.
 bool prints_for_people(const std::vector<std::string>& flags);

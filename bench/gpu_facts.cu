@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <normquant/device.hpp>
+
 #include "bench/gpu_facts.hpp"
 
 namespace normquant::bench {
@@ -19,6 +21,7 @@ std::string version_text(int version) {
 }  // namespace
 
 std::optional<GpuFacts> gpu_facts(int index, std::string& why) {
+  if (cuda_device_count(why) == 0) return std::nullopt;
   cudaDeviceProp properties{};
   if (const cudaError_t error = cudaGetDeviceProperties(&properties, index); error != cudaSuccess) {
     why = std::string("CUDA answered: ") + cudaGetErrorString(error);

@@ -7,6 +7,7 @@
 #include <regex>
 
 #include "bench/sweeps.hpp"
+#include "output/did_you_mean.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -18,8 +19,8 @@ std::optional<Narrowing> parse_narrowing(const PlanRequest& request, std::string
   for (const std::string& name : request.ops) {
     const std::vector<Operation> named = validate::operations_named(name);
     if (named.empty()) {
-      why =
-          fmt::format("there is no operation \"{}\"; give one of {}, short or full", name, validate::known_operations);
+      why = fmt::format("there is no operation \"{}\"; give one of {}, short or full{}", name,
+                        validate::known_operations, output::did_you_mean(name, validate::operation_names()));
       return std::nullopt;
     }
     narrowing.ops.insert(narrowing.ops.end(), named.begin(), named.end());
@@ -32,7 +33,8 @@ std::optional<Narrowing> parse_narrowing(const PlanRequest& request, std::string
   for (const std::string& name : request.dtypes) {
     const std::optional<DType> dtype = dtype_named(name);
     if (!dtype) {
-      why = fmt::format("there is no type \"{}\"; give float32, float16 or bfloat16", name);
+      why = fmt::format("there is no type \"{}\"; give float32, float16 or bfloat16{}", name,
+                        output::did_you_mean(name, {"float32", "float16", "bfloat16"}));
       return std::nullopt;
     }
     narrowing.dtypes.push_back(*dtype);
@@ -99,26 +101,12 @@ std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, co
   return std::nullopt;
 }
 
-std::optional<Shard> parse_shard(std::string_view text, std::string& why) {
-  Shard shard;
-  const char* const end = text.data() + text.size();
-  const auto number = std::from_chars(text.data(), end, shard.number);
-  if (number.ec == std::errc() && number.ptr != end && *number.ptr == '/') {
-    const auto of = std::from_chars(number.ptr + 1, end, shard.of);
-    if (of.ec == std::errc() && of.ptr == end && shard.number >= 1 && shard.number <= shard.of && shard.of <= 1000) {
-      return shard;
-    }
-  }
-  why = fmt::format("\"{}\" is not a shard; give I/N with 1 <= I <= N <= 1000, such as 2/3", text);
-  return std::nullopt;
-}
-
 std::vector<PlannedCase> part_of(const std::vector<PlannedCase>& plan, const Shard& shard) {
   std::vector<PlannedCase> part;
   int cases = 0;
   for (std::size_t i = 0; i < plan.size(); ++i) {
     if (i > 0 && plan[i].timed != plan[i - 1].timed) ++cases;
-    if (cases % shard.of == shard.number - 1) part.push_back(plan[i]);
+    if (shard.holds(cases)) part.push_back(plan[i]);
   }
   return part;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/cases.hpp"
+#include "validate/shard.hpp"
 
 namespace normquant::bench {
 
@@ -35,13 +36,8 @@ using VariantNames = std::function<std::vector<std::string>(validate::Operation)
 std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, const VariantNames& variants,
                                                   std::string& why);
 
-/// One of the parts that a plan is cut into so that several machines or calls share it.
-struct Shard {
-  int number = 1;  ///< from 1 to `of`
-  int of = 1;
-};
-/// `I/N` with 1 <= I <= N <= 1000; nothing, and a sentence in `why`, otherwise.
-std::optional<Shard> parse_shard(std::string_view text, std::string& why);
+using validate::parse_shard;
+using validate::Shard;
 
 /// The shard's part: of the cases, each with all its variants, every `of`-th, beginning with the `number`-th.
 std::vector<PlannedCase> part_of(const std::vector<PlannedCase>& plan, const Shard& shard);

@@ -1,13 +1,13 @@
 #include "bench/progress.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
 #include "bench/timer.hpp"
+#include "output/standard_streams.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -27,7 +27,7 @@ std::string progress_text(int done, int total, double elapsed_seconds, std::stri
   return fmt::format("{} about {} left  {}", count, duration_text(left), name);
 }
 
-Progress::Progress(int total) : total_(total), enabled_(isatty(STDERR_FILENO) != 0), start_(seconds_now()) {}
+Progress::Progress(int total) : total_(total), enabled_(output::fancy_terminal()), start_(seconds_now()) {}
 
 void Progress::begin(std::string_view name) {
   if (!enabled_) return;

@@ -15,15 +15,12 @@
 #include "bench/runner.hpp"
 #include "bench/statistics.hpp"
 #include "bench/timer.hpp"
+#include "refusal.hpp"
 #include "validate/devices.hpp"
 
 namespace normquant::bench {
 
-/// An exit status with its sentence, thrown to the top of a command and no further.
-struct Refusal {
-  int status;
-  std::string sentence;
-};
+using normquant::Refusal;
 
 /// The one device of `--device` (empty: cuda when usable, else host) and `--require-gpu`. Throws a Refusal.
 validate::DeviceChoice choose_device(std::string device, bool require_gpu);

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "exit_status.hpp"
+#include "output/table.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -70,19 +71,19 @@ std::string summary_table(const std::vector<TimingRecord>& records) {
   const std::vector<CaseResults> cases = grouped(records);
   if (cases.empty()) return {};
   const bool gpu = cases.front().best->timed_on_gpu();
-  std::vector<std::vector<std::string>> rows = {
-      {"case", "best variant", gpu ? "us" : "CPU us", "cold us", "GB/s", "of copy", "auto"}};
-  for (const CaseResults& results : cases) rows.push_back(cells(results));
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  output::Table table;
+  table.columns = {{"case"}, {"best variant"}, {gpu ? "us" : "CPU us", true}};
+  // Rates, shares and how `auto` does are about GPU times; times of CPU execution rank no kernels.
+  if (gpu) {
+    for (const char* title : {"cold us", "GB/s", "of copy"}) table.columns.push_back({title, true});
+    table.columns.push_back({"auto"});
   }
-  std::string table = gpu ? "" : "host: CPU execution, not a GPU time\n";
-  for (const auto& row : rows) {
-    table += fmt::format("{:<{}}  {:<{}}  {:>{}}  {:>{}}  {:>{}}  {:>{}}  {}\n", row[0], widths[0], row[1], widths[1],
-                         row[2], widths[2], row[3], widths[3], row[4], widths[4], row[5], widths[5], row[6]);
+  for (const CaseResults& results : cases) {
+    std::vector<std::string> row = cells(results);
+    row.resize(table.columns.size());
+    table.rows.push_back(std::move(row));
   }
-  return table;
+  return (gpu ? "" : "host: CPU execution, not a GPU time\n") + output::to_terminal(table);
 }
 
 void add(Tally& counts, const Tally& more) {

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <nlohmann/json.hpp>
 
+#include "output/did_you_mean.hpp"
+
 namespace normquant::bench {
 namespace {
 
@@ -200,8 +202,8 @@ std::optional<Sweep> find_sweep(const std::string& name_or_path, std::string& wh
   std::ifstream file(name_or_path);
   std::error_code ignored;
   if (!file || std::filesystem::is_directory(name_or_path, ignored)) {
-    why =
-        fmt::format("there is no sweep and no readable file \"{}\"; named sweeps are {}", name_or_path, listed(names));
+    why = fmt::format("there is no sweep and no readable file \"{}\"; named sweeps are {}{}", name_or_path,
+                      listed(names), output::did_you_mean(name_or_path, names));
     return std::nullopt;
   }
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

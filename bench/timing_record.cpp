@@ -2,13 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <system_error>
 #include <nlohmann/json.hpp>
 
 namespace normquant::bench {
@@ -133,38 +127,9 @@ Json to_json(const TimingRecord& record) {
   return line;
 }
 
-bool RecordFile::open(const std::string& path, std::string& why) {
-  file_ = std::fopen(path.c_str(), "w");
-  if (file_ == nullptr) why = fmt::format("cannot write {}: {}", path, std::strerror(errno));
-  return file_ != nullptr;
-}
-
-bool RecordFile::open_behind(const std::string& path, std::size_t bytes, std::string& why) {
-  std::error_code error;
-  std::filesystem::resize_file(path, bytes, error);
-  if (!error) file_ = std::fopen(path.c_str(), "a");
-  if (file_ == nullptr) why = fmt::format("cannot write {}: {}", path, error ? error.message() : std::strerror(errno));
-  return file_ != nullptr;
-}
-
 bool RecordFile::write(const Json& record) {
-  if (file_ == nullptr || failed_) return !failed_;
   // Reasons may quote anything; what is not UTF-8 is replaced rather than thrown at.
-  const std::string line = record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  failed_ = std::fwrite(line.data(), 1, line.size(), file_) != line.size() || std::fflush(file_) != 0;
-  return !failed_;
-}
-
-RecordFile::~RecordFile() {
-  if (file_ != nullptr) std::fclose(file_);
-}
-
-std::optional<std::size_t> whole_lines(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  const std::size_t end = content.rfind('\n');
-  return end == std::string::npos ? 0 : end + 1;
+  return output::LineFile::write(record.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace normquant::bench

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +11,7 @@
 #include "bench/cases.hpp"
 #include "bench/conditions.hpp"
 #include "bench/statistics.hpp"
+#include "output/line_file.hpp"
 
 namespace normquant::bench {
 
@@ -74,27 +74,11 @@ nlohmann::ordered_json to_json(const TimingRecord& record);
 /// The inverse, for the case that was timed: all that to_json writes. Throws nlohmann::json::exception when the line is none.
 TimingRecord record_from_json(const nlohmann::ordered_json& line, const Case& timed);
 
-/// A file of JSON lines. Each line reaches the file before the next case starts, so a kill loses one case at most.
-class RecordFile {
+/// A file of JSON lines: each reaches the file before the next case starts.
+class RecordFile : public output::LineFile {
  public:
-  /// Creates or empties the file; false, and `why` filled, when that is impossible.
-  bool open(const std::string& path, std::string& why);
-  /// Keeps the first `bytes` of the file and appends to them.
-  bool open_behind(const std::string& path, std::size_t bytes, std::string& why);
-  bool is_open() const { return file_ != nullptr; }
-  /// False when the line could not be written (a full disk), now and from then on.
+  /// False when the line could not be written (a full disk), now and from then on: failure() says why.
   bool write(const nlohmann::ordered_json& record);
-  RecordFile() = default;
-  ~RecordFile();
-  RecordFile(const RecordFile&) = delete;
-  RecordFile& operator=(const RecordFile&) = delete;
-
- private:
-  std::FILE* file_ = nullptr;
-  bool failed_ = false;
 };
-
-/// Bytes of the file up to the end of its last whole line; nothing when it cannot be read.
-std::optional<std::size_t> whole_lines(const std::string& path);
 
 }  // namespace normquant::bench

@@ -46,14 +46,15 @@ class CaseClock {
   Clock::time_point since_ = Clock::now();
 };
 
-/// The command line of this process, without --case-timeout and its value.
-std::vector<std::string> own_arguments() {
+/// The command line of this process, without --case-timeout and its value; what goes on does not begin anew.
+std::vector<std::string> own_arguments(bool resuming) {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::vector<std::string> arguments;
   for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
   std::vector<std::string> kept;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     if (arguments[i].starts_with("--case-timeout=")) continue;
+    if (resuming && (arguments[i] == "--force" || arguments[i] == "--resume")) continue;
     if (arguments[i] == "--case-timeout") {
       ++i;
       continue;
@@ -61,6 +62,7 @@ std::vector<std::string> own_arguments() {
     kept.push_back(arguments[i]);
   }
   if (!kept.empty()) kept.front() = own_program();
+  if (resuming) kept.emplace_back("--resume");
   return kept;
 }
 
@@ -78,10 +80,9 @@ bool add_error(const BenchOptions& options, const std::vector<PlannedCase>& plan
     record.index = planned.index;
     record.reason = reason;
     fmt::print(stderr, "normquant bench: {}: {}\n", planned.name(), reason);
-    const std::optional<std::size_t> whole = whole_lines(options.out);
     RecordFile file;
-    std::string why;
-    return whole && file.open_behind(options.out, *whole, why) && file.write(to_json(record));
+    file.open_behind(options.out, output::whole_lines(options.out));
+    return file.write(to_json(record));
   }
   return false;
 }
@@ -89,7 +90,9 @@ bool add_error(const BenchOptions& options, const std::vector<PlannedCase>& plan
 }  // namespace
 
 CaseInFlight::CaseInFlight(const std::string& record_file)
-    : path_(record_file.empty() ? std::string() : running_path(record_file)) {}
+    : path_(record_file.empty() ? std::string() : running_path(record_file)), removal_([path = path_] {
+        if (!path.empty()) (void)std::remove(path.c_str());
+      }) {}
 
 CaseInFlight::~CaseInFlight() {
   std::error_code ignored;
@@ -102,11 +105,12 @@ void CaseInFlight::begin(const PlannedCase& planned) const {
 
 int run_watched(const BenchOptions& options, const std::vector<PlannedCase>& plan) {
   ChildRequest request;
-  request.arguments = own_arguments();
   std::error_code ignored;
   std::filesystem::remove(running_path(options.out), ignored);
+  const CaseInFlight none_left(options.out);  // of a child that was killed with this process
   for (bool resuming = options.resume;;) {
     CaseClock clock(options);
+    request.arguments = own_arguments(resuming);
     request.give_up = [&clock] { return clock.over(); };
     std::string why;
     const std::optional<ChildEnd> end = run_child(request, why);
@@ -118,7 +122,6 @@ int run_watched(const BenchOptions& options, const std::vector<PlannedCase>& pla
     if (!add_error(options, plan, reason)) {
       throw Refusal{exit_infrastructure, fmt::format("{}, and no case was under way", reason)};
     }
-    if (!resuming) request.arguments.emplace_back("--resume");
     resuming = true;
   }
 }

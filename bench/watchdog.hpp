@@ -7,6 +7,7 @@
 
 #include "bench/bench_options.hpp"
 #include "bench/plan.hpp"
+#include "output/interrupt.hpp"
 
 namespace normquant::bench {
 
@@ -22,6 +23,7 @@ class CaseInFlight {
 
  private:
   std::string path_;
+  output::OnInterrupt removal_;
 };
 
 /// Runs `normquant bench` with these options in children, with --resume from the second on, until the plan is done. A

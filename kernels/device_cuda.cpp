@@ -76,7 +76,13 @@ int cuda_device_count(std::string& why) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) return count;
-  why = error == cudaSuccess ? "the CUDA driver reports no device" : cudaGetErrorString(error);
+  int driver = 0;
+  (void)cudaGetLastError();
+  // Without a driver the runtime speaks of one that is too old.
+  const bool no_driver = cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0;
+  why = no_driver              ? "there is no NVIDIA driver here"
+        : error == cudaSuccess ? "the NVIDIA driver reports no device"
+                               : cudaGetErrorString(error);
   return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "reports/json_fields.hpp"
 #include "reports/order_statistics.hpp"
+#include "reports/record_checks.hpp"
 #include "reports/whole_file.hpp"
 
 namespace normquant::reports {
@@ -107,6 +108,9 @@ Timing timing_of(const json& record) {
     throw Malformed{fmt::format("the verdict \"{}\" is unknown", timing.verdict)};
   }
   if (!timing.passed()) return timing;
+  if (const std::string contradiction = contradiction_in(record); !contradiction.empty()) {
+    throw Malformed{"the record contradicts itself: " + contradiction};
+  }
   timing.samples = samples_of(record);
   timing.median_us = required_time(record, "median_us");
   timing.q1_us = required_time(record, "q1_us");

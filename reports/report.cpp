@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "output/standard_streams.hpp"
 #include "reports/facts_csv.hpp"
 #include "reports/facts_json.hpp"
 #include "reports/page.hpp"
@@ -27,32 +28,61 @@ std::string spread_text(const Timing& timing) {
 
 bool on_host(const Timing& timing) { return timing.time_kind == "cpu_execution"; }
 
-/// The cases of one device. Times of the host are not times of a GPU and carry no rates.
-Table device_table(const std::vector<const RankedCase*>& cases, bool bars) {
-  const bool host = on_host(cases.front()->best);
-  const bool cold = std::any_of(cases.begin(), cases.end(),
-                                [](const RankedCase* ranked) { return ranked->best.cold_us.has_value(); });
+std::string share_text(const Timing& best, bool bars) {
+  if (!best.share_of_copy) return "-";
+  return bars ? share_bar(*best.share_of_copy) : fmt::format("{:.0f}%", *best.share_of_copy * 100);
+}
+
+/// Everything known of the cases of one device, in 130 columns and more.
+Table wide_table(const std::vector<const RankedCase*>& cases, bool cold, bool bars) {
   Table table;
-  table.columns = {{"operation"}, {"shape", true},  {"type"},
-                   {"form"},      {"best variant"}, {host ? "CPU us" : "us", true},
-                   {"+-", true},  {"GB/s", true},   {"of copy", true},
-                   {"2nd", true}, {"auto", true},   {"others", true}};
-  constexpr int behind_spread = 7;
-  if (cold) table.columns.insert(table.columns.begin() + behind_spread, {"cold us", true});
+  table.columns = {{"operation"}, {"shape", true}, {"type"}, {"form"}, {"best variant"}, {"us", true}, {"+-", true}};
+  if (cold) table.columns.push_back({"cold us", true});
+  for (const char* title : {"GB/s", "of copy", "2nd", "auto", "others"}) table.columns.push_back({title, true});
   for (const RankedCase* ranked : cases) {
     const Timing& best = ranked->best;
-    std::string share = "-";
-    if (best.share_of_copy)
-      share = bars ? share_bar(*best.share_of_copy) : fmt::format("{:.0f}%", *best.share_of_copy * 100);
-    table.rows.push_back(
-        {best.op, best.shape, best.dtype, best.form, best.variant, fmt::format("{:.2f}", best.median_us),
-         spread_text(best), best.gb_per_s ? fmt::format("{:.0f}", *best.gb_per_s) : "-", share,
-         ratio_text(ranked->second_ratio), ratio_text(ranked->auto_ratio), std::to_string(ranked->runners_up)});
-    if (!cold) continue;
-    std::vector<std::string>& row = table.rows.back();
-    row.insert(row.begin() + behind_spread, best.cold_us ? fmt::format("{:.2f}", *best.cold_us) : "-");
+    std::vector<std::string> row = {best.op,          best.shape,   best.dtype,
+                                    best.form,        best.variant, fmt::format("{:.2f}", best.median_us),
+                                    spread_text(best)};
+    if (cold) row.push_back(best.cold_us ? fmt::format("{:.2f}", *best.cold_us) : "-");
+    row.push_back(best.gb_per_s ? fmt::format("{:.0f}", *best.gb_per_s) : "-");
+    row.push_back(share_text(best, bars));
+    row.push_back(ratio_text(ranked->second_ratio));
+    row.push_back(ratio_text(ranked->auto_ratio));
+    row.push_back(std::to_string(ranked->runners_up));
+    table.rows.push_back(std::move(row));
   }
   return table;
+}
+
+/// What fits 80 columns. Times of the host are not times of a GPU: no rates, no shares, no ranking.
+Table narrow_table(const std::vector<const RankedCase*>& cases, bool cold) {
+  const bool host = on_host(cases.front()->best);
+  Table table;
+  table.columns = {{"case"}, {"best variant"}, {host ? "CPU us" : "us", true}, {"+-", true}};
+  if (cold) table.columns.push_back({"cold us", true});
+  if (!host) table.columns.insert(table.columns.end(), {{"of copy", true}, {"2nd", true}, {"auto", true}});
+  for (const RankedCase* ranked : cases) {
+    const Timing& best = ranked->best;
+    std::vector<std::string> row = {best.case_text(), best.variant, fmt::format("{:.2f}", best.median_us),
+                                    spread_text(best)};
+    if (cold) row.push_back(best.cold_us ? fmt::format("{:.2f}", *best.cold_us) : "-");
+    if (!host) {
+      row.insert(row.end(),
+                 {share_text(best, false), ratio_text(ranked->second_ratio), ratio_text(ranked->auto_ratio)});
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+Table device_table(const std::vector<const RankedCase*>& cases, bool markdown) {
+  const bool cold = std::any_of(cases.begin(), cases.end(),
+                                [](const RankedCase* ranked) { return ranked->best.cold_us.has_value(); });
+  constexpr int columns_of_wide = 130;
+  if (on_host(cases.front()->best)) return narrow_table(cases, cold);
+  if (markdown) return wide_table(cases, cold, /*bars=*/false);
+  return output::terminal_columns() >= columns_of_wide ? wide_table(cases, cold, true) : narrow_table(cases, cold);
 }
 
 std::string outcomes_text(const Outcomes& outcomes) {
@@ -97,6 +127,12 @@ std::string shares_text(const ShareSummary& shares, const Facts& facts) {
                      facts.cases[*shares.least_case].best.case_text());
 }
 
+/// Shares of a copy and the regret of `auto` are about GPU times; of CPU execution they say nothing that anybody should read.
+bool on_gpu(const Facts& facts) {
+  return std::any_of(facts.cases.begin(), facts.cases.end(),
+                     [](const RankedCase& ranked) { return !on_host(ranked.best); });
+}
+
 std::string regret_text(const RegretSummary& regret, const Facts& facts) {
   if (!regret.mean) return "What auto stands for was not timed: its regret is not known.";
   return fmt::format("auto is slower than the best by {:.1f}% in the mean of {} cases and {:.1f}% at worst ({}).",
@@ -108,7 +144,7 @@ std::string device_tables(const Facts& facts, bool markdown) {
   std::string text;
   for (const auto& group : by_device(facts.records, facts.cases)) {
     const Environment& environment = facts.records.environments[group.front()->best.environment];
-    const Table table = device_table(group, !markdown);
+    const Table table = device_table(group, markdown);
     const std::string line = environment_line(environment);
     text += markdown ? fmt::format("**{}**\n\n{}\n", escaped_for_markdown(line), to_markdown(table))
                      : fmt::format("{}\n\n{}\n", printable(line), to_terminal(table));
@@ -154,7 +190,7 @@ std::string for_terminal(const Facts& facts) {
   std::string text = printable(verdict_line(facts)) + "\n\n";
   if (facts.changes) text += changes_text(facts, document);
   text += device_tables(facts, false);
-  if (!facts.cases.empty()) {
+  if (on_gpu(facts)) {
     text += printable(shares_text(facts.shares, facts)) + "\n" + printable(regret_text(facts.regret, facts)) + "\n";
   }
   text += validation_text(facts, document);
@@ -171,8 +207,10 @@ std::string for_markdown(const Facts& facts) {
   const Json document = facts_as_json(facts);
   std::string text = fmt::format("**{}**\n\n", escaped_for_markdown(verdict_line(facts)));
   text += device_tables(facts, true);
-  text += escaped_for_markdown(shares_text(facts.shares, facts)) + "\n\n";
-  text += escaped_for_markdown(regret_text(facts.regret, facts)) + "\n\n";
+  if (on_gpu(facts)) {
+    text += escaped_for_markdown(shares_text(facts.shares, facts)) + "\n\n";
+    text += escaped_for_markdown(regret_text(facts.regret, facts)) + "\n\n";
+  }
   text += outcomes_text(facts.outcomes) + "\n";
   if (facts.changes) {
     text += markdown_section(document, "changes", "Changes against the baseline");

@@ -50,6 +50,9 @@ std::vector<json> objects(const json& document, const char* key) {
 }
 
 void add_document(const json& document, ValidationResults& results) {
+  if (const auto summary = document.find("summary"); summary != document.end() && summary->is_object()) {
+    results.not_run += count(*summary, "not_run");
+  }
   for (const json& entry : objects(document, "variants")) results.variants.push_back(variant_of(entry));
   SkippedGroups skipped;
   for (const json& result : objects(document, "results")) {
@@ -62,8 +65,11 @@ void add_document(const json& document, ValidationResults& results) {
   for (SkippedCases& group : skipped.sorted()) results.skipped.push_back(std::move(group));
 }
 
-/// Titles of the table that validate prints.
-constexpr std::string_view printed_titles[] = {"device",  "operation", "variant",     "passed",   "wrong",
+/// Titles of the tables that validate prints: one for each device and operation, which stand in the line before.
+constexpr std::string_view printed_titles[] = {"variant", "passed",      "wrong",    "skipped",
+                                               "errors",  "worst/bound", "ambiguous"};
+/// Those that earlier versions printed: one table, device and operation in every row.
+constexpr std::string_view earlier_titles[] = {"device",  "operation", "variant",     "passed",   "wrong",
                                                "skipped", "errors",    "worst/bound", "ambiguous"};
 
 std::vector<std::string> words_of(const std::string& line) {
@@ -73,43 +79,70 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
-bool is_title_line(const std::string& line) {
-  const std::vector<std::string> words = words_of(line);
-  return std::equal(words.begin(), words.end(), std::begin(printed_titles), std::end(printed_titles));
-}
-
-/// The row of the printed table; nothing when the line is none.
-std::optional<ValidatedVariant> printed_variant(const std::string& line) {
-  const std::vector<std::string> words = words_of(line);
-  if (words.size() != std::size(printed_titles)) return std::nullopt;
-  ValidatedVariant variant;
-  variant.device = words[0];
-  variant.op = words[1];
-  variant.variant = words[2];
+/// What the six words of numbers say.
+bool read_numbers(const std::vector<std::string>& words, std::size_t first, ValidatedVariant& variant) {
+  if (words.size() != first + 6) return false;
   double ambiguous_percent = 0;
-  std::istringstream numbers(fmt::format("{} {} {} {} {} {}", words[3], words[4], words[5], words[6], words[7],
-                                         words[8].substr(0, words[8].find('%'))));
+  std::istringstream numbers(fmt::format("{} {} {} {} {} {}", words[first], words[first + 1], words[first + 2],
+                                         words[first + 3], words[first + 4],
+                                         words[first + 5].substr(0, words[first + 5].find('%'))));
   numbers >> variant.passed >> variant.wrong >> variant.skipped >> variant.errors >> variant.worst_error_over_bound >>
       ambiguous_percent;
-  if (!numbers) return std::nullopt;
   variant.ambiguous_share = ambiguous_percent / 100;
-  return variant;
+  return !numbers.fail();
 }
+
+/// Reads what validate printed, line by line.
+class PrintedTables {
+ public:
+  std::vector<ValidatedVariant> take(std::string_view content) {
+    std::istringstream lines{std::string(content)};
+    for (std::string line; std::getline(lines, line);) take(words_of(line));
+    return std::move(variants_);
+  }
+
+ private:
+  void take(const std::vector<std::string>& words) {
+    const bool title = std::equal(words.begin(), words.end(), std::begin(printed_titles), std::end(printed_titles));
+    const bool earlier = std::equal(words.begin(), words.end(), std::begin(earlier_titles), std::end(earlier_titles));
+    if (title || earlier) {
+      open_ = earlier || before_.size() == 2;
+      if (title && open_) device_ = before_[0], op_ = before_[1];
+      if (earlier) device_.clear();
+    } else if (open_) {
+      open_ = take_row(words);
+    }
+    before_ = words;
+  }
+
+  /// False behind the last row.
+  bool take_row(const std::vector<std::string>& words) {
+    ValidatedVariant variant;
+    if (device_.empty()) {
+      if (!read_numbers(words, 3, variant)) return false;
+      variant.device = words[0], variant.op = words[1], variant.variant = words[2];
+    } else {
+      if (words.size() == 1) return true;  // a long name; its numbers are in the next line
+      const bool named_before = words.size() == 6 && before_.size() == 1;
+      if (!read_numbers(words, named_before ? 0 : 1, variant)) return false;
+      variant.device = device_, variant.op = op_, variant.variant = named_before ? before_[0] : words[0];
+    }
+    variants_.push_back(variant);
+    return true;
+  }
+
+  std::vector<ValidatedVariant> variants_;
+  std::vector<std::string> before_;  ///< words of the line before
+  std::string device_, op_;          ///< of the table; empty where its rows say them
+  bool open_ = false;
+};
 
 /// Adds the rows under the titles; false when there are none.
 bool add_printed_table(std::string_view content, ValidationResults& results) {
-  std::istringstream lines{std::string(content)};
-  std::string line;
-  while (std::getline(lines, line) && !is_title_line(line)) continue;
-  std::size_t rows = 0;
-  while (std::getline(lines, line)) {
-    const std::optional<ValidatedVariant> variant = printed_variant(line);
-    if (!variant) break;
-    results.variants.push_back(*variant);
-    ++rows;
-  }
-  results.details_known = results.details_known && rows == 0;
-  return rows > 0;
+  const std::vector<ValidatedVariant> variants = PrintedTables().take(content);
+  results.variants.insert(results.variants.end(), variants.begin(), variants.end());
+  results.details_known = results.details_known && variants.empty();
+  return !variants.empty();
 }
 
 /// Record files have a whole object in every line; the document of `--json` is spread over lines.

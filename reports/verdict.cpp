@@ -32,8 +32,9 @@ ValidationTotals totals_of(const ValidationResults& validation) {
 std::string validation_text(const ValidationResults& validation) {
   if (!validation.given()) return "No validation results were given.";
   const ValidationTotals totals = totals_of(validation);
-  return fmt::format("Validation: {} passed, {} wrong, {}, {} skipped.", counted(totals.passed, "case"), totals.wrong,
-                     counted(totals.errors, "error"), totals.skipped);
+  const std::string not_run = validation.not_run > 0 ? fmt::format(", {} NOT RUN", validation.not_run) : "";
+  return fmt::format("Validation: {} passed, {} wrong, {}, {} skipped{}.", counted(totals.passed, "case"), totals.wrong,
+                     counted(totals.errors, "error"), totals.skipped, not_run);
 }
 
 std::string timings_text(const Facts& facts) {
@@ -74,6 +75,7 @@ std::string outcome_of(const Facts& facts) {
   const ValidationTotals totals = totals_of(facts.validation);
   if (facts.outcomes.wrong > 0 || totals.wrong > 0) return "wrong";
   if (facts.outcomes.error > 0 || totals.errors > 0) return "error";
+  if (facts.validation.not_run > 0) return "inconclusive";
   if (facts.changes) return outcome_of_changes(*facts.changes);
   return facts.outcomes.passed == 0 && totals.passed == 0 ? "empty" : "passed";
 }

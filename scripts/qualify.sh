@@ -60,7 +60,7 @@ measure() {
   local file
   for file in measured measured_again; do
     timeout 60 "$normquant" bench --device cuda --sweep "$sweep" --variant auto \
-      --out "$out/$file.jsonl" >"$out/$file.txt"
+      --out "$out/$file.jsonl" --force >"$out/$file.txt"
   done
 }
 
@@ -108,7 +108,8 @@ fi
 if chosen measure; then run_step "two processes" measure; fi
 if [ -s "$out/measured_again.jsonl" ]; then run_step "agreement" agreement; fi
 if chosen qualify; then
-  run_step "gate --qualify" "$normquant" gate --qualify --blocks "$blocks" --seconds "$seconds" --qualification "$out/qualification.json"
+  run_step "gate --qualify" "$normquant" gate --qualify --blocks "$blocks" --seconds "$seconds" --force \
+    --qualification "$out/qualification.json"
 fi
 if chosen gate && [ -s "$out/qualification.json" ]; then run_step "gate --against itself" compare_with_itself; fi
 print_summary

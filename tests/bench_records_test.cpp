@@ -11,6 +11,8 @@
 #include "bench/summary_table.hpp"
 #include "bench/timing_record.hpp"
 #include "exit_status.hpp"
+#include "refusal.hpp"
+#include "exit_status.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -77,8 +79,7 @@ TEST(TimingRecord, HostTimesHaveNoRates) {
 TEST(RecordFile, EveryLineIsThereAtOnce) {
   const std::string path = testing::TempDir() + "records.jsonl";
   RecordFile file;
-  std::string why;
-  ASSERT_TRUE(file.open(path, why)) << why;
+  file.open(path, output::Existing::replace);
   for (int lines = 1; lines <= 3; ++lines) {
     ASSERT_TRUE(file.write(to_json(timed("one_pass", 2.0))));
     std::ifstream stream(path);  // while the file is still open
@@ -92,8 +93,7 @@ TEST(RecordFile, EveryLineIsThereAtOnce) {
 TEST(RecordFile, HostileReasonsAreStillJson) {
   const std::string path = testing::TempDir() + "hostile.jsonl";
   RecordFile file;
-  std::string why;
-  ASSERT_TRUE(file.open(path, why)) << why;
+  file.open(path, output::Existing::replace);
   ASSERT_TRUE(file.write(to_json(ended(Result::error, "quote \" newline \n not utf-8 \xff <script>"))));
   std::ifstream stream(path);
   std::string line;
@@ -104,18 +104,22 @@ TEST(RecordFile, HostileReasonsAreStillJson) {
 
 TEST(RecordFile, UnwritablePlacesGetASentence) {
   RecordFile file;
-  std::string why;
-  EXPECT_FALSE(file.open(testing::TempDir() + "no/such/folder/records.jsonl", why));
-  EXPECT_NE(why.find("cannot write"), std::string::npos);
+  try {
+    file.open(testing::TempDir() + "no/such/folder/records.jsonl", output::Existing::refuse);
+    FAIL() << "it was opened";
+  } catch (const Refusal& refusal) {
+    EXPECT_EQ(refusal.status, exit_infrastructure);
+    EXPECT_NE(refusal.sentence.find("cannot write"), std::string::npos) << refusal.sentence;
+  }
 }
 
 TEST(RecordFile, AFullDiskIsNoticed) {
   RecordFile file;
-  std::string why;
   if (access("/dev/full", W_OK) != 0) GTEST_SKIP() << "no /dev/full here";
-  ASSERT_TRUE(file.open("/dev/full", why)) << why;
+  file.open("/dev/full", output::Existing::refuse);
   EXPECT_FALSE(file.write(to_json(timed("one_pass", 2.0))));
   EXPECT_FALSE(file.write(to_json(timed("one_pass", 2.0))));
+  EXPECT_NE(file.failure().find("/dev/full"), std::string::npos) << file.failure();
 }
 
 TEST(SummaryTable, NamesTheBestVariantAndHowAutoDoes) {

@@ -162,7 +162,7 @@ TEST(Check, BadQuestionsAreStatusTwoAndASentence) {
   expect_answer("check --op forward --eps 1e-5 --x " + x + " --out " + out, 2, "--norm");
   expect_answer("check --op forward --norm rms --x " + x + " --out " + out, 2, "--eps");
   expect_answer("check --op forward --norm rms --eps -1 --x " + x + " --out " + out, 2, "positive");
-  expect_answer("check --op forward --norm rms --eps nan --x " + x + " --out " + out, 2, "positive");
+  expect_answer("check --op forward --norm rms --eps nan --x " + x + " --out " + out, 2, "not a number");
   expect_answer("check --op activation_quant --norm rms --x " + x + " --out " + out, 2, "--norm has no meaning");
   expect_answer(forward + "--x " + x, 2, "no output");
   expect_answer(forward + "--out " + out, 2, "x is not given");

@@ -156,6 +156,36 @@ TEST_F(GateCommand, BaselinesAreKeptByGpuAndDriver) {
   EXPECT_EQ(gate(compare), exit_usage) << "another driver has a baseline of its own";
 }
 
+TEST_F(GateCommand, OnlyGpuTimesOfRightResultsAreAdopted) {
+  const std::string folder = path("baselines");
+  std::filesystem::create_directories(folder);
+  const std::string environment =
+      R"({"kind":"environment","suite":"normquant","schema":1,"gpu":{"name":"NVIDIA Invented","driver":"1"}})";
+  const auto timing = [](const std::string& kind, const std::string& verdict) {
+    return R"({"kind":"timing","op":"o","variant":"v","shape":"1x1","dtype":"d","form":"f","time_kind":")" + kind +
+           R"(","verdict":")" + verdict + R"(","samples":[1],"median_us":1,"q1_us":1,"q3_us":1})" + "\n";
+  };
+  const std::pair<std::string, const char*> refused[] = {
+      {environment + "\n", "holds no time"},
+      {environment + "\n" + timing("steady", "skipped"), "holds no time"},
+      {environment + "\n" + timing("steady", "pass") + timing("steady", "wrong"), "is wrong"},
+      {environment + "\n" + timing("steady", "pass") + timing("steady", "error"), "is error"},
+      {environment + "\n" + timing("cpu_execution", "pass"), "CPU execution"},
+      {R"({"kind":"environment","suite":"normquant","schema":1})"
+       "\n" +
+           timing("steady", "pass"),
+       "names no GPU"}};
+  for (const auto& [text, why] : refused) {
+    std::ofstream(path("new.jsonl")) << text;
+    EXPECT_EQ(gate("--adopt --baseline " + folder + " --candidate " + path("new.jsonl")), exit_usage) << text;
+    EXPECT_TRUE(says(why)) << printed();
+    EXPECT_TRUE(std::filesystem::is_empty(folder));
+  }
+  std::ofstream(path("new.jsonl")) << environment << "\n" << timing("steady", "pass");
+  EXPECT_EQ(gate("--adopt --baseline " + folder + " --candidate " + path("new.jsonl")), exit_pass) << printed();
+  EXPECT_FALSE(std::filesystem::is_empty(folder));
+}
+
 TEST_F(GateCommand, ACommitThatDoesNotBuildIsInfrastructure) {
   const std::string repository = path("repository");
   const std::string make =

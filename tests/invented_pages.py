@@ -43,5 +43,5 @@ class Pages:
 
     def page(self, name, *arguments):
         out = str(self.folder / f"{name}.html")
-        subprocess.run([self.program, "report", *map(str, arguments), "--out", out], check=True)
+        subprocess.run([self.program, "report", *map(str, arguments), "--out", out, "--force"], check=True)
         return out

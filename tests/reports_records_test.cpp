@@ -131,6 +131,33 @@ TEST(ParseRecords, RecordsOfTheWrongShapeAreNamed) {
   EXPECT_NE(changed("kind", "mystery"), "");
 }
 
+TEST(ParseRecords, RecordsThatContradictThemselvesAreNamedByFileLineAndField) {
+  const nlohmann::json good = nlohmann::json::parse(timing_line("a", {2, 3, 4.00004, 5, 6.5}));
+  const auto refused = [](const nlohmann::json& record) { return refusal(environment_line + record.dump() + "\n"); };
+  ASSERT_EQ(refused(good), "");
+  const std::vector<std::pair<const char*, nlohmann::json>> lies = {
+      {"/median_us", 3.9998}, {"/median_us", 1e-3},  {"/q1_us", 2.5},         {"/q3_us", 6.5},
+      {"/min_us", 1},         {"/max_us", 7},        {"/p05_us", 2},          {"/count", 6},
+      {"/count", 4.5},        {"/samples/0", -2},    {"/samples/0", "2"},     {"/samples/0", 2.1},
+      {"/cold/median_us", 6}, {"/cold/count", 2},    {"/cold/samples/1", 0},  {"/cold/samples/1", nullptr},
+      {"/gb_per_s", 1000},    {"/share_of_copy", 1}, {"/share_of_copy", 0.1}, {"/copy_us", -1.5}};
+  for (const auto& [where, lie] : lies) {
+    nlohmann::json record = good;
+    record[nlohmann::json::json_pointer(where)] = lie;
+    const std::string why = refused(record);
+    EXPECT_NE(why.find("file.jsonl:2: "), std::string::npos) << where << ": " << why;
+    const std::string path = where;
+    const std::string field = path.substr(0, path.find("/samples/")).substr(path.rfind("/cold") == 0 ? 6 : 1);
+    const std::string named = path.find("/samples/") == std::string::npos ? field : "samples";
+    EXPECT_TRUE(why.find(named) != std::string::npos || path == "/samples/0") << where << ": " << why;
+  }
+  nlohmann::json fewer = good;
+  fewer["samples"].erase(0);
+  EXPECT_NE(refused(fewer).find("\"count\" is 5, and there are 4 samples"), std::string::npos) << refused(fewer);
+  EXPECT_NE(refusal(environment_line + R"({"kind":"timing","median_us":NaN})" + "\n").find("file.jsonl:2"),
+            std::string::npos);
+}
+
 TEST(ReadRecords, FilesThatCannotBeReadAreNamed) {
   std::string why;
   EXPECT_FALSE(read_records({testing::TempDir() + "no_such_file.jsonl"}, why));

@@ -75,7 +75,9 @@ TEST(Rank, AutoThatWasNotTimedHasNoRatio) {
 }
 
 TEST(Render, TableShowsDeviceVariantTimeAndShare) {
+  setenv("COLUMNS", "140", 1);
   const std::string text = render(set_of({timed("two_pass", 2.0), timed("one_pass", 4.0)}), Format::table);
+  unsetenv("COLUMNS");
   for (const char* part :
        {"NVIDIA Invented", "driver 580.1", "two_pass", "2.00", "#####-----   50%", "2.00x", "2 timed"}) {
     EXPECT_TRUE(contains(text, part)) << part << "\n" << text;

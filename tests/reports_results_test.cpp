@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <fstream>
 
+#include "reports/facts.hpp"
 #include "validate/result_files.hpp"
 
 namespace normquant::reports {
@@ -52,6 +53,21 @@ TEST(ParseValidation, ReadsWhatValidateWrites) {
   EXPECT_EQ(results.skipped[0].cases, 2);
 }
 
+TEST(ParseValidation, WhatAnInterruptionLeftOutIsNoPass) {
+  validate::LeftUndone undone;
+  undone.not_run = 7;
+  undone.why_not_run = "interrupted";
+  Results results;
+  std::string why;
+  ASSERT_TRUE(parse_validation(validate::as_json({result("one_pass", validate::Outcome::pass, "")}, undone), "v.json",
+                               results.validation, why))
+      << why;
+  EXPECT_EQ(results.validation.not_run, 7);
+  const Facts facts = facts_of(std::move(results), nullptr, {});
+  EXPECT_EQ(facts.verdict.outcome, "inconclusive");
+  EXPECT_NE(facts.verdict.sentence.find("7 NOT RUN"), std::string::npos) << facts.verdict.sentence;
+}
+
 TEST(ParseValidation, ReadsTheTableThatValidatePrints) {
   const std::string printed =
       "\nWRONG one_pass on host: ...\n\n"
@@ -71,6 +87,32 @@ TEST(ParseValidation, ReadsTheTableThatValidatePrints) {
   EXPECT_EQ(results.variants[0].errors, 2);
   EXPECT_EQ(results.variants[0].worst_error_over_bound, 0.995);
   EXPECT_NEAR(*results.variants[0].ambiguous_share, 0.000207, 1e-12);
+}
+
+TEST(ParseValidation, ReadsTheTablesOfSeveralOperationsAndLongNames) {
+  const std::string printed =
+      "host norm_quant_forward\n"
+      "  variant                   passed  wrong skipped errors worst/bound  ambiguous\n"
+      "  one_pass_e8                 1218      1    1194      2       0.995    0.0207%\n"
+      "  somebody:a_name_that_is_wider_than_the_column\n"
+      "                                 7      0       0      0       0.500    0.0000%\n"
+      "\n"
+      "host weight_quant\n"
+      "  variant                   passed  wrong skipped errors worst/bound  ambiguous\n"
+      "  two_pass                     586      0       0      0       0.648    0.0000%\n"
+      "\n15305478 elements checked, 1.0 s;\n";
+  ASSERT_TRUE(looks_like_validation(printed));
+  ValidationResults results;
+  std::string why;
+  ASSERT_TRUE(parse_validation(printed, "v.txt", results, why)) << why;
+  ASSERT_EQ(results.variants.size(), 3U);
+  EXPECT_EQ(results.variants[0].op, "norm_quant_forward");
+  EXPECT_EQ(results.variants[0].wrong, 1);
+  EXPECT_EQ(results.variants[1].variant, "somebody:a_name_that_is_wider_than_the_column");
+  EXPECT_EQ(results.variants[1].passed, 7);
+  EXPECT_EQ(results.variants[2].device, "host");
+  EXPECT_EQ(results.variants[2].op, "weight_quant");
+  EXPECT_EQ(results.variants[2].worst_error_over_bound, 0.648);
 }
 
 TEST(ParseValidation, OtherTextsAreRefused) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <map>
 
 #include "kernels/plugin/plugins.hpp"
@@ -189,12 +190,11 @@ std::vector<CaseResult> check_job(const Job& job, const OpenDevice& open, const 
   }
   for (const std::string& variant : job.variants) {
     const bool same_bits = variant == "auto" || deterministic[variant];
-    results.push_back({job.device.name(),
-                       variant,
-                       job.subject.problem,
-                       check_variant(subject, variant, same_bits),
-                       {},
-                       job.schedule_seed});
+    const auto start = std::chrono::steady_clock::now();
+    Verdict verdict = check_variant(subject, variant, same_bits);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    results.push_back(
+        {job.device.name(), variant, job.subject.problem, std::move(verdict), {}, job.schedule_seed, taken.count()});
   }
   return results;
 }

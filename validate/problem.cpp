@@ -194,6 +194,12 @@ std::vector<Operation> operations_named(std::string_view name) {
   return op ? std::vector<Operation>{*op} : std::vector<Operation>{};
 }
 
+std::vector<std::string> operation_names() {
+  std::vector<std::string> names = {"forward", "backward", "bit_linear"};
+  for (Operation op : all_operations) names.emplace_back(name_of(op));
+  return names;
+}
+
 std::string_view name_of(Values values) {
   for (const auto& [value, name] : value_names) {
     if (value == values) return name;

@@ -38,6 +38,8 @@ std::optional<Operation> operation_named(std::string_view name);
 std::vector<Operation> operations_named(std::string_view name);
 /// The names for sentences that refuse another one.
 inline constexpr std::string_view known_operations = "forward, backward, activation_quant, weight_quant, bit_linear";
+/// The short and the full names, for guesses at what was meant.
+std::vector<std::string> operation_names();
 
 /// Kinds of input values; what each is for is said in inputs.cpp.
 enum class Values {

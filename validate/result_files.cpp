@@ -3,33 +3,18 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <fstream>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "output/escape.hpp"
 #include "validate/summary.hpp"
 
 namespace normquant::validate {
 namespace {
 
 using nlohmann::json;
-
-std::string xml_escaped(std::string_view text) {
-  std::string safe;
-  for (char c : text) {
-    switch (c) {
-      case '&': safe += "&amp;"; break;
-      case '<': safe += "&lt;"; break;
-      case '>': safe += "&gt;"; break;
-      case '"': safe += "&quot;"; break;
-      default: safe += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return safe;
-}
+using output::escaped_for_xml;
 
 json result_as_json(const CaseResult& result) {
   const Verdict& v = result.verdict;
@@ -37,6 +22,8 @@ json result_as_json(const CaseResult& result) {
                 {"variant", result.variant},     {"problem", to_text(result.problem)},
                 {"outcome", name_of(v.outcome)}, {"reason", v.reason}};
   if (v.outcome == Outcome::hazard) entry["findings"] = v.findings;
+  if (v.for_other_devices) entry["for_other_devices"] = true;
+  if (v.watched) entry["watched"] = true;
   if (v.outcome == Outcome::fail || v.outcome == Outcome::hazard) {
     entry["reproduce"] = reproducing_command(result);
     entry["elements_wrong"] = v.elements_wrong;
@@ -59,15 +46,18 @@ json summary_as_json(const VariantSummary& s) {
 
 json case_as_json(const CaseResult& result) {
   const Verdict& v = result.verdict;
-  return {{"device", result.device},
-          {"variant", result.variant},
-          {"problem", to_text(result.problem)},
-          {"elements_checked", v.elements_checked},
-          {"codes_checked", v.codes_checked},
-          {"codes_ambiguous", v.codes_ambiguous},
-          {"codes_on_ties", v.codes_on_ties},
-          {"worst_error_over_bound", v.worst_error_over_bound},
-          {"worst_tensor", v.worst_tensor}};
+  json entry = {{"device", result.device},
+                {"variant", result.variant},
+                {"problem", to_text(result.problem)},
+                {"elements_checked", v.elements_checked},
+                {"codes_checked", v.codes_checked},
+                {"codes_ambiguous", v.codes_ambiguous},
+                {"codes_on_ties", v.codes_on_ties},
+                {"worst_error_over_bound", v.worst_error_over_bound},
+                {"worst_tensor", v.worst_tensor},
+                {"seconds", std::round(result.seconds * 1e6) / 1e6}};
+  if (v.watched) entry["watched"] = true;
+  return entry;
 }
 
 /// Skipped cases by device, operation, variant and reason.
@@ -97,13 +87,18 @@ std::string undone_as_xml(const LeftUndone& undone) {
   std::string xml;
   if (!undone.left_out.empty()) {
     xml += fmt::format("  <testcase classname=\"cuda\" name=\"every case\"><skipped message=\"{}\"/></testcase>\n",
-                       xml_escaped(undone.left_out));
+                       escaped_for_xml(undone.left_out));
+  }
+  if (undone.not_run > 0) {
+    xml +=
+        fmt::format("  <testcase classname=\"the rest\" name=\"is run\"><error message=\"{} cases: {}\"/></testcase>\n",
+                    undone.not_run, escaped_for_xml(undone.why_not_run));
   }
   for (const std::string& name : undone.never_checked) {
     xml += fmt::format(
         "  <testcase classname=\"{}\" name=\"is checked at all\"><failure message=\"every case was "
         "skipped\"/></testcase>\n",
-        xml_escaped(name));
+        escaped_for_xml(name));
   }
   return xml;
 }
@@ -121,10 +116,10 @@ std::string_view name_of(Outcome outcome) {
   return "error";
 }
 
-std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone) {
+std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone, const RunIdentity& run) {
   const auto variants = summarise(results);
   const Totals all = totals(variants);
-  json document = {{"schema", "normquant.validate/1"},
+  json document = {{"schema", results_schema},
                    {"summary",
                     {{"passed", all.passed},
                      {"failed", all.failed},
@@ -138,7 +133,17 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
                    {"skipped", skipped_as_json(results)},
                    {"results", json::array()},
                    {"cases", json::array()}};
+  if (!run.program.empty()) {
+    document["run"] = {{"program", run.program},
+                       {"schedule_seed", run.schedule_seed},
+                       {"warm", run.warm},
+                       {"after_others", run.after_others}};
+  }
   if (all.watched) document["summary"]["hazards"] = all.hazards;
+  if (undone.not_run > 0) {
+    document["summary"]["not_run"] = undone.not_run;
+    document["summary"]["why_not_run"] = undone.why_not_run;
+  }
   for (const VariantSummary& s : variants) document["variants"].push_back(summary_as_json(s));
   for (const CaseResult& result : results) {
     const Outcome outcome = result.verdict.outcome;
@@ -152,58 +157,29 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
 std::string as_junit(const std::vector<CaseResult>& results, const LeftUndone& undone) {
   const Totals all = totals(summarise(results));
   const std::size_t left_out = undone.left_out.empty() ? 0 : 1, never = undone.never_checked.size();
+  const std::size_t not_run = undone.not_run > 0 ? 1 : 0;
   std::string xml = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
       "<testsuite name=\"normquant validate\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n",
-      results.size() + left_out + never, all.failed + static_cast<std::int64_t>(never), all.errors,
-      all.skipped + static_cast<std::int64_t>(left_out));
+      results.size() + left_out + never + not_run, all.failed + static_cast<std::int64_t>(never),
+      all.errors + static_cast<std::int64_t>(not_run), all.skipped + static_cast<std::int64_t>(left_out));
   for (const CaseResult& result : results) {
-    const std::string reason = xml_escaped(result.verdict.reason);
-    xml += fmt::format("  <testcase classname=\"{}.{}.{}\" name=\"{}\"", result.device, name_of(result.problem.op),
-                       result.variant, xml_escaped(to_text(result.problem)));
+    const std::string reason = escaped_for_xml(result.verdict.reason);
+    xml += fmt::format("  <testcase classname=\"{}.{}.{}\" name=\"{}\" time=\"{:.3f}\"", escaped_for_xml(result.device),
+                       name_of(result.problem.op), escaped_for_xml(result.variant),
+                       escaped_for_xml(to_text(result.problem)), result.seconds);
     switch (result.verdict.outcome) {
       case Outcome::pass: xml += fmt::format(">{}</testcase>\n", ambiguity_as_xml(result.verdict)); continue;
       case Outcome::hazard:
       case Outcome::fail:
         xml += fmt::format("><failure message=\"{}\">{}</failure></testcase>\n", reason,
-                           xml_escaped(reproducing_command(result)));
+                           escaped_for_xml(reproducing_command(result)));
         break;
       case Outcome::skipped: xml += fmt::format("><skipped message=\"{}\"/></testcase>\n", reason); break;
       case Outcome::error: xml += fmt::format("><error message=\"{}\"/></testcase>\n", reason); break;
     }
   }
   return xml + undone_as_xml(undone) + "</testsuite>\n";
-}
-
-bool ResultFile::open(const std::string& path, std::string& why) {
-  path_ = path;
-  temporary_ = path + ".partial";
-  std::ofstream file(temporary_);
-  if (file) return true;
-  why = fmt::format("cannot write {}: {}", path, std::strerror(errno));
-  temporary_.clear();
-  return false;
-}
-
-bool ResultFile::commit(const std::string& text, std::string& why) {
-  {
-    std::ofstream file(temporary_, std::ios::trunc);
-    file << text << std::flush;
-    if (!file) {
-      why = fmt::format("cannot write {}: {}", path_, std::strerror(errno));
-      return false;
-    }
-  }
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    why = fmt::format("cannot write {}: {}", path_, std::strerror(errno));
-    return false;
-  }
-  temporary_.clear();
-  return true;
-}
-
-ResultFile::~ResultFile() {
-  if (!temporary_.empty()) std::remove(temporary_.c_str());
 }
 
 }  // namespace normquant::validate

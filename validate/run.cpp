@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "kernels/plugin/plugins.hpp"
+#include "output/escape.hpp"
 #include "validate/check_job.hpp"
 #include "validate/plugin_checks.hpp"
 
@@ -64,6 +66,17 @@ class Checker {
   PluginChecks plugin_checks_;
 };
 
+/// What --variant takes for this one: an expression that its name alone matches, as a word of the shell.
+std::string expression_for(const std::string& variant) {
+  if (variant == "auto") return variant;
+  std::string expression = "^";
+  for (const char c : variant) {
+    if (std::string_view(R"(.[]{}()\*+?^$|)").find(c) != std::string_view::npos) expression += '\\';
+    expression += c;
+  }
+  return output::quoted_for_shell(expression + "$");
+}
+
 /// The results of a job in the order of its variants.
 std::vector<CaseResult> in_order(const Job& job, std::vector<CaseResult> results) {
   std::vector<CaseResult> sorted;
@@ -83,10 +96,10 @@ std::string reproducing_command(const CaseResult& result) {
   if (!result.command.empty()) return result.command;
   const std::string plugin = plugins::file_of(result.variant);
   const std::string seed = result.schedule_seed == 1 ? "" : fmt::format("--schedule-seed {} ", result.schedule_seed);
-  return fmt::format("{} validate{} --device {} {}--variant '^{}$' --case '{}'",
+  return fmt::format("{} validate{} --device {} {}--variant {} --case '{}'",
                      result.verdict.watched ? "normquant-watched" : "normquant",
-                     plugin.empty() ? "" : fmt::format(" --plugin '{}'", plugin), result.device, seed, result.variant,
-                     to_text(result.problem));
+                     plugin.empty() ? "" : fmt::format(" --plugin {}", output::quoted_for_shell(plugin)), result.device,
+                     seed, expression_for(result.variant), to_text(result.problem));
 }
 
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options) {
@@ -101,12 +114,17 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
     for (std::size_t i = next++; i < parts.size(); i = next++) {
       Job job = jobs[parts[i].job];
       job.variants = parts[i].variants;
+      const auto start = std::chrono::steady_clock::now();
       std::vector<CaseResult> found = checker.check(job, parts[i].of_a_plugin);
+      if (parts[i].of_a_plugin) {
+        const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+        for (CaseResult& result : found) result.seconds = taken.count();
+      }
       const std::lock_guard lock(reporting);
+      done += found.size();
+      if (options.finished && !options.finished(parts[i].job, found, done)) next = parts.size();
       auto& of_job = results[parts[i].job];
       of_job.insert(of_job.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
-      ++done;
-      if (options.progress) options.progress(done, parts.size());
     }
   };
   std::vector<std::thread> threads;

@@ -20,6 +20,7 @@ struct CaseResult {
   Verdict verdict;
   std::string command = {};         ///< that gives this result again, where it is not `normquant validate --case`
   std::uint64_t schedule_seed = 1;  ///< of the host device
+  double seconds = 0;               ///< of this variant alone: launches, checks
 };
 
 /// The command that gives this one result again, with everything that it depends on.
@@ -35,15 +36,17 @@ struct Job {
 
 struct RunOptions {
   int threads = 1;
-  /// Called after every part of a job, by one thread at a time, with how many of how many are done.
-  std::function<void(std::size_t done, std::size_t all)> progress;
+  /// Called after every part of a job, by one thread at a time, with the job's place in the list and how many results there are
+  /// now; false: nothing further begins.
+  std::function<bool(std::size_t job, const std::vector<CaseResult>& results, std::size_t done)> finished;
   bool warm = false;           ///< no cold start before a second run (cold_start.hpp)
   double plugin_seconds = 60;  ///< that a plugin's variant may take over one case
 };
 
 /// Runs every job on every variant: outputs and scratch poisoned, launched, checked; variants that promise the same bits
 /// run twice, the second time on a GPU with cold caches and poisoned shared memory; what a device that watches its kernels
-/// found goes before wrong results. A plugin's variants run in processes of their own (plugin_checks.hpp). The results come in the order of the jobs, whatever the number of threads.
+/// found goes before wrong results. A plugin's variants run in processes of their own (plugin_checks.hpp). The results come in the order of the jobs, whatever the number of threads;
+/// what did not begin has none.
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options);
 
 }  // namespace normquant::validate

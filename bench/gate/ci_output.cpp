@@ -4,32 +4,20 @@
 
 #include <algorithm>
 
+#include "output/escape.hpp"
 #include "reports/table.hpp"
 
 namespace normquant::gate {
 namespace {
 
+using output::escaped_for_xml;
 using reports::Change;
 using reports::Comparison;
-
-std::string escaped_for_xml(const std::string& text) {
-  std::string escaped;
-  for (char c : reports::printable(text)) {
-    switch (c) {
-      case '&': escaped += "&amp;"; break;
-      case '<': escaped += "&lt;"; break;
-      case '>': escaped += "&gt;"; break;
-      case '"': escaped += "&quot;"; break;
-      default: escaped += c;
-    }
-  }
-  return escaped;
-}
 
 /// Data of a workflow command: '%' and line ends are what ends or changes it.
 std::string escaped_for_command(const std::string& text) {
   std::string escaped;
-  for (char c : text) {
+  for (char c : output::valid_utf8(text)) {
     switch (c) {
       case '%': escaped += "%25"; break;
       case '\r': escaped += "%0D"; break;

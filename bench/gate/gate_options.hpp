@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "output/output_file.hpp"
+
 namespace normquant::gate {
 
 struct GateOptions {
@@ -28,6 +30,7 @@ struct GateOptions {
   double min_effect = 0.03;
   std::string junit, markdown;
   bool annotate = false;
+  output::Existing existing = output::Existing::refuse;
 };
 
 }  // namespace normquant::gate

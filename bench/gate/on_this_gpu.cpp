@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 
 #include "bench/child_process.hpp"
@@ -16,6 +18,8 @@
 #include "bench/session.hpp"
 #include "bench/sweeps.hpp"
 #include "exit_status.hpp"
+#include "output/interrupt.hpp"
+#include "output/output_file.hpp"
 #include "reports/whole_file.hpp"
 
 namespace normquant::gate {
@@ -32,17 +36,23 @@ class ScratchFolder {
     std::string pattern = (std::filesystem::temp_directory_path() / "normquant_gate_XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) throw Refusal{exit_infrastructure, "cannot make a folder like " + pattern};
     path_ = pattern;
+    removal_ = std::make_unique<output::OnInterrupt>([path = path_] { remove(path); });
   }
   ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+    removal_.reset();
+    remove(path_);
   }
   ScratchFolder(const ScratchFolder&) = delete;
   ScratchFolder& operator=(const ScratchFolder&) = delete;
   const std::string& path() const { return path_; }
 
  private:
+  static void remove(const std::string& path) {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
   std::string path_;
+  std::unique_ptr<output::OnInterrupt> removal_;
 };
 
 ProcessSettings settings_of(const GateOptions& options, const ScratchFolder& folder) {
@@ -111,15 +121,6 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void keep(const Qualification& qualification, const std::string& path) {
-  std::error_code ignored;
-  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
-  if (!reports::write_whole(path, qualification_json(qualification))) {
-    throw Refusal{exit_infrastructure, "cannot write " + path};
-  }
-}
-
 }  // namespace
 
 AgainstResult compare_programs(const GateOptions& options) {
@@ -173,6 +174,15 @@ int qualify_this_gpu(const GateOptions& options) {
   rule.stages = options.stages;
   rule.blocks = options.blocks.value_or(2);
   const std::optional<Qualification> before = earlier_runs(options, machine, rule);
+  output::OutputFile stored;
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), ignored);
+  stored.open(path, options.resume ? output::Existing::replace : options.existing);
+  const output::OnInterrupt how([&path] {
+    std::fprintf(stderr,
+                 "normquant gate: %s holds the runs that were finished; the same command with --resume goes on\n",
+                 path.c_str());
+  });
   const QualifyPlan plan{options.same_runs, options.slowed_runs, slowdowns, options.seconds};
   bench::Progress progress(plan.same_runs + plan.slowed_runs);
   bool begun = false;
@@ -185,7 +195,7 @@ int qualify_this_gpu(const GateOptions& options) {
   world.run = [&](Side side, const std::vector<std::string>& cases) { return processes.run(side, cases); };
   world.slow_candidate = [&](std::map<std::string, double> shares) { processes.slow_candidate(std::move(shares)); };
   world.now = seconds_now;
-  world.keep = [&](const Qualification& qualification) { keep(named(qualification), path); };
+  world.keep = [&](const Qualification& qualification) { stored.commit(qualification_json(named(qualification))); };
   world.progress = [&](int, int) {
     if (begun) progress.end();
     progress.begin("gate --qualify");
@@ -194,15 +204,16 @@ int qualify_this_gpu(const GateOptions& options) {
   std::string failure;
   const Qualification found = named(qualify(world, plan, rule, before, failure));
   if (begun) progress.end();
+  if (failure.empty()) stored.commit(qualification_json(found));
   fmt::print("{}", qualification_text(found));
   if (!failure.empty()) throw Refusal{exit_infrastructure, failure};
   const int runs = found.false_alarms.runs;
-  if (runs < plan.same_runs) {
-    fmt::print("--seconds {} ended it after {} of {} A/A runs\n", options.seconds, runs, plan.same_runs);
-  }
-  keep(found, path);
   fmt::print("stored in {}\n", path);
-  return runs == plan.same_runs ? exit_pass : exit_inconclusive;
+  if (runs < plan.same_runs) {
+    throw Refusal{exit_inconclusive,
+                  fmt::format("--seconds {} ended it after {} of {} A/A runs", options.seconds, runs, plan.same_runs)};
+  }
+  return exit_pass;
 }
 
 }  // namespace normquant::gate

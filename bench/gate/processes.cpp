@@ -9,6 +9,8 @@
 
 #include "bench/child_process.hpp"
 #include "exit_status.hpp"
+#include "output/output_file.hpp"
+#include "refusal.hpp"
 #include "reports/whole_file.hpp"
 
 namespace normquant::gate {
@@ -111,8 +113,10 @@ ProcessResult Processes::run(Side side, const std::vector<std::string>& names, b
         std::any_of(names.begin(), names.end(), [&start](const std::string& name) { return name.starts_with(start); });
     if (names.empty() || named) cases.push_back(&timed);
   }
-  if (!reports::write_whole(sweep_file(settings_), sweep_text(cases))) {
-    return failed("cannot write " + sweep_file(settings_));
+  try {
+    output::write_document(sweep_file(settings_), sweep_text(cases), output::Existing::replace);
+  } catch (const Refusal& refusal) {
+    return failed(refusal.sentence);
   }
   (void)std::remove(record_file(settings_).c_str());
   bench::ChildRequest request;

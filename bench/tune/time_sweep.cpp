@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "bench/progress.hpp"
 #include "bench/runner.hpp"
 #include "bench/tune/timed_cases.hpp"
 #include "exit_status.hpp"
+#include "output/interrupt.hpp"
 
 namespace normquant::tune {
 namespace {
@@ -31,13 +33,18 @@ std::vector<bench::PlannedCase> plan_sweep(const std::string& sweep, const std::
 }
 
 reports::RecordSet time_plan(const bench::Session& session, const std::vector<bench::PlannedCase>& plan, bool quick,
-                             const std::string& records, bench::Tally& counts) {
+                             const KeptRecords& kept, bench::Tally& counts) {
   std::string why, text;
   bench::RecordFile file;
-  if (!records.empty() && !file.open(records, why)) throw Refusal{exit_infrastructure, why};
-  bool written = true;
+  if (!kept.file.empty()) file.open(kept.file, kept.existing);
+  const output::OnInterrupt how([&kept] {
+    const std::string where = kept.file.empty()
+                                  ? "nothing keeps the timings: give --records FILE"
+                                  : kept.file + " holds the timings so far; `normquant tune --from` takes it";
+    std::fprintf(stderr, "normquant tune: no table was made; %s\n", where.c_str());
+  });
   const auto keep = [&](const nlohmann::ordered_json& record) {
-    written = file.write(record) && written;
+    if (!file.write(record)) throw Refusal{exit_infrastructure, file.failure()};
     text += record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   };
   keep(bench::first_record(session));
@@ -56,7 +63,6 @@ reports::RecordSet time_plan(const bench::Session& session, const std::vector<be
     results.push_back(std::move(record));
   }
   bench::add(counts, bench::tally(results));
-  if (!written) throw Refusal{exit_infrastructure, fmt::format("writing {} failed; it is incomplete", records)};
   reports::RecordSet set;
   if (!reports::parse_records(text, "the timings", set, why)) throw Refusal{exit_infrastructure, why};
   reports::pool(set);

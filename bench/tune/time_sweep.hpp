@@ -7,6 +7,7 @@
 #include "bench/plan.hpp"
 #include "bench/session.hpp"
 #include "bench/summary_table.hpp"
+#include "output/output_file.hpp"
 #include "reports/records.hpp"
 
 namespace normquant::tune {
@@ -15,9 +16,15 @@ namespace normquant::tune {
 /// bench::Refusal when there is no such sweep or nothing is left of it.
 std::vector<bench::PlannedCase> plan_sweep(const std::string& sweep, const std::vector<std::string>& ops);
 
-/// Times the plan; the records go to that file too when the path is not empty. The result is what reading the file would
-/// give; `counts` is added to. Throws a bench::Refusal when the file cannot be written.
+/// A file that takes the records too; none when its name is empty.
+struct KeptRecords {
+  std::string file;
+  output::Existing existing = output::Existing::refuse;
+};
+
+/// Times the plan. The result is what reading the records' file would give; `counts` is added to. Throws a bench::Refusal when
+/// the file cannot be written.
 reports::RecordSet time_plan(const bench::Session& session, const std::vector<bench::PlannedCase>& plan, bool quick,
-                             const std::string& records, bench::Tally& counts);
+                             const KeptRecords& kept, bench::Tally& counts);
 
 }  // namespace normquant::tune

@@ -5,13 +5,14 @@
 #include "bit_linear/matrix_products.hpp"
 
 #if defined(NORMQUANT_WITH_CUBLASLT)
-#include <cublasLt.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
+
+#include "bit_linear/cublaslt_library.hpp"
 
 namespace normquant {
 namespace {
@@ -21,7 +22,7 @@ constexpr std::size_t workspace_size = std::size_t{32} << 20;
 
 Status status_of(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return {};
-  return Status::infrastructure(std::string(what) + ": " + cublasLtGetStatusString(status));
+  return Status::infrastructure(std::string(what) + ": " + cublaslt().status_text(status));
 }
 
 cudaDataType_t type_of(DType type) {
@@ -98,7 +99,7 @@ class Description {
  public:
   explicit Description(const Gemm& g) {
     const cudaDataType_t scale = g.compute == CUBLAS_COMPUTE_32I ? CUDA_R_32I : CUDA_R_32F;
-    accept(cublasLtMatmulDescInit(&operation_, g.compute, scale));
+    accept(cublaslt().desc_init(&operation_, sizeof operation_, g.compute, scale));
     set(CUBLASLT_MATMUL_DESC_TRANSA, g.first.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, g.second.transposed ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (g.bias != nullptr) {
@@ -126,13 +127,13 @@ class Description {
   }
   template <class Value>
   void set(cublasLtMatmulDescAttributes_t attribute, const Value& value) {
-    accept(cublasLtMatmulDescSetAttribute(&operation_, attribute, &value, sizeof value));
+    accept(cublaslt().desc_set(&operation_, attribute, &value, sizeof value));
   }
   /// The matrix is [rows, columns] after the transposition.
   void layout(cublasLtMatrixLayout_t to, const Side& side, std::int64_t rows, std::int64_t columns) {
     if (side.transposed) std::swap(rows, columns);
-    accept(cublasLtMatrixLayoutInit(to, side.type, static_cast<std::uint64_t>(rows),
-                                    static_cast<std::uint64_t>(columns), side.ld));
+    accept(cublaslt().layout_init(to, sizeof *to, side.type, static_cast<std::uint64_t>(rows),
+                                  static_cast<std::uint64_t>(columns), side.ld));
   }
 
   cublasStatus_t status_ = CUBLAS_STATUS_SUCCESS;
@@ -170,7 +171,7 @@ class CublasLtProducts final : public MatrixProducts {
   explicit CublasLtProducts(cublasLtHandle_t handle) : handle_(handle) {}
   CublasLtProducts(const CublasLtProducts&) = delete;
   CublasLtProducts& operator=(const CublasLtProducts&) = delete;
-  ~CublasLtProducts() override { (void)cublasLtDestroy(handle_); }
+  ~CublasLtProducts() override { (void)cublaslt().destroy(handle_); }
 
   std::size_t workspace_bytes() const override { return workspace_size; }
   std::string why_not(const MatrixProduct& p) override { return why_not(gemm_of(p)); }
@@ -204,7 +205,7 @@ class CublasLtProducts final : public MatrixProducts {
     Description description(g);
     const Choice choice = chosen(g, description);
     if (choice.status == CUBLAS_STATUS_SUCCESS) return {};
-    return "cuBLASLt has no algorithm for this product (" + std::string(cublasLtGetStatusString(choice.status)) +
+    return "cuBLASLt has no algorithm for this product (" + std::string(cublaslt().status_text(choice.status)) +
            "): its types, row strides or alignment";
   }
 
@@ -232,9 +233,9 @@ class CublasLtProducts final : public MatrixProducts {
     const void* beta = integer ? static_cast<const void*>(&integer_zero) : &zero;
     void* result = const_cast<void*>(g.result.data);
     return status_of(
-        cublasLtMatmul(handle_, description.operation(), alpha, g.first.data, description.first(), g.second.data,
-                       description.second(), beta, result, description.result(), result, description.result(),
-                       &algorithm, workspace, workspace_size, static_cast<cudaStream_t>(stream)),
+        cublaslt().matmul(handle_, description.operation(), alpha, g.first.data, description.first(), g.second.data,
+                          description.second(), beta, result, description.result(), result, description.result(),
+                          &algorithm, workspace, workspace_size, static_cast<cudaStream_t>(stream)),
         "cublasLtMatmul");
   }
 
@@ -284,10 +285,10 @@ class CublasLtProducts final : public MatrixProducts {
                                cublasLtMatmulHeuristicResult_t* results, int& count) {
     cublasStatus_t status = description.status();
     cublasLtMatmulPreference_t preference = nullptr;
-    if (status == CUBLAS_STATUS_SUCCESS) status = cublasLtMatmulPreferenceCreate(&preference);
+    if (status == CUBLAS_STATUS_SUCCESS) status = cublaslt().preference_create(&preference);
     if (status != CUBLAS_STATUS_SUCCESS) return status;
     const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
-      const cublasStatus_t answer = cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value);
+      const cublasStatus_t answer = cublaslt().preference_set(preference, attribute, &value, sizeof value);
       if (status == CUBLAS_STATUS_SUCCESS) status = answer;
     };
     set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{workspace_size});
@@ -298,11 +299,10 @@ class CublasLtProducts final : public MatrixProducts {
     set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(g.result.data));
     set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(g.result.data));
     if (status == CUBLAS_STATUS_SUCCESS) {
-      status =
-          cublasLtMatmulAlgoGetHeuristic(handle_, description.operation(), description.first(), description.second(),
-                                         description.result(), description.result(), preference, most, results, &count);
+      status = cublaslt().heuristic(handle_, description.operation(), description.first(), description.second(),
+                                    description.result(), description.result(), preference, most, results, &count);
     }
-    (void)cublasLtMatmulPreferenceDestroy(preference);
+    (void)cublaslt().preference_destroy(preference);
     if (status == CUBLAS_STATUS_SUCCESS && count == 0) status = CUBLAS_STATUS_NOT_SUPPORTED;
     return status;
   }
@@ -315,9 +315,13 @@ class CublasLtProducts final : public MatrixProducts {
 }  // namespace
 
 std::shared_ptr<MatrixProducts> open_cublaslt_products(std::string& why) {
+  if (!cublaslt().why_absent.empty()) {
+    why = cublaslt().why_absent;
+    return nullptr;
+  }
   cublasLtHandle_t handle = nullptr;
-  if (const cublasStatus_t status = cublasLtCreate(&handle); status != CUBLAS_STATUS_SUCCESS) {
-    why = std::string("cublasLtCreate: ") + cublasLtGetStatusString(status);
+  if (const cublasStatus_t status = cublaslt().create(&handle); status != CUBLAS_STATUS_SUCCESS) {
+    why = std::string("cublasLtCreate: ") + cublaslt().status_text(status);
     return nullptr;
   }
   return std::make_shared<CublasLtProducts>(handle);

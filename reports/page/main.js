@@ -39,7 +39,7 @@ function tiles() {
   return [
     tile("Share of the copy, median", percent(s.share_median), s.share_cases > 0 ? `${s.share_at_least_95} of ${s.share_cases} cases at 95% and more` : "no copy was timed"),
     tile("Least share", percent(s.share_least), linkToPath(s.share_least_case)),
-    tile("Regret of auto, mean", percent(s.regret_mean, 1), isKnown(s.regret_worst) ? [`${percent(s.regret_worst, 1)} at worst: `, linkToPath(s.regret_worst_case)] : "auto was not timed"),
+    tile("Regret of auto, mean", percent(s.regret_mean, 1), isKnown(s.regret_worst) ? [`${percent(s.regret_worst, 1)} at worst: `, linkToPath(s.regret_worst_case)] : "auto was not timed on a GPU"),
     tile("Worst error over its bound", facts.validation_given ? worst.toFixed(3) : unknown, facts.validation_given ? `${counted(facts.validation.length, "variant")} validated` : "no validation results were given"),
   ];
 }

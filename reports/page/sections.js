@@ -8,14 +8,14 @@ const caseColumns = [
 ];
 
 function regretSection(cases) {
-  const known = cases.filter((c) => isKnown(c.auto_ratio)).sort((a, b) => b.auto_ratio - a.auto_ratio);
+  const known = cases.filter((c) => isKnown(c.auto_ratio) && c.time_kind !== "cpu_execution").sort((a, b) => b.auto_ratio - a.auto_ratio);
   const regrets = known.map((c) => c.auto_ratio - 1);
   const mean = regrets.reduce((sum, regret) => sum + regret, 0) / regrets.length;
   const most = Math.max(0.01, ...regrets.slice(0, 1));
   return section("regret", "Regret of auto",
                  known.length === 0 ? null : note(`What auto chose is slower than the fastest variant by ${percent(mean, 1)} in the mean of ${counted(known.length, "case")}, ` +
                      `by ${percent(regrets[0], 1)} at worst; above 3% in ${regrets.filter((regret) => regret > 0.03).length}.`),
-                 cases.length > known.length ? note(`In ${counted(cases.length - known.length, "case")} what auto stands for was not timed.`) : null,
+                 cases.length > known.length ? note(`In ${counted(cases.length - known.length, "case")} what auto stands for was not timed on a GPU.`) : null,
                  sortableTable("Regret of auto, worst first", [
                    {title: "regret", number: true, value: (c) => c.auto_ratio, cell: (c) => barCell((c.auto_ratio - 1) / most, percent(c.auto_ratio - 1, 1)),
                     hint: "time of what auto chose over the fastest, less 1"},
@@ -23,7 +23,7 @@ function regretSection(cases) {
                    {title: "auto chose", value: (c) => c.auto_variant},
                    {title: "fastest", value: (c) => c.best_variant},
                    {title: "fastest µs", number: true, value: (c) => c.median_us, cell: (c) => microseconds(c.median_us)},
-                 ], known.filter((c) => c.auto_ratio > 1), known.length > 0 ? "auto chose the fastest variant everywhere." : "What auto stands for was timed in no case here."));
+                 ], known.filter((c) => c.auto_ratio > 1), known.length > 0 ? "auto chose the fastest variant everywhere." : "What auto stands for was timed on a GPU in no case here."));
 }
 
 function sumsSection() {

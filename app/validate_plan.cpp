@@ -1,0 +1,184 @@
+#include "app/validate_plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "exit_status.hpp"
+#include "output/did_you_mean.hpp"
+#include "refusal.hpp"
+#include "validate/devices.hpp"
+#include "validate/operations/prepared_problem.hpp"
+#include "validate/repetition.hpp"
+#include "validate/shard.hpp"
+#include "validate/suite.hpp"
+
+namespace normquant::validate {
+namespace {
+
+std::vector<DType> chosen_types(const ValidateOptions& options) {
+  std::vector<DType> types;
+  for (const std::string& name : options.dtypes) {
+    const auto type = dtype_named(name);
+    if (!type) {
+      throw Refusal{exit_usage, fmt::format("there is no type '{}'; there are float32, float16 and bfloat16{}", name,
+                                            output::did_you_mean(name, {"float32", "float16", "bfloat16"}))};
+    }
+    types.push_back(*type);
+  }
+  return types;
+}
+
+/// Of the shapes those that the operation has: MxN, or MxK_inxK_out for the layer. One that was named must have some.
+std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, const ValidateOptions& options) {
+  std::vector<Shape> own;
+  for (const Shape& shape : shapes) {
+    if (is_layer(op) == (shape.k_out > 0)) own.push_back(shape);
+  }
+  if (own.empty() && !shapes.empty() && !options.ops.empty()) {
+    throw Refusal{exit_usage,
+                  fmt::format("{} has shapes {}, as in {}; none is given", name_of(op),
+                              is_layer(op) ? "MxK_inxK_out" : "MxN", is_layer(op) ? "16x4096x4096" : "16x4096")};
+  }
+  return own;
+}
+
+std::vector<Case> chosen_cases(const ValidateOptions& options, const DeviceInfo& device, std::string& left_out) {
+  std::string why;
+  std::vector<Case> cases;
+  for (const std::string& text : options.cases) {
+    const auto problem = parse_problem(text, why);
+    if (!problem) throw Refusal{exit_usage, why};
+    cases.push_back({*problem, distinct_rows(*problem), false});
+  }
+  if (!cases.empty()) return cases;
+
+  std::vector<Shape> shapes;
+  for (const std::string& text : options.shapes) {
+    const auto shape = parse_any_shape(text, why);
+    if (!shape) throw Refusal{exit_usage, why};
+    shapes.push_back(*shape);
+  }
+  const SuiteSize suite = chosen_suite(options);
+  const std::vector<DType> types = chosen_types(options);
+  for (Operation op : chosen_operations(options)) {
+    const std::vector<Shape> own = shapes_for(op, shapes, options);
+    if (own.empty() && !shapes.empty()) {
+      left_out += fmt::format("{}left out: {}, whose shapes are {}", left_out.empty() ? "" : "\n", name_of(op),
+                              is_layer(op) ? "MxK_inxK_out" : "MxN");
+      continue;
+    }
+    for (const Case& c : suite_cases(op, suite, options.seed, own, &device)) {
+      if (types.empty() || std::find(types.begin(), types.end(), c.problem.x) != types.end()) cases.push_back(c);
+    }
+  }
+  return cases;
+}
+
+DeviceInfo info_of(const DeviceChoice& choice) {
+  std::string why;
+  const auto device = choice.open(1, why);
+  if (device == nullptr) throw Refusal{exit_infrastructure, why};
+  return device->info();
+}
+
+/// Of the operations and devices that were asked for.
+std::vector<std::string> variant_names(const Plan& plan) {
+  std::vector<std::string> names = {"auto"};
+  for (const Plan::OnDevice& device : plan.devices) {
+    for (std::size_t i = 0; i < device.cases.size(); ++i) {
+      const Operation op = device.cases[i].problem.op;
+      if (i > 0 && op == device.cases[i - 1].problem.op) continue;
+      for (const VariantEntry& v : catalogue(op, device.choice.kind)) names.emplace_back(v.name);
+    }
+  }
+  return names;
+}
+
+std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
+  const std::string& pattern = options.variant;
+  std::regex wanted;
+  try {
+    wanted = std::regex(pattern.empty() ? ".*" : pattern);
+  } catch (const std::regex_error&) {
+    throw Refusal{exit_usage, fmt::format("'{}' is not a regular expression", pattern)};
+  }
+  std::vector<Job> jobs;
+  for (const Plan::OnDevice& device : plan.devices) {
+    for (const Case& c : device.cases) {
+      Job job{device.choice, c, {}, options.schedule_seed};
+      for (const VariantEntry& v : catalogue(c.problem.op, device.choice.kind)) {
+        if (is_for(c, v.name) && std::regex_search(v.name.begin(), v.name.end(), wanted)) {
+          job.variants.emplace_back(v.name);
+        }
+      }
+      if (pattern == "auto") job.variants = {"auto"};
+      if (!job.variants.empty()) jobs.push_back(job);
+    }
+  }
+  if (jobs.empty()) {
+    throw Refusal{exit_usage, fmt::format("nothing matched: no variant is called like '{}' (try normquant list){}",
+                                          pattern, output::did_you_mean(pattern, variant_names(plan)))};
+  }
+  return jobs;
+}
+
+/// The jobs of --shard.
+std::vector<Job> part_of(std::vector<Job> jobs, const std::string& text) {
+  if (text.empty()) return jobs;
+  std::string why;
+  const auto shard = parse_shard(text, why);
+  if (!shard) throw Refusal{exit_usage, why};
+  std::vector<Job> part;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (shard->holds(static_cast<long long>(i))) part.push_back(std::move(jobs[i]));
+  }
+  if (part.empty()) throw Refusal{exit_usage, fmt::format("the shard {} holds no case", text)};
+  return part;
+}
+
+}  // namespace
+
+std::vector<Operation> chosen_operations(const ValidateOptions& options) {
+  if (options.ops.empty()) return {std::begin(all_operations), std::end(all_operations)};
+  std::vector<Operation> chosen;
+  for (const std::string& name : options.ops) {
+    const std::vector<Operation> named = operations_named(name);
+    if (named.empty()) {
+      throw Refusal{exit_usage, fmt::format("there is no operation '{}'; there are {}{}", name, known_operations,
+                                            output::did_you_mean(name, operation_names()))};
+    }
+    chosen.insert(chosen.end(), named.begin(), named.end());
+  }
+  return chosen;
+}
+
+SuiteSize chosen_suite(const ValidateOptions& options) {
+  if (const auto suite = suite_named(options.suite)) return *suite;
+  throw Refusal{exit_usage,
+                fmt::format("there is no suite '{}'; there are smoke, standard and exhaustive{}", options.suite,
+                            output::did_you_mean(options.suite, {"smoke", "standard", "exhaustive"}))};
+}
+
+Plan plan_of(const ValidateOptions& options) {
+  DeviceSelection selection = select_devices(options.device, options.require_gpu);
+  if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
+  Plan plan;
+  plan.left_out = selection.left_out;
+  for (const DeviceChoice& choice : selection.devices) {
+    const DeviceInfo info = info_of(choice);
+    plan.of_other_shapes.clear();  // the same on every device
+    std::vector<Case> cases = chosen_cases(options, info, plan.of_other_shapes);
+    // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.
+    for (Case& c : cases) {
+      c.after_others = c.after_others || options.after_others;
+      if (c.problem.rows * c.problem.columns > (1 << 20)) c.distinct_rows = distinct_rows(c.problem);
+    }
+    plan.devices.push_back({choice, info, std::move(cases)});
+  }
+  plan.jobs = part_of(jobs_of(plan, options), options.shard);
+  return plan;
+}
+
+}  // namespace normquant::validate

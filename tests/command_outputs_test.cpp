@@ -1,0 +1,251 @@
+// Results of the program are neither lost nor mixed: files that are there, two writers, streams, full disks, interruptions.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): kill is POSIX's
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+#include <nlohmann/json.hpp>
+
+#include "run_program.hpp"
+
+namespace normquant {
+namespace {
+
+using nlohmann::json;
+using tests::Answer;
+using tests::expect_answer;
+using tests::run_program;
+using tests::ScratchFolder;
+
+/// A validation of a fraction of a second.
+const std::string small = "validate --op activation_quant --variant auto --shape 3x20 --dtype bfloat16 ";
+
+std::string content(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+/// Status of a line of bash, in which $NQ is the program.
+int bash(const std::string& line) {
+  std::string quoted;
+  for (const char c : "NQ=" NORMQUANT_PROGRAM "; " + line) c == '\'' ? quoted += "'\\''" : quoted += c;
+  const int answer = std::system(("bash -c '" + quoted + "'").c_str());
+  return WIFEXITED(answer) ? WEXITSTATUS(answer) : 128;
+}
+
+TEST(Outputs, AResultThatIsThereIsKept) {
+  const ScratchFolder folder("outputs_kept");
+  const std::string path = folder.file("kept");
+  const std::string record = folder.file("r.jsonl");
+  ASSERT_EQ(run_program("bench --device host --op forward --shape 2x64 --variant auto --out " + record).status, 0);
+  std::ofstream(path) << "mine\n";
+  for (const std::string& command :
+       {small + "--json " + path, small + "--junit " + path, "report " + record + " --out " + path,
+        "bench --device host --op forward --shape 2x64 --variant auto --out " + path,
+        "bench --device host --op forward --shape 2x64 --variant auto --benchmark_out=" + path,
+        "products --device host --shape 16x64x64 --out " + path, "oracle --elements 0 --json " + path,
+        "tune --from " + record + " --out " + path, "merge " + record + " --out " + path}) {
+    const Answer r = run_program(command);
+    EXPECT_EQ(r.status, 2) << command << "\n" << r.output;
+    EXPECT_EQ(content(path), "mine\n") << command;
+  }
+  expect_answer(small + "--json " + path, 2, "is there already and is not overwritten; give another name, or --force");
+  EXPECT_EQ(run_program(small + "--json " + path + " --force").status, 0);
+  EXPECT_TRUE(json::accept(content(path)));
+  EXPECT_EQ(run_program("report " + record + " --format json --out " + path + " --force").status, 0);
+  EXPECT_TRUE(json::parse(content(path)).contains("cases"));
+}
+
+TEST(Outputs, JsonOnStandardOutputIsJsonAlone) {
+  const ScratchFolder folder("outputs_stdout");
+  const std::string out = folder.file("out"), err = folder.file("err");
+  for (const char* name : {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}) {
+    EXPECT_EQ(bash("$NQ " + small + "--json " + name + " >" + out + " 2>" + err), 0) << content(err);
+    EXPECT_TRUE(json::accept(content(out))) << name << ": " << content(out);
+    EXPECT_NE(content(err).find("passed, 0 wrong"), std::string::npos) << "the table is not lost";
+  }
+  EXPECT_EQ(bash("$NQ " + small + "--json >(cat >" + out + ") >" + err + "; sleep 0.2"), 0);
+  EXPECT_TRUE(json::accept(content(out))) << content(out);
+  const std::string bench = "$NQ bench --device host --op forward --shape 2x64 --variant auto --out ";
+  EXPECT_EQ(bash(bench + "/dev/stdout >" + out + " 2>" + err), 0) << content(err);
+  std::istringstream lines(content(out));
+  int records = 0;
+  for (std::string line; std::getline(lines, line); ++records) EXPECT_TRUE(json::accept(line)) << line;
+  EXPECT_EQ(records, 6);
+  EXPECT_EQ(bash("$NQ " + small + "--json " + out + " --force >" + out), 2) << "the table would be lost";
+}
+
+TEST(Outputs, AClosedOrFullStandardOutputIsStatusFiveAndLosesNoResult) {
+  const ScratchFolder folder("outputs_full");
+  const std::string err = folder.file("err");
+  int number = 0;
+  for (const char* where : {">&-", ">/dev/full", "| true; exit ${PIPESTATUS[0]}"}) {
+    const std::string file = folder.file(std::to_string(++number));
+    for (const std::string& command : {small + "--json " + file, std::string("list"), std::string("env"),
+                                       std::string("--help"), std::string("man")}) {
+      const int status = bash("$NQ " + command + " 2>" + err + " " + where);
+      if (status == 0 && std::string(where)[0] == '|') continue;  // the reader may have taken what little there was
+      EXPECT_EQ(status, 5) << command << where << content(err);
+      EXPECT_NE(content(err).find("standard output"), std::string::npos) << command << where << content(err);
+    }
+    EXPECT_TRUE(json::accept(content(file))) << where << ": the results are whole, and nothing else: " << content(file);
+  }
+  const std::string records = folder.file("records");
+  EXPECT_EQ(bash("$NQ bench --device host --op forward --shape 2x64 --variant auto --out " + records + " >&- 2>" + err),
+            5);
+  std::istringstream lines(content(records));
+  for (std::string line; std::getline(lines, line);) EXPECT_TRUE(json::accept(line)) << line;
+}
+
+TEST(Outputs, AFullDiskIsStatusFive) {
+  for (const std::string& command :
+       {small + "--json /dev/full", small + "--junit /dev/full",
+        std::string("bench --device host --op forward --shape 2x64 --variant auto --out /dev/full")}) {
+    const Answer r = run_program(command);
+    EXPECT_EQ(r.status, 5) << command << r.output;
+    EXPECT_NE(r.output.find("No space left"), std::string::npos) << r.output;
+  }
+}
+
+/// The program with these arguments, as a child.
+class Running {
+ public:
+  Running(const std::vector<std::string>& arguments, const std::string& printed) {
+    std::vector<std::string> all = {NORMQUANT_PROGRAM};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    child_ = fork();
+    if (child_ != 0) return;
+    for (const int ending : {SIGINT, SIGTERM}) signal(ending, SIG_DFL);  // not those of a job in the background
+    const int file = open(printed.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(file, STDOUT_FILENO);
+    dup2(file, STDERR_FILENO);
+    std::vector<char*> argv;
+    for (std::string& argument : all) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  void send(int signal) const { kill(child_, signal); }
+  /// The signal that ended it; minus its status when none did.
+  int end() const {
+    int answer = 0;
+    waitpid(child_, &answer, 0);
+    return WIFSIGNALED(answer) ? WTERMSIG(answer) : -WEXITSTATUS(answer);
+  }
+
+ private:
+  pid_t child_;
+};
+
+void wait_until(const std::function<bool()>& there) {
+  for (int i = 0; i < 3000 && !there(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+const std::vector<std::string> long_validation = {"validate", "--op", "weight_quant", "--suite", "smoke",
+                                                  "--jobs",   "1"};
+
+TEST(Outputs, AnInterruptedValidationIsKeptAndGoesOn) {
+  const ScratchFolder folder("outputs_interrupted");
+  const std::string file = folder.file("v.json"), printed = folder.file("printed");
+  for (const int signal : {SIGTERM, SIGINT}) {
+    std::filesystem::remove(file);
+    std::vector<std::string> arguments = long_validation;
+    arguments.insert(arguments.end(), {"--json", file});
+    const Running running(arguments, printed);
+    wait_until([&] { return std::filesystem::exists(file + ".partial"); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    running.send(signal);
+    ASSERT_EQ(running.end(), signal) << "as the shell expects it; or it was too fast: " << content(printed);
+    EXPECT_NE(content(printed).find("--resume goes on"), std::string::npos) << content(printed);
+    EXPECT_FALSE(std::filesystem::exists(file + ".partial"));
+    EXPECT_FALSE(std::filesystem::exists(file + ".lock"));
+    const json document = json::parse(content(file));
+    EXPECT_GT(document["summary"]["not_run"], 0);
+    EXPECT_EQ(document["summary"]["why_not_run"], "interrupted");
+  }
+  const std::int64_t before = json::parse(content(file))["summary"]["passed"];
+  std::string command;
+  for (const std::string& word : long_validation) command += word + " ";
+  expect_answer(command + "--json " + file, 2, "--force");
+  const Answer resumed = run_program(command + "--resume --json " + file);
+  EXPECT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_EQ(before > 0, resumed.output.find("were finished before") != std::string::npos) << resumed.output;
+  const std::string whole = folder.file("whole.json");
+  ASSERT_EQ(run_program(command + "--json " + whole).status, 0);
+  const json a = json::parse(content(file)), b = json::parse(content(whole));
+  EXPECT_EQ(a["summary"], b["summary"]);
+  EXPECT_EQ(a["variants"], b["variants"]);
+  EXPECT_EQ(a["skipped"], b["skipped"]);
+}
+
+TEST(Outputs, ResumingRefusesWhatIsOfAnotherRun) {
+  const ScratchFolder folder("outputs_other");
+  const std::string file = folder.file("v.json");
+  ASSERT_EQ(run_program(small + "--json " + file).status, 0);
+  const std::string ours = content(file);
+  expect_answer(small + "--schedule-seed 2 --resume --json " + file, 2, "other switches");
+  EXPECT_EQ(content(file), ours);
+  for (const char* text : {"hello", "[1]", "{}", "{\"schema\":\"normquant.validate/1\"}", "{\"schema\":3}"}) {
+    std::ofstream(file) << text;
+    expect_answer(small + "--resume --json " + file, 2, "left as it is");
+    EXPECT_EQ(content(file), text);
+  }
+  expect_answer(small + "--resume", 2, "--json");
+}
+
+TEST(Outputs, AnInterruptedSweepTakesItsChildrenAlong) {
+  const ScratchFolder folder("outputs_children");
+  const std::string file = folder.file("t.jsonl"), printed = folder.file("printed");
+  // The second case takes the host device many seconds.
+  const std::vector<std::string> sweep = {"bench",   "--device",       "host",    "--op",       "activation_quant",
+                                          "--shape", "2x64",           "--shape", "2000x16384", "--variant",
+                                          "auto",    "--case-timeout", "100",     "--out",      file};
+  const Running running(sweep, printed);
+  wait_until([&] { return content(file + ".running").find("2000x16384") != std::string::npos; });
+  std::string child;
+  std::istringstream(content(file + ".lock")) >> child >> child;
+  ASSERT_FALSE(child.empty()) << content(printed);
+  running.send(SIGTERM);
+  EXPECT_EQ(running.end(), SIGTERM) << content(printed);
+  EXPECT_NE(kill(std::stoi(child), 0), 0) << "the child is gone";
+  for (const char* left : {".running", ".lock", ".partial"}) EXPECT_FALSE(std::filesystem::exists(file + left)) << left;
+  EXPECT_NE(content(printed).find("--resume goes on"), std::string::npos) << content(printed);
+  std::istringstream lines(content(file));
+  int records = 0;
+  for (std::string line; std::getline(lines, line); ++records) EXPECT_TRUE(json::accept(line)) << line;
+  EXPECT_EQ(records, 3) << "the environment, and the first shape's two forms: " << content(file);
+}
+
+TEST(Outputs, ValidateStopsNamesTheSlowestAndTakesAPart) {
+  expect_answer(small + "--slowest 3", 0, "slowest:");
+  const Answer all = run_program("validate --op activation_quant --shape 3x20 --dry-run");
+  std::size_t lines = 0, of_shards = 0;
+  for (const char c : all.output) lines += c == '\n' ? 1 : 0;
+  for (const char* shard : {"1/3", "2/3", "3/3"}) {
+    const Answer part =
+        run_program(std::string("validate --op activation_quant --shape 3x20 --dry-run --shard ") + shard);
+    for (const char c : part.output) of_shards += c == '\n' ? 1 : 0;
+  }
+  EXPECT_EQ(lines, of_shards);
+  expect_answer(small + "--shard 4/3", 2, "is not a shard");
+  expect_answer(small + "--shard 99/100", 2, "holds no case");
+  const std::string mistakes = " --plugin " NORMQUANT_BUILD_DIR "/tests/plugins/mistakes.so";
+  if (!std::filesystem::exists(NORMQUANT_BUILD_DIR "/tests/plugins/mistakes.so")) GTEST_SKIP() << "no plugin was built";
+  const Answer fast =
+      run_program("validate --fail-fast --jobs 1 --op activation_quant --variant '^mistakes:truncates$'" + mistakes);
+  EXPECT_EQ(fast.status, 1) << fast.output;
+  EXPECT_NE(fast.output.find("NOT RUN: "), std::string::npos) << fast.output;
+}
+
+}  // namespace
+}  // namespace normquant
