@@ -11,8 +11,9 @@
 #   --no-setup     do not look for missing packages
 #   --help         this text
 #
-# Says what it will do and how long that takes here, shows the progress, and says at the end what to do next. Ends with the
-# status of the first step that failed (docs/exit_statuses.md).
+# Says what it will do and how long that takes here, shows the progress, and says at the end what to do next. Where there is no
+# GPU, the CUDA code is not compiled, and what validates is compiled and run before the rest. Ends with the status of the first
+# step that failed (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
@@ -45,7 +46,9 @@ if [[ $device == cuda* ]]; then
 fi
 out=$(make_folder "$out")
 cd "$root"
-build=build/release
+preset=release
+gpu_may_be_here || preset=host-only
+build=build/$preset
 normquant=$build/normquant
 times=$build/run_times # seconds of the latest run's steps here: NAME SECONDS
 
@@ -59,21 +62,24 @@ earlier_time() {
   [ -z "$seconds" ] || echo ", which took $(in_words "$seconds") here the last time"
 }
 
-# CPU-minutes of a first compilation, without a compiler cache (issue of 2026-11-29: 14 without CUDA, 36 with it).
+# CPU-minutes of a first compilation, without a compiler cache: docs/build_times.md.
 say_what_comes() {
-  local minutes=14 what="without CUDA (no nvcc here)" where=$device
-  if find_nvcc >/dev/null; then minutes=36 what="with CUDA"; fi
+  local minutes=4 what="without CUDA (no NVIDIA GPU is listed here)" where=$device
+  if [ $preset = release ]; then
+    minutes=9 what="for the GPU"
+    find_nvcc >/dev/null || minutes=4 what="without CUDA (no nvcc here)"
+  fi
   if [ "$where" = auto ]; then
     where="the CPU (no NVIDIA GPU is listed here)"
-    if gpu_may_be_here; then where="the GPU, if it can be used"; fi
+    if [ $preset = release ]; then where="the GPU, if it can be used"; fi
   fi
   echo "normquant, the main job. It"
   [ $setup = no ] || echo "  - looks for missing packages and installs them$(earlier_time set-up),"
   if [ -x $normquant ]; then
     echo "  - compiles what changed, $what$(earlier_time build),"
   else
-    echo "  - compiles, $what: the first time about $minutes minutes of CPU time, $(((minutes + jobs - 1) / jobs)) min with $jobs at once" \
-      "(less with a compiler cache),"
+    echo "  - compiles, $what: the first time $minutes to $((3 * minutes)) minutes of CPU time, as fast as the processor is," \
+      "shared among $jobs at once,"
   fi
   echo "  - checks every variant against the float64 reference on $where$(earlier_time validate),"
   echo "  - times a short sweep$(earlier_time bench),"
@@ -99,12 +105,16 @@ keep_earlier() {
   done
 }
 
-build_program() {
+# build_target TARGET
+build_target() {
   local options=()
   if gpu_is_listed; then options+=(-DCMAKE_CUDA_ARCHITECTURES=native); fi
-  cmake --preset release "${options[@]}"
-  NINJA_STATUS='[%f of %t, %e s] ' cmake --build $build --target normquant -j "$jobs"
+  cmake --preset $preset "${options[@]}"
+  NINJA_STATUS='[%f of %t, %e s] ' cmake --build $build --target "$1" -j "$jobs"
 }
+
+# validate_with PROGRAM SUITE
+validate_with() { run_step "validate ($device)" "$1" validate --device "$device" --suite "$2" --json "$out/validate.json"; }
 
 # write_environment: the GPU's index is that of --device.
 write_environment() {
@@ -156,19 +166,31 @@ if [ $setup = yes ]; then
 else
   skip_step "set-up" "--no-setup"
 fi
-if [ $first_failure -eq 0 ]; then
-  run_step_as $exit_infrastructure "build" build_program
+keep_earlier
+if [ $first_failure -eq 0 ] && [ $preset = host-only ]; then
+  device=host
+  run_step_as $exit_infrastructure "build (what validates)" build_target normquant-validate
+  note_time "build-first"
+  if [ $first_failure -eq 0 ]; then
+    validate_with $build/normquant-validate smoke
+    note_time validate
+  fi
+fi
+# A wrong result is no reason not to time the rest.
+if [ $first_failure -eq 0 ] || [ $first_failure -eq $exit_wrong_results ]; then
+  run_step_as $exit_infrastructure "build" build_target normquant
   note_time build
 fi
-if [ $first_failure -ne 0 ]; then
-  for step in environment validate bench report; do skip_step $step "there is no program to run"; done
+if [ ! -x $normquant ] || { [ $first_failure -ne 0 ] && [ $first_failure -ne $exit_wrong_results ]; }; then
+  for step in environment bench report; do skip_step $step "there is no program to run"; done
   finish
 fi
 
-keep_earlier
 run_step "environment" write_environment
 if ! find_nvcc >/dev/null; then
   left_out+=("the CUDA code was not compiled: there is no CUDA Toolkit (nvcc) here")
+elif [ $preset = host-only ]; then
+  left_out+=("the CUDA code was not compiled, since no NVIDIA GPU is listed here: cmake --preset release compiles it")
 elif ! grep -Eq '^CMAKE_CUDA_COMPILER:[A-Z]+=.+' $build/CMakeCache.txt; then
   left_out+=("the CUDA code was not compiled: CMake could not use the nvcc found here")
 fi
@@ -185,8 +207,10 @@ suite=standard sweep=quick
 if [ "$device" = host ]; then suite=smoke sweep=host; fi
 if [ "$device" = host ] && [ $gpu = yes ]; then left_out+=("the GPU: --device host was given"); fi
 
-run_step "validate ($device)" $normquant validate --device "$device" --suite $suite --json "$out/validate.json"
-note_time validate
+if [ $preset = release ]; then
+  validate_with $normquant $suite
+  note_time validate
+fi
 run_step "bench ($device)" $normquant bench --device "$device" --sweep $sweep --out "$out/bench.jsonl"
 note_time bench
 if [ -s "$out/bench.jsonl" ]; then
