@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "device/platform.cuh"
+#include "device/shared_place.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
@@ -14,12 +14,16 @@ namespace normquant::NORMQUANT_BACKEND {
 class AsyncCopies {
  public:
   /// Starts a copy of 16 bytes; both addresses are multiples of 16.
-  __device__ __forceinline__ void start(void* to_shared, const void* from_global) {
+  __device__ __forceinline__ void start(unsigned char* to_shared, const void* from_global) {
 #if defined(__CUDA_ARCH__)
-    asm volatile(
-        "cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(static_cast<unsigned>(__cvta_generic_to_shared(to_shared))),
-        "l"(from_global)
-        : "memory");
+    start_at(static_cast<SharedPlace>(__cvta_generic_to_shared(to_shared)), from_global);
+#else
+    start_at(to_shared, from_global);
+#endif
+  }
+  __device__ __forceinline__ void start_at(SharedPlace to_shared, const void* from_global) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to_shared), "l"(from_global) : "memory");
 #elif !defined(__CUDACC__)
     copy_begins(to_shared, from_global);
     started_.push_back({to_shared, from_global, group_});

@@ -20,7 +20,8 @@ enum class Form {
   rms,           ///< RMS norm, fake-quantised output
   rms_codes,     ///< RMS norm, codes only (forward)
   rms_residual,  ///< RMS norm with residual and residual_out (backward: dresidual), fake-quantised output
-  layer          ///< layer norm with bias (backward: and dbias), fake-quantised output
+  layer,         ///< layer norm with bias (backward: and dbias), fake-quantised output
+  rms_gradient   ///< RMS norm, no output computed again (backward)
 };
 
 inline Form form_of(const NormQuantForward& a) {
@@ -40,8 +41,13 @@ inline Form form_of(const NormQuantForward& a) {
 
 inline Form form_of(const NormQuantBackward& a) {
   const auto same = [&](const auto& tensor) { return tensor.given() && tensor.type == a.h.type; };
-  if (!same(a.dy) || !same(a.dx) || !same(a.weight) || !same(a.recomputed.out)) return Form::any;
+  if (!same(a.dy) || !same(a.dx) || !same(a.weight)) return Form::any;
   if (a.recomputed.codes != nullptr || a.dx_residual.given()) return Form::any;
+  if (!a.recomputed.given()) {
+    const bool plain = a.norm == NormKind::rms && !a.bias.given() && !a.dbias.given() && !a.dresidual.given();
+    return plain ? Form::rms_gradient : Form::any;
+  }
+  if (!same(a.recomputed.out)) return Form::any;
   if (a.norm == NormKind::layer) {
     return same(a.bias) && a.dbias.given() && !a.dresidual.given() ? Form::layer : Form::any;
   }
@@ -64,6 +70,7 @@ inline std::string why_not_one_type(const NormQuantBackward& a) {
 /// The answers about a problem of that form, with x (backward: h) of type X.
 template <Form form, class X>
 struct Known {
+  static constexpr Form known_form = form;
   static constexpr bool all = form != Form::any;
   static __device__ __forceinline__ bool layer(const NormQuantForward& a) {
     return all ? form == Form::layer : a.norm == NormKind::layer;
@@ -97,7 +104,9 @@ struct Known {
   static __device__ __forceinline__ bool dx_residual(const NormQuantBackward& a) {
     return !all && a.dx_residual.given();
   }
-  static __device__ __forceinline__ bool out(const NormQuantBackward& a) { return all || a.recomputed.out.given(); }
+  static __device__ __forceinline__ bool out(const NormQuantBackward& a) {
+    return all ? form != Form::rms_gradient : a.recomputed.out.given();
+  }
   static __device__ __forceinline__ bool codes(const NormQuantBackward& a) {
     return !all && a.recomputed.codes != nullptr;
   }

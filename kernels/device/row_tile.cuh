@@ -9,6 +9,7 @@
 #include "device/cluster.cuh"
 #include "device/element.cuh"
 #include "device/row_threads.cuh"
+#include "device/shared_place.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
@@ -184,7 +185,7 @@ class TileThreads {
 
   /// `scratch`: tile_scratch_bytes of shared memory for this row. To be made by all threads of a cluster at once.
   __device__ __forceinline__ explicit TileThreads(float* scratch)
-      : scratch_(scratch), exchange_(scratch + slot_floats) {}
+      : scratch_(scratch), slots_(shared_place(scratch)), exchange_(scratch + slot_floats) {}
 
   /// Waits until all blocks of the cluster have begun; to be called once, before the first reduction. A good place is behind
   /// the first loads.
@@ -216,25 +217,26 @@ class TileThreads {
     if constexpr (Lanes == warp_threads) {
       const unsigned warps = blockDim.x / warp_threads, lane = threadIdx.x % warp_threads;
       if (warps > 1) {
-        float* slots = next_slots();
-        if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads, sums, largest);
+        const SharedPlace slots = slots_ + next_slots() * value_bytes;
+        if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads * value_bytes, sums, largest);
         if (warps <= read_by_all) {
-          if (threadIdx.x >= warps && threadIdx.x < read_by_all) put_zeros<S, with_largest>(slots + threadIdx.x);
+          if (threadIdx.x >= warps && threadIdx.x < read_by_all)
+            put_zeros<S, with_largest>(slots + threadIdx.x * value_bytes);
           meet();
           get_all<S, with_largest>(slots, sums, largest);
         } else {
           meet();
-          get<S, with_largest>(slots + lane, lane < warps, sums, largest);
+          get<S, with_largest>(slots + lane * value_bytes, lane < warps, sums, largest);
           over_lanes<S, with_largest>(sums, largest, warp_threads);
         }
       }
       if constexpr (Clustered) {
         from_blocks_ = next_slots();
         if (threadIdx.x < cluster_blocks()) {
-          float* slot = from_blocks_ + cluster_rank();
+          float* slot = scratch_ + from_blocks_ + cluster_rank();
 #pragma unroll
-          for (int s = 0; s < S; ++s) exchange_.send(slot + value_slot(s), threadIdx.x, sums[s]);
-          if (with_largest) exchange_.send(slot + value_slot(S), threadIdx.x, largest);
+          for (int s = 0; s < S; ++s) exchange_.send(slot + s * warp_threads, threadIdx.x, sums[s]);
+          if (with_largest) exchange_.send(slot + S * warp_threads, threadIdx.x, largest);
         }
         constexpr unsigned bytes = sizeof(float) * (S + (with_largest ? 1U : 0U));  // from every block
         exchange_.sent(cluster_blocks() * bytes);
@@ -246,7 +248,7 @@ class TileThreads {
     if constexpr (Clustered) {
       const unsigned lane = threadIdx.x % warp_threads;
       exchange_.receive();
-      get<S, with_largest>(from_blocks_ + lane, lane < cluster_blocks(), sums, largest);
+      get<S, with_largest>(slots_ + (from_blocks_ + lane) * value_bytes, lane < cluster_blocks(), sums, largest);
       over_lanes<S, with_largest>(sums, largest, warp_threads);
     }
   }
@@ -266,6 +268,11 @@ class TileThreads {
     return value;
   }
 
+  /// Where rows share a warp: whether `mine` is true for any of them. Of a row of whole warps all threads have the same `mine`.
+  static __device__ __forceinline__ bool any_of_warp(bool mine) {
+    return Lanes == warp_threads ? mine : __reduce_max_sync(0xffffffffU, mine ? 1U : 0U) != 0;
+  }
+
   /// Waits for the threads of this row in the block.
   static __device__ __forceinline__ void meet() {
     if (wait == RowsWait::together || blockDim.y == 1) {
@@ -282,47 +289,52 @@ class TileThreads {
     for (int s = 0; s < S; ++s) sums[s] = warp_sum(sums[s], lanes);
     if (with_largest) largest = __uint_as_float(warp_largest(magnitude_bits(largest), lanes));
   }
+  static constexpr unsigned value_bytes = sizeof(float);
   /// Where a value of a reduction lies: the warps' first values, then their second, ...
-  static __device__ __forceinline__ constexpr std::size_t value_slot(int value) {
-    return static_cast<std::size_t>(value) * warp_threads;
+  static __device__ __forceinline__ constexpr unsigned value_slot(int value) {
+    return static_cast<unsigned>(value) * warp_threads * value_bytes;
   }
   template <int S, bool with_largest>
-  static __device__ __forceinline__ void put(float* slot, const float (&sums)[S], float largest) {
+  static __device__ __forceinline__ void put(SharedPlace slot, const float (&sums)[S], float largest) {
 #pragma unroll
-    for (int s = 0; s < S; ++s) slot[value_slot(s)] = sums[s];
-    if (with_largest) slot[value_slot(S)] = largest;
+    for (int s = 0; s < S; ++s) store_shared_float(slot + value_slot(s), sums[s]);
+    if (with_largest) store_shared_float(slot + value_slot(S), largest);
   }
   template <int S, bool with_largest>
-  static __device__ __forceinline__ void get(const float* slot, bool filled, float (&sums)[S], float& largest) {
+  static __device__ __forceinline__ void get(SharedPlace slot, bool filled, float (&sums)[S], float& largest) {
 #pragma unroll
-    for (int s = 0; s < S; ++s) sums[s] = filled ? slot[value_slot(s)] : 0.0F;
-    if (with_largest) largest = filled ? slot[value_slot(S)] : 0.0F;
+    for (int s = 0; s < S; ++s) sums[s] = filled ? load_shared_float(slot + value_slot(s)) : 0.0F;
+    if (with_largest) largest = filled ? load_shared_float(slot + value_slot(S)) : 0.0F;
   }
   template <int S, bool with_largest>
-  static __device__ __forceinline__ void put_zeros(float* slot) {
+  static __device__ __forceinline__ void put_zeros(SharedPlace slot) {
     const float zeros[S] = {};
     put<S, with_largest>(slot, zeros, 0.0F);
   }
   /// Every thread reads the values of all warps: two accesses a value, where lanes that exchange them wait five times.
   template <int S, bool with_largest>
-  static __device__ __forceinline__ void get_all(const float* slots, float (&sums)[S], float& largest) {
+  static __device__ __forceinline__ void get_all(SharedPlace slots, float (&sums)[S], float& largest) {
     float values[read_by_all];
 #pragma unroll
     for (int s = 0; s < S; ++s) {
-      load_elements<float>(slots + value_slot(s), 0, values);
+      get_eight(slots + value_slot(s), values);
       sums[s] =
           ((values[0] + values[1]) + (values[2] + values[3])) + ((values[4] + values[5]) + (values[6] + values[7]));
     }
     if (!with_largest) return;
-    load_elements<float>(slots + value_slot(S), 0, values);
+    get_eight(slots + value_slot(S), values);
     largest = values[0];
 #pragma unroll
     for (int i = 1; i < read_by_all; ++i) largest = larger_magnitude(largest, values[i]);
   }
+  static __device__ __forceinline__ void get_eight(SharedPlace slots, float (&values)[read_by_all]) {
+    const uint4 words[2] = {load_shared(slots), load_shared(slots + sizeof(uint4))};
+    memcpy(values, words, sizeof(values));
+  }
   /// Two reductions in a row use different slots, so that one barrier each is enough. A cluster's have one turn for the
   /// warps and one for the blocks each.
-  __device__ __forceinline__ float* next_slots() {
-    float* slots = scratch_ + static_cast<std::size_t>(turn_ * most_values * warp_threads);
+  __device__ __forceinline__ unsigned next_slots() {
+    const auto slots = static_cast<unsigned>(turn_ * most_values * warp_threads);
     turn_ = (turn_ + 1) % turns;
     return slots;
   }
@@ -330,9 +342,10 @@ class TileThreads {
   struct NoExchange {
     __device__ __forceinline__ explicit NoExchange(float*) {}
   };
-  float* scratch_;
+  float* scratch_;  ///< as the cluster's exchange takes it
+  SharedPlace slots_;
   std::conditional_t<Clustered, ClusterExchange, NoExchange> exchange_;
-  float* from_blocks_ = nullptr;  ///< where the blocks of the cluster put their sums of the current reduction
+  unsigned from_blocks_ = 0;  ///< from which float on the blocks of the cluster put their sums of the current reduction
   int turn_ = 0;
 };
 

@@ -54,10 +54,10 @@ __global__ void __launch_bounds__(most_threads(V* K), 1)
       a, source, columns, row, Facts::layer(a) ? a.mean[row] : 0.0F, a.rstd[row]};
   if (!early) let_next_launch_start();
 
-  constexpr bool with_dbias = form == Form::layer;
+  constexpr bool with_dbias = form == Form::layer, recompute = form != Form::rms_gradient;
   float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
   float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-  const bool absmax_wanted = a.quant_scale == nullptr;
+  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
   here.first_look(absmax_wanted, dweight, dbias, sums, largest);
   store_column_packets(a.dweight, partials.dweight, partials, row, a.columns, columns, dweight);
   if constexpr (with_dbias) {
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(most_threads(V* K), 1)
 #pragma unroll
     for (int i = 0; i < count; ++i) sums[i] = some[i];
   });
-  finish_row<H>(here, threads, per_column, true, Facts::bias(a), true, sums, largest);
+  finish_row<H>(here, threads, per_column, recompute, Facts::bias(a), true, sums, largest);
 }
 
 /// As many as cover the row, and its sums' row.
@@ -84,7 +84,8 @@ constexpr std::int64_t most_rows = 256;
 
 std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo&) {
   if (form_of(a) == Form::any) {
-    return "serves the forms that are known when it is compiled: all tensors in h's type, with weight and out";
+    return "serves the forms that are known when it is compiled: all tensors in h's type, with weight and out, or RMS "
+           "norm without out";
   }
   if (a.rows > most_rows) return "is for " + std::to_string(most_rows) + " rows at most";
   if (row_threads(variant.tuning, a) > most_threads(variant.tuning.elements)) {
@@ -120,6 +121,7 @@ Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnParti
     case Form::rms: return run(integral_constant<Form, Form::rms>{});
     case Form::rms_residual: return run(integral_constant<Form, Form::rms_residual>{});
     case Form::layer: return run(integral_constant<Form, Form::layer>{});
+    case Form::rms_gradient: return run(integral_constant<Form, Form::rms_gradient>{});
     default: return Status::unsupported("no kernel of that form");  // why_not says so
   }
 }

@@ -24,16 +24,18 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int most_stages = 3;  ///< rows that a thread has at work and under way; 2 where shared memory holds no more
+/// Rows that a thread has at work and under way. A cluster looks at a row while it finishes the one before: 3 where shared memory
+/// holds them. Elsewhere a third row brought nothing (docs/experiments/2026-11-29-short-rows-and-layer-norm.md).
+constexpr int most_stages(bool clustered) { return clustered ? 3 : 2; }
 
 /// Threads of the largest block: sums of dweight, and of dbias, take a register an element each; without dbias the weight
 /// half of one (a whole one in float32), with it the weight is in shared memory; and all else takes some 60. At 32 elements
 /// of 16 bits 512 threads have 128 each, and nothing spills.
-constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned, Form form) {
+constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned, Form form, int lanes) {
   const bool heavy = sums_dbias(form), wide = element_bytes == 4;
   if (!aligned) return elements <= 16 ? (heavy ? 384 : 512) : heavy ? 256 : 384;
   if (elements <= 8) return heavy || wide ? 640 : 1024;
-  if (elements <= 16) return heavy || wide ? 512 : 768;
+  if (elements <= 16) return heavy || wide ? 512 : lanes < warp_threads && form == Form::rms_gradient ? 640 : 768;
   if (form == Form::any) return wide ? 256 : 384;
   return heavy && wide ? 256 : wide ? 384 : 512;
 }
@@ -47,12 +49,13 @@ struct LookedAt {
 };
 
 template <class H, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
-__global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form), 1)
-    backward_staged(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column, int stages,
-                    bool early, bool ahead) {
+__global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form, Lanes), 1)
+    backward_staged(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
+                    int cluster_stages, bool early, bool ahead) {
   using Facts = Known<form, H>;
   using Columns = TileColumns<V, Lanes, Aligned>;
   constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
+  const int stages = Clustered ? cluster_stages : most_stages(false);
   TileThreads<Lanes, Clustered, RowsWait::alone> threads(
       shared_memory<float>() + threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
 
@@ -73,7 +76,9 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form), 
   const StagedPackets<K> staged_weight = staged_dresidual.behind(Facts::dresidual(a) ? stages : 0);
   const StagedRow<K> staged = {staged_h, staged_dy, staged_dresidual, staged_weight, staged_weight.behind(1)};
 
-  const auto at = [&](const ConstMatrix& matrix) { return static_cast<const H*>(matrix.data) + next * matrix.ld; };
+  // Where the rows that come next start in memory: kept up by additions.
+  const auto at = [&](const auto& matrix) { return static_cast<const H*>(matrix.data) + row * matrix.ld; };
+  const H *next_h = at(a.h), *next_dy = at(a.dy), *next_dresidual = Facts::dresidual(a) ? at(a.dresidual) : nullptr;
   // Asks for what the block reads of a row, h and dy and all.
   const auto prefetch = [&](std::int64_t of) {
     const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * K * V;
@@ -95,15 +100,18 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form), 
   const auto start_next = [&](int stage) {
     if (next < a.rows) {
       const bool between = next > 0 && next + 1 < a.rows && a.columns >= V;  // there are rows on both sides
-      staged.h.start(copies, stage, at(a.h), columns, left, between);
-      staged.dy.start(copies, stage, at(a.dy), columns, left, between);
-      if (Facts::dresidual(a)) staged.dresidual.start(copies, stage, at(a.dresidual), columns, left, between);
+      staged.h.start(copies, stage, next_h, columns, left, between);
+      staged.dy.start(copies, stage, next_dy, columns, left, between);
+      if (Facts::dresidual(a)) staged.dresidual.start(copies, stage, next_dresidual, columns, left, between);
     } else if (Lanes < warp_threads) {  // rows past the end keep the others of their warp company, and add zeros
       staged.h.clear(stage);
       staged.dy.clear(stage);
     }
     copies.end_group();
     next += step;
+    next_h += step * a.h.ld;
+    next_dy += step * a.dy.ld;
+    if (Facts::dresidual(a)) next_dresidual += step * a.dresidual.ld;
     if (ahead && threadIdx.x == 0 && next < a.rows) prefetch(next);
   };
   for (int stage = 0; stage < stages; ++stage) {
@@ -221,14 +229,14 @@ std::int64_t rows_alike(const Tuning& t, const NormQuantBackward& a) {
 
 /// The form of the kernel that serves the problem: of those for any alignment some forms have none of their own.
 constexpr Form kernel_form(Form form, bool any_alignment) {
-  return any_alignment && form == Form::rms_residual ? Form::any : form;
+  return any_alignment && (form == Form::rms_residual || form == Form::rms_gradient) ? Form::any : form;
 }
 Form kernel_form(const Tuning& t, const NormQuantBackward& a) {
   return kernel_form(form_of(a), takes_any_alignment(t));
 }
 
 int most_threads(const Tuning& t, const NormQuantBackward& a) {
-  return most_threads(t.elements, size_of(a.h.type), !takes_any_alignment(t), kernel_form(t, a));
+  return most_threads(t.elements, size_of(a.h.type), !takes_any_alignment(t), kernel_form(t, a), t.lanes);
 }
 
 std::size_t scratch_bytes(const Tuning& t) {
@@ -267,7 +275,7 @@ Plan plan_for(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& dev
   most = std::min(most, divide_up(a.rows, resident));
   plan.rows = std::max(least, static_cast<int>(most / least) * least);
   while (plan.rows > least && !fits(plan.rows, 2)) plan.rows -= least;
-  plan.stages = fits(plan.rows, most_stages) ? most_stages : 2;
+  plan.stages = fits(plan.rows, most_stages(t.cluster > 1)) ? most_stages(t.cluster > 1) : 2;
   const std::int64_t alike = rows_alike(t, a), sets = std::min(resident, divide_up(a.rows, plan.rows));
   plan.sets = sets == 0 ? 0 : std::max(alike, sets / alike * alike);
   return plan;
@@ -332,6 +340,7 @@ Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnParti
     case Form::rms: return launch_form<H, Form::rms>(t, a, partials, shape, plan, early, stream);
     case Form::rms_residual: return launch_form<H, Form::rms_residual>(t, a, partials, shape, plan, early, stream);
     case Form::layer: return launch_form<H, Form::layer>(t, a, partials, shape, plan, early, stream);
+    case Form::rms_gradient: return launch_form<H, Form::rms_gradient>(t, a, partials, shape, plan, early, stream);
     default: return launch_form<H, Form::any>(t, a, partials, shape, plan, early, stream);
   }
 }
@@ -366,7 +375,7 @@ constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view
   tuning.lanes = lanes;
   tuning.elements = elements;
   tuning.cluster = cluster;
-  tuning.stages = most_stages;
+  tuning.stages = most_stages(cluster > 1);
   return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch, lacks_clusters};
 }
 

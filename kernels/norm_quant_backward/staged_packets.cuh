@@ -16,7 +16,7 @@ class StagedPackets {
   __device__ __forceinline__ explicit StagedPackets(std::size_t offset) {
     const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
     const unsigned place = thread / warp_threads * (K * warp_bytes) + thread % warp_threads * 16;
-    packets_ = shared_memory<unsigned char>() + offset + place;
+    packets_ = shared_place(shared_memory<unsigned char>() + offset + place);
   }
   /// The packets of another tensor, behind those of `stages` stages of this one.
   __device__ __forceinline__ StagedPackets behind(int stages) const {
@@ -35,7 +35,7 @@ class StagedPackets {
     for (int k = 0; k < K; ++k) {
       if (columns.offset(k) >= left) continue;
       if (columns.copies_whole(row_start, k, between)) {
-        copies.start(at(stage, k), row_start + columns.first + columns.offset(k));
+        copies.start_at(at(stage, k), row_start + columns.first + columns.offset(k));
       } else {
         Packet<X, 16 / sizeof(X)> packet;
         columns.load(row_start, k, packet);
@@ -58,7 +58,7 @@ class StagedPackets {
   __device__ __forceinline__ void clear(int stage) const {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      *words_at<uint4>(at(stage, k)) = uint4{0, 0, 0, 0};
+      store_shared(at(stage, k), uint4{0, 0, 0, 0});
     }
   }
   /// Packets outside the row are never copied and always zero.
@@ -66,17 +66,17 @@ class StagedPackets {
   __device__ __forceinline__ void clear_outside(int stage, const Columns& columns, int left) const {
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      if (columns.offset(k) >= left) *words_at<uint4>(at(stage, k)) = uint4{0, 0, 0, 0};
+      if (columns.offset(k) >= left) store_shared(at(stage, k), uint4{0, 0, 0, 0});
     }
   }
   template <class X, int V>
   __device__ __forceinline__ void put(int stage, int k, const Packet<X, V>& packet) const {
-    packet.store(reinterpret_cast<X*>(at(stage, k)));
+    store_shared(at(stage, k), packet.data[0]);
   }
   template <class X, int V>
   __device__ __forceinline__ Packet<X, V> packet(int stage, int k) const {
     Packet<X, V> packet;
-    packet.load(reinterpret_cast<const X*>(at(stage, k)));
+    packet.data[0] = load_shared(at(stage, k));
     return packet;
   }
   template <class X, int V>
@@ -91,12 +91,12 @@ class StagedPackets {
     return static_cast<int>((blockDim.x * blockDim.y + warp_threads - 1) / warp_threads) * K * warp_bytes;
   }
 
-  __device__ __forceinline__ unsigned char* at(int stage, int k) const {
+  __device__ __forceinline__ SharedPlace at(int stage, int k) const {
     const int bytes = stage * stage_bytes() + k * warp_bytes;
     return packets_ + bytes;
   }
 
-  unsigned char* packets_;
+  SharedPlace packets_;
 };
 
 /// Shared memory of StagedPackets for one tensor.

@@ -191,7 +191,7 @@ std::int64_t row_threads(const Tuning& t, const NormQuantBackward& a) {
 /// The form of the kernel that serves the problem: dresidual has none of its own.
 Form kernel_form(const NormQuantBackward& a) {
   const Form form = form_of(a);
-  return form == Form::rms_residual ? Form::any : form;
+  return form == Form::rms || form == Form::layer ? form : Form::any;
 }
 
 SharedLayout layout_of(const NormQuantBackward& a, int stages) {

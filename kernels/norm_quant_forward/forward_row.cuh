@@ -38,6 +38,14 @@ __device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForw
   return scale;
 }
 
+/// Whether mean and variance of layer norm travel in one reduction, as sums of h and h^2. Where the mean is not small beside the
+/// deviation, var = sum(h^2) / N - mean^2 would lose too much (docs/numerics.md), and (h - mean)^2 is added up in a second one: then
+/// the threads of a row wait once more, so rows of several warps have a block each. For up to 16 elements a thread of 16-bit packets;
+/// more leave no registers for it.
+constexpr bool sums_squares_with_h(Form form, int V, int elements) {
+  return form == Form::layer && V == 8 && elements <= 16;
+}
+
 /// One row from h = x + residual on, which `v` holds, zero outside the row. `early`: `weights` holds the weight; otherwise
 /// it is read here. In a known form with a bias `biases` holds that of the first EarlyBiases packets.
 template <class Known, class X, int V, int K, int EarlyBiases, class Threads, class Columns>
@@ -62,12 +70,33 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   }
 
   // v = h - mean.
-  float mean = 0.0F;
+  constexpr bool with_squares = sums_squares_with_h(Known::known_form, V, K * V);
+  float mean = 0.0F, var = 0.0F;
   if (Known::layer(a)) {
-    float sum = 0.0F;
+    if constexpr (with_squares) {
+      float sums[2] = {0.0F, 0.0F}, none = 0.0F;
 #pragma unroll
-    for (int k = 0; k < K; ++k) sum += packet_sum(v[k]);
-    mean = threads.sum(sum) * per_column;
+      for (int k = 0; k < K; ++k) {
+        sums[0] += packet_sum(v[k]);
+        sums[1] += packet_squares(v[k], 0.0F);
+      }
+      threads.template reduce<2, false>(sums, none);
+      mean = sums[0] * per_column;
+      var = fmaf(-mean, mean, sums[1] * per_column);
+      const bool centred = 16.0F * mean * mean <= var && is_finite_magnitude(magnitude_bits(var));
+      if (__builtin_expect(threads.any_of_warp(!centred), 0)) {
+        float around_mean = 0.0F;
+#pragma unroll
+        for (int k = 0; k < K; ++k) around_mean += columns.inside(k) ? packet_squares(v[k], mean) : 0.0F;
+        around_mean = threads.sum(around_mean) * per_column;
+        if (!centred) var = around_mean;
+      }
+    } else {
+      float sum = 0.0F;
+#pragma unroll
+      for (int k = 0; k < K; ++k) sum += packet_sum(v[k]);
+      mean = threads.sum(sum) * per_column;
+    }
     columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
@@ -84,7 +113,7 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   const auto take_weight = [&](int k, const float(&weight)[V]) {
 #pragma unroll
     for (int i = 0; i < V; ++i) {
-      squares = fmaf(v[k][i], v[k][i], squares);
+      if (!with_squares) squares = fmaf(v[k][i], v[k][i], squares);
       v[k][i] *= weight[i];
       if (!Known::bias(a)) largest = larger_magnitude(largest, v[k][i]);
     }
@@ -119,7 +148,11 @@ __device__ __forceinline__ void norm_and_quantise(const NormQuantForward& a, flo
   RowScale scale = {0.0F, 0.0F};
   float rstd = 0.0F, to_code = 0.0F;
   if (Known::bias(a)) {
-    rstd = reciprocal_root(threads.sum(squares) * per_column, a.eps);
+    if constexpr (with_squares) {
+      rstd = reciprocal_root(var, a.eps);
+    } else {
+      rstd = reciprocal_root(threads.sum(squares) * per_column, a.eps);
+    }
     largest = 0.0F;
     const auto take_bias = [&](int k, const float(&bias)[V]) {
 #pragma unroll

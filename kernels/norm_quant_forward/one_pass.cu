@@ -24,7 +24,8 @@ constexpr bool stays_packed(Form form, int V) { return V > 1 && (form == Form::r
 struct BlockLimits {
   int threads, blocks;
 };
-constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool striped, Form form) {
+/// `whole_rows`: a row is neither shared by the blocks of a cluster nor one of four in a warp; both take registers too.
+constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool striped, Form form, bool whole_rows) {
   const bool lean = form != Form::any, narrow = element_bytes == 2, packed = lean && stays_packed(form, 2) && narrow;
   const bool two_blocks = lean && elements > 16 && (elements <= 24 || !narrow);
   if (striped) return {elements <= 8 ? 1024 : elements <= 16 ? 768 : 512, two_blocks ? 2 : 1};
@@ -32,12 +33,14 @@ constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool
   if (lean && narrow && form == Form::layer && elements <= 16) return {640, 2};
   if (elements <= 16) return packed ? BlockLimits{768, 2} : BlockLimits{lean || !narrow ? 1024 : 768, 1};
   if (elements > 32) return {packed ? 1024 : 512, 1};
-  return packed ? BlockLimits{512, 2} : BlockLimits{lean && narrow ? 768 : 512, 1};
+  if (packed || (narrow && form == Form::layer && whole_rows)) return {512, 2};
+  return {lean && narrow ? 768 : 512, 1};
 }
+constexpr bool has_whole_rows(int lanes, bool clustered) { return lanes > 8 && !clustered; }
 
 template <class X, int V, int K, int Lanes, bool Clustered, Form form>
-__global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form).threads,
-                                  block_limits(V* K, sizeof(X), V == 1, form).blocks)
+__global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form, has_whole_rows(Lanes, Clustered)).threads,
+                                  block_limits(V* K, sizeof(X), V == 1, form, has_whole_rows(Lanes, Clustered)).blocks)
     forward_one_pass(const __grid_constant__ NormQuantForward a, float per_column, Overlap overlap) {
   using Facts = Known<form, X>;
   TileThreads<Lanes, Clustered> threads(shared_memory<float>() +
@@ -49,14 +52,21 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form).th
   using Columns = std::conditional_t<V == 1, StripedColumns<Lanes>, TileColumns<V, Lanes>>;
   const Columns columns(threads.place(), K, static_cast<int>(a.columns), live);
 
-  // Asks for what the block reads of a row, or would read.
+  // Asks for what the block reads of a row, or would read. Rows that share a warp are asked for by one instruction, and with them
+  // what lies between them, at most as much again.
+  constexpr int rows_of_warp = Lanes < warp_threads ? warp_threads / Lanes : 1;
+  const bool asks = threadIdx.x == 0 && threadIdx.y % rows_of_warp == 0;
   const auto prefetch = [&](std::int64_t of) {
     const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * V * K;
     const int left = static_cast<int>(a.columns) - first, count = left < share ? left : share;
-    prefetch_of(a.x, of, first, count);
-    if (Facts::residual(a)) prefetch_of(a.residual, of, first, count);
+    const auto ask = [&](const ConstMatrix& matrix) {
+      const bool together = rows_of_warp > 1 && matrix.ld < 2 * a.columns && of + rows_of_warp <= a.rows;
+      prefetch_of(matrix, of, first, together ? count + (rows_of_warp - 1) * static_cast<int>(matrix.ld) : count);
+    };
+    ask(a.x);
+    if (Facts::residual(a)) ask(a.residual);
   };
-  if (blockIdx.x < overlap.prefetching_blocks && threadIdx.x == 0 && live) prefetch(row);
+  if (blockIdx.x < overlap.prefetching_blocks && asks && live) prefetch(row);
   if (overlap.early) let_next_launch_start();
   wait_for_earlier_launches();
 
@@ -78,8 +88,7 @@ __global__ void __launch_bounds__(block_limits(V* K, sizeof(X), V == 1, form).th
     });
   }
   threads.begin();
-  if (threadIdx.x == 0 && overlap.rows_ahead > 0 && row + overlap.rows_ahead < a.rows)
-    prefetch(row + overlap.rows_ahead);
+  if (asks && overlap.rows_ahead > 0 && row + overlap.rows_ahead < a.rows) prefetch(row + overlap.rows_ahead);
   if constexpr (stays_packed(form, V)) {
     if (!overlap.early) let_next_launch_start();
     norm_and_quantise_packed<Facts>(a, per_column, row, threads, columns, live, packets, weights);
@@ -110,10 +119,12 @@ std::int64_t row_threads(const Tuning& t, const NormQuantForward& a) {
   return divide_up(divide_up(a.columns, tile), t.cluster) * t.lanes;
 }
 
-/// Rows of a block: short rows fill four warps, but not before every multiprocessor has a block.
+/// Rows of a block: short rows fill four warps, but not before every multiprocessor has a block. Rows that may wait once more than others
+/// (sums_squares_with_h) have a block each, unless a warp holds them.
 int block_rows(const Tuning& t, const NormQuantForward& a, const DeviceInfo& device) {
-  if (t.cluster > 1) return 1;
   const int threads = static_cast<int>(row_threads(t, a));
+  const int packet = is_striped(t) ? 1 : elements_per_access(16, a.x.type);
+  if (t.cluster > 1 || (threads > warp_threads && sums_squares_with_h(form_of(a), packet, t.elements))) return 1;
   const int least = t.lanes < warp_threads ? warp_threads / t.lanes : 1;
   int rows = threads >= 128 ? 1 : 128 / threads;
   while (rows / 2 >= least && divide_up(a.rows, rows) < device.sm_count) rows /= 2;
@@ -128,7 +139,8 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
     return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
   }
   const std::int64_t threads = row_threads(t, a);
-  const int most = block_limits(t.elements, size_of(a.x.type), is_striped(t), form).threads;
+  const bool whole_rows = has_whole_rows(t.lanes, t.cluster > 1);
+  const int most = block_limits(t.elements, size_of(a.x.type), is_striped(t), form, whole_rows).threads;
   if (threads > (t.lanes < warp_threads ? t.lanes : most)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }
@@ -151,7 +163,7 @@ constexpr integral_constant<int, 64> e64;
 /// The compiled shape of a variant of packets, called with `f`: f(elements, lanes, clustered).
 template <int V, class F>
 Status with_shape(const Tuning& t, F&& f) {
-  if (t.lanes == 8) return f(e8, e8, no);
+  if (t.lanes == 8) return t.elements == 32 ? f(e32, e8, no) : f(e8, e8, no);
   if (t.lanes == 16) return f(e32, e16, no);
   if constexpr (V == 8) {
     if (t.elements == 64) return t.cluster > 1 ? f(e64, e32, yes) : f(e64, e32, no);
@@ -236,6 +248,7 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
   // Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
   static const std::vector<Variant<NormQuantForward>> table = {
       row("one_pass_l8_e8", "row in registers, 4 rows a warp, 8 elements a thread", 8, 8),
+      row("one_pass_l8_e32", "row in registers, 4 rows a warp, 32 elements a thread", 8, 32),
       row("one_pass_l16_e32", "row in registers, 2 rows a warp, 32 elements a thread", 16, 32),
       row("one_pass_e8", "row in registers, 8 elements a thread", 32, 8),
       row("one_pass_e16", "row in registers, 16 elements a thread", 32, 16),
