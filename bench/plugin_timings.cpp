@@ -109,7 +109,7 @@ TimingRecord PluginTimings::run(const PlannedCase& planned, long long least_laun
 
 int serve_plugin_timings(plugins::Requests& requests, const TimerProcess& process) {
   const plugins::HeapWalk heap;
-  if (!plugins::load_and_describe(requests, process.plugin)) return exit_usage;
+  if (!plugins::load_and_describe(requests, process.plugin)) return exit_pass;  // whoever asked says it
   TimerSession session(process, requests);
   for (std::string text; requests.next(text);) {
     const Json request = Json::parse(text);
