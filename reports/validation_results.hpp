@@ -29,7 +29,7 @@ struct ValidationResults {
   std::vector<ValidatedVariant> variants;
   std::vector<SkippedCases> skipped;  ///< most cases first
   std::vector<FailedCase> failed;
-  std::int64_t not_run = 0;  ///< cases that were wanted: an interruption or --fail-fast left them out
+  std::int64_t not_run = 0;   ///< cases that were wanted: an interruption or --fail-fast left them out
   bool details_known = true;  ///< false when a file was a printed table, which has neither reasons nor failed cases
 
   bool given() const { return !files.empty(); }

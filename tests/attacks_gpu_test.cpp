@@ -20,25 +20,26 @@ struct GpuExpected {
 };
 
 const std::vector<GpuExpected>& gpu_expected() {
-  static const std::vector<GpuExpected> all = {{"is_honest", "pass", ""},
-                                            {"skips_when_filled", "wrong", "while it was timed"},
-                                            {"works_on_poison_only", "wrong", "while it was timed"},
-                                            {"caches_by_pointer", "wrong", "while it was timed"},
-                                            {"caches_by_value", "error", "it keeps results"},
-                                            {"honest_at_first", "wrong", "while it was timed"},
-                                            {"honest_now_and_then", "wrong", "while it was timed"},
-                                            {"honest_outside_of_graphs", "wrong", "while it was timed"},
-                                            {"works_on_another_stream", "wrong", ""},
-                                            {"works_after_the_event", "wrong", ""},
-                                            {"returns_a_constant", "wrong", "before timing"},
-                                            {"copies_its_input", "wrong", "before timing"},
-                                            {"writes_samples", "wrong", "before timing"},
-                                            {"zeroes_its_input", "wrong", "before timing"},
-                                            {"does_nothing", "wrong", "before timing"},
-                                            {"hangs", "error", "was not done within 15 s"},
-                                            {"crashes", "error", ""},
-                                            {"exits", "error", "ended its process with status 0 before it was done"},
-                                            {"asks_for_all_memory", "error", "bytes of scratch memory; the most is"}};
+  static const std::vector<GpuExpected> all = {
+      {"is_honest", "pass", ""},
+      {"skips_when_filled", "wrong", "while it was timed"},
+      {"works_on_poison_only", "wrong", "while it was timed"},
+      {"caches_by_pointer", "wrong", "while it was timed"},
+      {"caches_by_value", "error", "it keeps results"},
+      {"honest_at_first", "wrong", "while it was timed"},
+      {"honest_now_and_then", "wrong", "while it was timed"},
+      {"honest_outside_of_graphs", "wrong", "while it was timed"},
+      {"works_on_another_stream", "wrong", ""},
+      {"works_after_the_event", "wrong", ""},
+      {"returns_a_constant", "wrong", "before timing"},
+      {"copies_its_input", "wrong", "before timing"},
+      {"writes_samples", "wrong", "before timing"},
+      {"zeroes_its_input", "wrong", "before timing"},
+      {"does_nothing", "wrong", "before timing"},
+      {"hangs", "error", "was not done within 15 s"},
+      {"crashes", "error", ""},
+      {"exits", "error", "ended its process with status 0 before it was done"},
+      {"asks_for_all_memory", "error", "bytes of scratch memory; the most is"}};
   return all;
 }
 

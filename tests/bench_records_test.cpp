@@ -12,7 +12,6 @@
 #include "bench/timing_record.hpp"
 #include "exit_status.hpp"
 #include "refusal.hpp"
-#include "exit_status.hpp"
 
 namespace normquant::bench {
 namespace {

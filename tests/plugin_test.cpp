@@ -104,10 +104,12 @@ TEST(Plugin, BrokenOnesAreRefusedWithASentence) {
 
 TEST(Plugin, TheLayerIsCheckedAndTimed) {
   const std::string linear = " --plugin " + build + "/tests/plugins/linear.so";
-  expect_answer("validate --op bit_linear --dtype float32 --shape 5x64x40 --variant '^linear:(fake|codes|back)$'" + linear,
-                0, " 0 wrong, 0 errors");
-  expect_answer("validate --op bit_linear --dtype float32 --shape 5x64x40 --variant '^linear:forgets_the_bias$'" + linear,
-                1, "WRONG linear:forgets_the_bias");
+  expect_answer(
+      "validate --op bit_linear --dtype float32 --shape 5x64x40 --variant '^linear:(fake|codes|back)$'" + linear, 0,
+      " 0 wrong, 0 errors");
+  expect_answer(
+      "validate --op bit_linear --dtype float32 --shape 5x64x40 --variant '^linear:forgets_the_bias$'" + linear, 1,
+      "WRONG linear:forgets_the_bias");
   expect_answer(
       "validate --variant '^linear:forgets_dresidual$' --case 'op=bit_linear_backward shape=5x64 x=float32 "
       "weight=float32 dresidual=float32 out=float32'" +

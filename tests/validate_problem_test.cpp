@@ -24,7 +24,8 @@ TEST(Problem, EveryProblemOfEverySuiteComesBackFromItsText) {
 TEST(Problem, SingleTensorsHaveOffsetsAndPaddingsOfTheirOwn) {
   std::string why;
   const std::string text =
-      "op=norm_quant_backward shape=1x9 x=float32 seed=2 offset.dy=1 padding.h=3 without=dbias,dweight with=dequant_scale "
+      "op=norm_quant_backward shape=1x9 x=float32 seed=2 offset.dy=1 padding.h=3 without=dbias,dweight "
+      "with=dequant_scale "
       "at_row=0 at_column=8";
   const auto problem = parse_problem(text, why);
   ASSERT_TRUE(problem) << why;

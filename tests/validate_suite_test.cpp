@@ -60,9 +60,9 @@ TEST(Suite, TheSameSeedGivesTheSameCasesAndAnotherGivesOthers) {
 TEST(Suite, EveryOperationsVariantsAndFormsAreOwedClasses) {
   const DeviceInfo device = open_host_device()->info();
   const auto all = space::coverage_of(Operation::norm_quant_forward, SuiteSize::standard, 1, device, {});
-  for (const char* by : {"one_pass_e8, rms", "one_pass_e8, rms_codes", "one_pass_e8, rms_residual", "one_pass_e8, layer",
-                         "one_pass_e8, any", "cluster_c16_e32, layer", "striped_c4_e32, rms_residual", "split, rms",
-                         "two_pass_t1024_v1, any"}) {
+  for (const char* by : {"one_pass_e8, rms", "one_pass_e8, rms_codes", "one_pass_e8, rms_residual",
+                         "one_pass_e8, layer", "one_pass_e8, any", "cluster_c16_e32, layer",
+                         "striped_c4_e32, rms_residual", "split, rms", "two_pass_t1024_v1, any"}) {
     ASSERT_TRUE(all.contains(by)) << by;
     EXPECT_GT(all.at(by).unmet.size(), 20U) << by;
   }
@@ -118,8 +118,8 @@ TEST(Covering, EveryPairOfLevelsThatCanGoTogetherMeets) {
       for (std::size_t g = f + 1; g < table.factors.size(); ++g) {
         for (const space::Level& a : table.factors[f].levels) {
           for (const space::Level& b : table.factors[g].levels) {
-            const bool met = std::any_of(problems.begin(), problems.end(),
-                                         [&](const Problem& p) { return has(p, a) && has(p, b); });
+            const bool met =
+                std::any_of(problems.begin(), problems.end(), [&](const Problem& p) { return has(p, a) && has(p, b); });
             Problem both = table.plain;
             a.apply(both), b.apply(both), table.repair(both);
             if (!met && has(both, a) && has(both, b)) ++missing;
@@ -154,7 +154,9 @@ TEST(Suite, KindsThatOnceWereMissing) {
       {"residual, a tile and a packet", Operation::norm_quant_forward, "one_pass_e64",
        [](const Problem& p) { return space::form_of(p) == "rms_residual" && p.columns % 2048 == 8; }},
       {"backward with dresidual, a tile and a packet", Operation::norm_quant_backward, "staged_e32",
-       [](const Problem& p) { return space::form_of(p) == "rms_residual" && p.columns > 1024 && p.columns % 1024 <= 8; }},
+       [](const Problem& p) {
+         return space::form_of(p) == "rms_residual" && p.columns > 1024 && p.columns % 1024 <= 8;
+       }},
       {"backward of layer norm, one packet", Operation::norm_quant_backward, "staged",
        [](const Problem& p) { return space::form_of(p) == "layer" && p.columns == 8; }},
       {"NaN in the weight, in a cluster's second block", Operation::norm_quant_forward, "cluster_c2",

@@ -146,7 +146,8 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::minus_inf: return with_one(-infinity, 0, columns / 2);
     case Values::nan_weight: break;
     case Values::one_large: return with_one(100.0, 0, columns / 2);
-    case Values::near_ties: return problem.op == Operation::activation_quant ? near_tie_values(rows, columns) : normal();
+    case Values::near_ties:
+      return problem.op == Operation::activation_quant ? near_tie_values(rows, columns) : normal();
     case Values::huge_weight: {
       Array values = normal();
       for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);

@@ -73,12 +73,38 @@ std::optional<Values> values_named(std::string_view name);
 
 /// Names of tensors and of values a row, as failures print them and `offset.NAME=`, `padding.NAME=`, `with=` and `without=` take
 /// them.
-inline constexpr std::string_view tensor_names[] = {
-    "x",           "h",          "w",           "residual",        "residual_out",   "weight",       "bias",
-    "out",         "codes",      "packed",      "dy",              "dresidual",      "dx",           "dx_residual",
-    "dweight",     "dbias",      "mean",        "rstd",            "quant_scale",    "dequant_scale", "dequant_factor",
-    "dout",        "linear_weight", "linear_bias", "weights.operand", "weights.codes", "weights.packed", "dlinear_weight",
-    "dlinear_bias", "dnorm_weight", "dnorm_bias", "weights.dequant_factor"};
+inline constexpr std::string_view tensor_names[] = {"x",
+                                                    "h",
+                                                    "w",
+                                                    "residual",
+                                                    "residual_out",
+                                                    "weight",
+                                                    "bias",
+                                                    "out",
+                                                    "codes",
+                                                    "packed",
+                                                    "dy",
+                                                    "dresidual",
+                                                    "dx",
+                                                    "dx_residual",
+                                                    "dweight",
+                                                    "dbias",
+                                                    "mean",
+                                                    "rstd",
+                                                    "quant_scale",
+                                                    "dequant_scale",
+                                                    "dequant_factor",
+                                                    "dout",
+                                                    "linear_weight",
+                                                    "linear_bias",
+                                                    "weights.operand",
+                                                    "weights.codes",
+                                                    "weights.packed",
+                                                    "dlinear_weight",
+                                                    "dlinear_bias",
+                                                    "dnorm_weight",
+                                                    "dnorm_bias",
+                                                    "weights.dequant_factor"};
 
 /// One case. Types that are absent mean "tensor not given". Which members an operation uses:
 /// all: rows, columns, x, values, row_padding, dense_inputs, dense_outputs, offset, seed, and those of single tensors; forward/backward: norm, rounding, eps, weight, bias;
@@ -110,11 +136,12 @@ struct Problem {
   std::uint64_t seed = 1;
 
   // Of single tensors, by the names that failures print (tensor_names).
-  std::map<std::string, int, std::less<>> offsets;             ///< in place of `offset`
-  std::map<std::string, std::int64_t, std::less<>> paddings;   ///< ld - N, in place of `row_padding`
-  std::set<std::string, std::less<>> without;                  ///< optional outputs that are null though the rest asks for them
-  std::set<std::string, std::less<>> with;                     ///< optional outputs that are given though nothing asks for them
-  std::int64_t at_row = -1, at_column = -1;  ///< where the one special value of `values` lies; -1: where inputs.cpp puts it
+  std::map<std::string, int, std::less<>> offsets;            ///< in place of `offset`
+  std::map<std::string, std::int64_t, std::less<>> paddings;  ///< ld - N, in place of `row_padding`
+  std::set<std::string, std::less<>> without;  ///< optional outputs that are null though the rest asks for them
+  std::set<std::string, std::less<>> with;     ///< optional outputs that are given though nothing asks for them
+  std::int64_t at_row = -1,
+               at_column = -1;  ///< where the one special value of `values` lies; -1: where inputs.cpp puts it
 
   std::int64_t k_out = 0;                       ///< 0: as many as columns
   std::optional<DType> operand, linear_weight;  ///< default to x's type

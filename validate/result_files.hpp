@@ -16,7 +16,7 @@ struct LeftUndone {
   std::string left_out;                    ///< a sentence when `--device all` found no GPU
   std::vector<std::string> never_checked;  ///< variants that a full suite owed a check and skipped everywhere
   std::int64_t not_run = 0;                ///< cases that were wanted and not begun or not finished
-  std::string why_not_run = {};                 ///< a clause: "interrupted", "stopped at the first that was wrong"
+  std::string why_not_run = {};            ///< a clause: "interrupted", "stopped at the first that was wrong"
 };
 
 /// What the document says it is.

@@ -105,8 +105,8 @@ std::vector<Case> suite_cases(Operation op, SuiteSize size, std::uint64_t seed, 
 }
 
 bool is_for(const Case& subject, std::string_view variant) {
-  return subject.variants.empty() || std::find(subject.variants.begin(), subject.variants.end(), variant) !=
-                                         subject.variants.end();
+  return subject.variants.empty() ||
+         std::find(subject.variants.begin(), subject.variants.end(), variant) != subject.variants.end();
 }
 
 }  // namespace normquant::validate

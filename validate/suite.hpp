@@ -26,9 +26,9 @@ inline constexpr std::array all_types = {f32, f16, bf16};
 /// A problem of a suite.
 struct Case {
   Problem problem;
-  std::int64_t distinct_rows = 0;  ///< see prepare()
-  bool gpu_only = false;           ///< too large for the host device
-  bool after_others = false;       ///< also run after many other launches on another stream
+  std::int64_t distinct_rows = 0;          ///< see prepare()
+  bool gpu_only = false;                   ///< too large for the host device
+  bool after_others = false;               ///< also run after many other launches on another stream
   std::vector<std::string> variants = {};  ///< that it is for; none: all
 };
 

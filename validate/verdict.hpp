@@ -41,8 +41,8 @@ struct Verdict {
   std::int64_t codes_checked = 0;
   std::int64_t codes_ambiguous = 0;  ///< two admissible codes
   std::int64_t codes_on_ties = 0;  ///< of those, where the truth itself is a tie: no bound, however tight, decides them
-  std::int64_t codes_open = 0;    ///< of the ambiguous ones, whose bound is 1 or more: not even decided to within one
-  double ambiguous_expected = 0;  ///< how many would be ambiguous if the truths lay anywhere between two integers
+  std::int64_t codes_open = 0;     ///< of the ambiguous ones, whose bound is 1 or more: not even decided to within one
+  double ambiguous_expected = 0;   ///< how many would be ambiguous if the truths lay anywhere between two integers
   double worst_error_over_bound = 0;  ///< over all values that are not codes; > 1 is wrong
   std::string worst_tensor;           ///< where that was
   std::vector<Mismatch> mismatches;   ///< the first few

@@ -187,7 +187,8 @@ Status with_form(Form form, F&& f) {
     case Form::rms_codes: return f(integral_constant<Form, Form::rms_codes>{});
     case Form::rms_residual: return f(integral_constant<Form, Form::rms_residual>{});
     case Form::layer: return f(integral_constant<Form, Form::layer>{});
-    case Form::any: break;
+    case Form::any:
+    case Form::rms_gradient: break;  // the second is the backward's
   }
   return f(integral_constant<Form, Form::any>{});
 }

@@ -219,11 +219,12 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     weights.ld_codes = input_ld("weights.codes", problem_.columns);
     weights.codes = static_cast<std::int8_t*>(add_bytes("weights.codes", w.codes, problem_.columns, weights.ld_codes));
     weights.ld_packed = input_ld("weights.packed", packed_row_bytes(problem_.columns));
-    weights.packed =
-        static_cast<std::uint8_t*>(add_bytes("weights.packed", w.packed, packed_row_bytes(problem_.columns), weights.ld_packed));
+    weights.packed = static_cast<std::uint8_t*>(
+        add_bytes("weights.packed", w.packed, packed_row_bytes(problem_.columns), weights.ld_packed));
     weights.dequant_factor = static_cast<float*>(add_input("weights.dequant_factor", w.dequant_factor, 1, 1));
   }
-  void* add_bytes(std::string_view name, const std::vector<unsigned char>& rows, std::int64_t columns, std::int64_t ld) {
+  void* add_bytes(std::string_view name, const std::vector<unsigned char>& rows, std::int64_t columns,
+                  std::int64_t ld) {
     auto tensor = std::make_unique<DeviceTensor>(device_, args_.layer.k_out, columns, 1, ld, offset_of(name),
                                                  DeviceTensor::float_poison);
     note(*tensor);
