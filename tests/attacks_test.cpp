@@ -50,7 +50,7 @@ const std::vector<Expected>& expected() {
       {"sets_the_x87_control_word", "error", "error", "changed the floating-point mode"},
       {"exits", "error", "error", "attacks.so ended its process with status 0 before it was done"},
       {"exits_at_once", "error", "error", "ended its process with status 0 before it was done"},
-      {"answers_for_the_judge", "error", "error", "ended its process with status 0 before it was done"},
+      {"answers_for_the_judge", "error", "error", ""},  // it may end by what it wrote, too
       {"aborts", "error", "error", "was ended by signal 6"},
       {"crashes", "error", "error", ""},
       {"breaks_the_heap", "error", "error", ""},
@@ -123,7 +123,7 @@ TEST(Attacks, AHangIsAnErrorAfterItsTime) {
 
 TEST(Attacks, OneThatRunsOutOfTimeAgainAndAgainIsGivenUp) {
   const Answer r = run_program(
-      "validate --op activation_quant --suite smoke --jobs 1 --variant '^attack:hangs$' "
+      "validate --op activation_quant --shape 3x64 --dtype float32 --jobs 1 --variant '^attack:hangs$' "
       "--plugin-timeout 1 --plugin " +
       folder + "attacks.so");
   EXPECT_EQ(r.status, 5) << r.output;

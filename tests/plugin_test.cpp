@@ -132,7 +132,7 @@ TEST(Plugin, OneForGpusOnlySaysSoOnTheHost) {
   const std::string gpu_only = " --plugin " + build + "/tests/plugins/gpu_only.so";
   expect_answer("list --op weight_quant" + gpu_only, 0, "gpu_only:one");
   const std::string sentence = "gpu_only.so runs on CUDA only; give --device cuda";
-  expect_answer("validate" + gpu_only, 2, sentence);
+  expect_answer("validate --op weight_quant --shape 2x8" + gpu_only, 2, sentence);
   expect_answer("bench --device host" + gpu_only, 2, sentence);
 }
 
