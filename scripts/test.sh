@@ -92,8 +92,33 @@ build_preset() {
   cmake --build --preset "$1" -j "$jobs"
 }
 
-build_mutants() { cmake --build --preset "$1" -j "$jobs" --target normquant-mutants; }
-run_mutants() { timeout 900 "build/$1/tests/mutants/normquant-mutants" run --jobs "$jobs"; }
+# draw_mutants PRESET: mechanical mutants, drawn by the commit from those that the matrix says are caught, and what caught them.
+draw_mutants() {
+  local known=reports/measured/mutants/mechanical.csv
+  rm -f "build/$1"/mechanical_*.jsonl
+  if ! /usr/bin/python3 -c 'import clang.cindex' 2>/dev/null; then
+    echo "no sample of mechanical mutants: python3-clang-14 is not installed"
+  elif [ ! -f $known ]; then
+    echo "no sample of mechanical mutants: there is no $known"
+  else
+    /usr/bin/python3 tests/mutants/mechanical.py sites --source . --out "build/$1/mechanical_sites.jsonl"
+    /usr/bin/python3 tests/mutants/mechanical.py sample --sites "build/$1/mechanical_sites.jsonl" --known $known --count 100 \
+      --seed "$(git rev-parse HEAD)" --out "build/$1/mechanical_sample.jsonl" --hints "build/$1/mechanical_hints.jsonl"
+  fi
+}
+
+build_mutants() {
+  draw_mutants "$1" || return 1
+  local sample=""
+  [ ! -f "build/$1/mechanical_sample.jsonl" ] || sample=$PWD/build/$1/mechanical_sample.jsonl
+  cmake --preset "$1" "-DNORMQUANT_MECHANICAL_MUTANTS=$sample" >/dev/null
+  cmake --build --preset "$1" -j "$jobs" --target normquant-mutants
+}
+run_mutants() {
+  local hints=()
+  [ ! -f "build/$1/mechanical_hints.jsonl" ] || hints=(--hints "build/$1/mechanical_hints.jsonl")
+  timeout 900 "build/$1/tests/mutants/normquant-mutants" run --jobs "$jobs" "${hints[@]}"
+}
 
 test_preset() { ctest --preset "$1" -j "$jobs"; }
 

@@ -44,7 +44,9 @@ std::vector<validate::Job> single_jobs(const validate::DeviceChoice& device, val
       for (const validate::VariantEntry& variant : validate::catalogue(op, device.kind)) {
         names.emplace_back(variant.name);
       }
-      for (const std::string& name : names) jobs.push_back({device, c, {name}});
+      for (const std::string& name : names) {
+        if (validate::is_for(c, name)) jobs.push_back({device, c, {name}});
+      }
     }
   }
   return jobs;
