@@ -95,21 +95,23 @@ build_preset() {
 # draw_mutants PRESET: mechanical mutants, drawn by the commit from those that the matrix says are caught, and what caught them.
 draw_mutants() {
   local known=reports/measured/mutants/mechanical.csv
-  rm -f "build/$1"/mechanical_*.jsonl
+  /usr/bin/python3 tests/mutants/mechanical.py sites --source . --out "build/$1/mechanical_sites.jsonl"
+  /usr/bin/python3 tests/mutants/mechanical.py sample --sites "build/$1/mechanical_sites.jsonl" --known $known --count 100 \
+    --seed "$(git rev-parse HEAD)" --out "build/$1/mechanical_sample.jsonl" --hints "build/$1/mechanical_hints.jsonl"
+}
+# Why there is no sample of them; nothing where there can be one.
+no_sample() {
   if ! /usr/bin/python3 -c 'import clang.cindex' 2>/dev/null; then
-    echo "no sample of mechanical mutants: python3-clang-14 is not installed"
-  elif [ ! -f $known ]; then
-    echo "no sample of mechanical mutants: there is no $known"
-  else
-    /usr/bin/python3 tests/mutants/mechanical.py sites --source . --out "build/$1/mechanical_sites.jsonl"
-    /usr/bin/python3 tests/mutants/mechanical.py sample --sites "build/$1/mechanical_sites.jsonl" --known $known --count 100 \
-      --seed "$(git rev-parse HEAD)" --out "build/$1/mechanical_sample.jsonl" --hints "build/$1/mechanical_hints.jsonl"
+    echo "python3-clang-14 is not installed, which finds their places"
+  elif [ ! -f reports/measured/mutants/mechanical.csv ]; then
+    echo "scripts/mechanical_mutants.sh has not written reports/measured/mutants/mechanical.csv yet"
   fi
 }
 
 build_mutants() {
-  draw_mutants "$1" || return 1
   local sample=""
+  rm -f "build/$1"/mechanical_*.jsonl
+  [ -n "$(no_sample)" ] || draw_mutants "$1"
   [ ! -f "build/$1/mechanical_sample.jsonl" ] || sample=$PWD/build/$1/mechanical_sample.jsonl
   cmake --preset "$1" "-DNORMQUANT_MECHANICAL_MUTANTS=$sample" >/dev/null
   cmake --build --preset "$1" -j "$jobs" --target normquant-mutants
@@ -176,6 +178,7 @@ fi
 if ! python3 --version >/dev/null 2>&1; then
   skip_step "mutants" "no python3 here, which plants them"
 else
+  [ -z "$(no_sample)" ] || skip_step "mutants: a sample of mechanical ones" "$(no_sample)"
   run_step_as $exit_infrastructure "mutants: build" build_mutants $complete
   if [ $step_status -eq 0 ]; then
     run_step "mutants: run" run_mutants $complete

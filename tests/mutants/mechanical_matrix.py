@@ -6,7 +6,7 @@
 --sites: all of them, as `mechanical.py sites` writes them; --run: those that were planted; --found: findings. Judged: the
 survivors that somebody looked at, a line each: name, one of `equivalent`, `gpu`, `hole`, and why. Writes
 mechanical.csv (a line a mutant) and mechanical.md (counts, and every survivor with what was said of it) into --out.
-Status 1 when --judged names a mutant that is caught or is no longer there: take it out.
+Status 1 when a survivor is not judged, or --judged names a mutant that is caught or is no longer there: take it out.
 """
 import argparse
 import collections
@@ -52,8 +52,7 @@ def outcomes(mutants, findings, said):
             row.update(outcome="caught", suite=caught["suite"], check=caught["check"], variant=caught["variant"],
                        problem=caught["problem"])
         elif by_suite:
-            reached = any(finding["cases"] for finding in by_suite.values())
-            row["check"] = "" if reached else "not reached"
+            row["check"] = list(by_suite.values())[-1]["check"]  # "not reached", "cut short", or nothing
             row["outcome"] = said.get(mutant["name"], ("not judged",))[0]
         else:
             continue  # not run
@@ -131,7 +130,7 @@ def main():
     stale = sorted(set(said) - survivors)
     for name in stale:
         print(f"mechanical_matrix.py: {name} is judged, and is caught or not there", file=sys.stderr)
-    return 1 if stale else 0
+    return 1 if stale or any(row["outcome"] == "not judged" for row in rows) else 0
 
 
 if __name__ == "__main__":
