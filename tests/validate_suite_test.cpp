@@ -192,6 +192,8 @@ TEST(Suite, KindsThatOnceWereMissing) {
        [](const Problem& p) { return p.save_quant_scale; }},
       {"the layer's quant_scale, to backward", Operation::bit_linear_backward, "",
        [](const Problem& p) { return p.save_quant_scale; }},
+      {"ties that the layer's backward rounds to even", Operation::bit_linear_backward, "",
+       [](const Problem& p) { return p.values == Values::ties && p.bias && p.rounding == Rounding::half_even; }},
       {"floor(x + 0.5)", Operation::activation_quant, "",
        [](const Problem& p) { return p.values == Values::near_ties && p.x == f32; }},
   };

@@ -171,6 +171,9 @@ std::vector<Problem> layer_values(Operation op, std::uint64_t seed) {
       if (k == 1) p.norm = NormKind::layer;
       if (values == Values::largest || values == Values::huge_weight || values == Values::large) continue;
       all.push_back(p);
+      if (!of_bias) continue;
+      p.rounding = Rounding::half_even;  // what is on a tie is another code
+      all.push_back(p);
     }
   }
   return all;
