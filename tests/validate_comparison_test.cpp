@@ -65,7 +65,7 @@ struct AfterTwoLaunches {
   Verdict first, second;
   AfterTwoLaunches(DType type, std::uint32_t after_first, std::uint32_t after_second, double truth, double bound) {
     Unwritten unwritten;
-    for (const auto [poison, bits] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
+    for (const auto& [poison, bits] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
       unwritten.begin(poison);
       Comparison comparison(unwritten);
       comparison.value("t", 0, 3, type, bits, truth, bound);
@@ -75,10 +75,10 @@ struct AfterTwoLaunches {
 };
 
 TEST(Comparison, WhatHoldsBothPoisonsWasNeverWritten) {
-  for (const auto [type, first, second] :
+  for (const auto& [type, first, second] :
        {std::tuple{DType::float32, 0xFFFFFFFFU, 0x5A5A5A5AU}, std::tuple{DType::float16, 0xFFFFU, 0x5A5AU},
         std::tuple{DType::bfloat16, 0xFFFFU, 0x5A5AU}}) {
-    for (const auto [truth, bound] : {std::pair{nan, 0.0}, std::pair{1.0, 0.0}, std::pair{1.0, inf}}) {
+    for (const auto& [truth, bound] : {std::pair{nan, 0.0}, std::pair{1.0, 0.0}, std::pair{1.0, inf}}) {
       const AfterTwoLaunches never(type, first, second, truth, bound);
       EXPECT_EQ(never.first.like_poison, 1);
       EXPECT_EQ(never.second.outcome, Outcome::fail) << name_of(type) << " " << truth << " " << bound;
@@ -101,7 +101,7 @@ TEST(Comparison, ACodeThatIsThePoisonIsRightWhereItIsTheTruth) {
   const auto verdict_of = [](int after_first, int after_second, double t) {
     Unwritten unwritten;
     Verdict verdict;
-    for (const auto [poison, code] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
+    for (const auto& [poison, code] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
       unwritten.begin(poison);
       Comparison comparison(unwritten);
       comparison.code("codes", 1, 2, code, t, 0, reference::Rounding::half_even, -128, 127);

@@ -14,11 +14,11 @@ namespace normquant::NORMQUANT_BACKEND {
 class AsyncCopies {
  public:
   /// Starts a copy of 16 bytes; both addresses are multiples of 16.
-  __device__ __forceinline__ void start(unsigned char* to_shared, const void* from_global) {
+  __device__ __forceinline__ void start(void* to_shared, const void* from_global) {
 #if defined(__CUDA_ARCH__)
     start_at(static_cast<SharedPlace>(__cvta_generic_to_shared(to_shared)), from_global);
 #else
-    start_at(to_shared, from_global);
+    start_at(static_cast<unsigned char*>(to_shared), from_global);
 #endif
   }
   __device__ __forceinline__ void start_at(SharedPlace to_shared, const void* from_global) {

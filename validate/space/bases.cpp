@@ -31,7 +31,7 @@ Base base(Operation op, std::string form, const std::vector<Change>& changes) {
 void plain(Problem&) {}
 void layer(Problem& p) { p.norm = NormKind::layer, p.bias = p.x; }
 
-std::vector<Base> forward() {
+std::vector<Base> forward_bases() {
   constexpr auto op = Operation::norm_quant_forward;
   return {base(op, "rms", {plain}), base(op, "rms_codes", {[](Problem& p) { p.codes = true, p.out.reset(); }}),
           base(op, "rms_residual", {[](Problem& p) { p.residual = p.x, p.residual_out = p.x; }}),
@@ -50,7 +50,7 @@ std::vector<Base> forward() {
                 [](Problem& p) { p.residual_out = other_than(p.x), p.without = {"rstd"}; }})};
 }
 
-std::vector<Base> backward() {
+std::vector<Base> backward_bases() {
   constexpr auto op = Operation::norm_quant_backward;
   return {base(op, "rms", {plain}), base(op, "rms_residual", {[](Problem& p) { p.dresidual = p.x; }}),
           base(op, "layer", {layer}),
@@ -69,8 +69,8 @@ std::vector<Base> backward() {
 
 std::vector<Base> bases_of(Operation op) {
   switch (op) {
-    case Operation::norm_quant_forward: return forward();
-    case Operation::norm_quant_backward: return backward();
+    case Operation::norm_quant_forward: return forward_bases();
+    case Operation::norm_quant_backward: return backward_bases();
     case Operation::activation_quant:
       return {base(op, "any",
                    {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
