@@ -65,7 +65,8 @@ struct AfterTwoLaunches {
   Verdict first, second;
   AfterTwoLaunches(DType type, std::uint32_t after_first, std::uint32_t after_second, double truth, double bound) {
     Unwritten unwritten;
-    for (const auto& [poison, bits] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
+    for (const auto& [poison, bits] :
+         {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
       unwritten.begin(poison);
       Comparison comparison(unwritten);
       comparison.value("t", 0, 3, type, bits, truth, bound);
@@ -101,7 +102,8 @@ TEST(Comparison, ACodeThatIsThePoisonIsRightWhereItIsTheTruth) {
   const auto verdict_of = [](int after_first, int after_second, double t) {
     Unwritten unwritten;
     Verdict verdict;
-    for (const auto& [poison, code] : {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
+    for (const auto& [poison, code] :
+         {std::pair{Poison::first, after_first}, std::pair{Poison::second, after_second}}) {
       unwritten.begin(poison);
       Comparison comparison(unwritten);
       comparison.code("codes", 1, 2, code, t, 0, reference::Rounding::half_even, -128, 127);
