@@ -265,7 +265,7 @@ void add_validate_command(CLI::App& app, int& status) {
   command
       ->add_option("--most-minutes", options->most_minutes,
                    "Shapes and cases that take longer here, by an estimate, are refused before they start")
-      ->check(app::number_between(0.001, 1e6))
+      ->check(app::number_between(1e-6, 1e6))
       ->capture_default_str();
   command->add_flag("--no-limit", options->no_limit, "Start whatever it takes in time and memory");
   command->add_option("--dtype", options->dtypes, "Only these types of x: float32, float16, bfloat16 (repeatable)");

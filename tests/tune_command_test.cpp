@@ -162,9 +162,10 @@ TEST_F(TuneCommand, TunesTheHostAndBenchFollowsTheTable) {
 
   const std::string tiny = "bench --device host --op forward --shape 2x64 --variant auto --benchmark_filter=/rms/ ";
   written("by_hand.table", "device host\nnorm_quant_forward bfloat16 rms+out aligned 2 64 " + variant(1) + "=1.00\n");
-  const Answer followed = normquant(tiny + "--table by_hand.table");
+  const Answer followed = normquant(tiny + "--table by_hand.table --out followed.jsonl");
   EXPECT_EQ(followed.status, exit_pass) << followed.err;
-  EXPECT_NE(followed.out.find(variant(1) + " 1.00x"), std::string::npos) << followed.out;
+  const std::string records = content_of(path("followed.jsonl"));
+  EXPECT_NE(records.find("\"auto_variant\":\"" + variant(1) + "\""), std::string::npos) << records;
   written("malformed.table", "device host\nnonsense\n");
   EXPECT_EQ(normquant(tiny + "--table malformed.table").status, exit_usage);
   EXPECT_EQ(normquant(tiny + "--table no_such.table").status, exit_usage);

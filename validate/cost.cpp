@@ -12,7 +12,7 @@
 namespace normquant::validate {
 namespace {
 
-// Measured on one core of a 2020s server, host device, bfloat16: seconds an element.
+// Round guesses for one core, host device, bfloat16: seconds an element. They decide only what is far too large.
 constexpr double reference_seconds = 1.5e-7;  ///< inputs, float64 truth and bounds
 constexpr double host_kernel_seconds = 1e-7;  ///< one launch; a case has two
 constexpr double host_row_seconds = 2e-4;  ///< of a launch at least: the threads of a row are there however short it is
