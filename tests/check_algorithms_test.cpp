@@ -12,7 +12,6 @@
 namespace normquant::check {
 namespace {
 
-using oracle::FloatArray;
 using oracle::FloatVector;
 using oracle::Moments;
 using validate::Algorithm;
