@@ -203,7 +203,7 @@ int ask(const OracleOptions& options) {
       std::fprintf(
           stderr, "normquant oracle: %s %llu suites were finished; --seed %llu goes on\n",
           options.json.empty() ? "nothing keeps what was found:" : (options.json + " holds what was found:").c_str(),
-          static_cast<unsigned long long>(so_far.seeds), static_cast<unsigned long long>(options.seed + so_far.seeds));
+          static_cast<unsigned long long>(so_far.seeds), static_cast<unsigned long long>(options.seed) + so_far.seeds);
     });
     return ask_kernels(question);
   };

@@ -217,16 +217,16 @@ class TileThreads {
     if constexpr (Lanes == warp_threads) {
       const unsigned warps = blockDim.x / warp_threads, lane = threadIdx.x % warp_threads;
       if (warps > 1) {
-        const SharedPlace slots = slots_ + next_slots() * value_bytes;
-        if (lane == 0) put<S, with_largest>(slots + threadIdx.x / warp_threads * value_bytes, sums, largest);
+        const SharedPlace slots = behind(slots_, next_slots() * value_bytes);
+        if (lane == 0) put<S, with_largest>(behind(slots, threadIdx.x / warp_threads * value_bytes), sums, largest);
         if (warps <= read_by_all) {
           if (threadIdx.x >= warps && threadIdx.x < read_by_all)
-            put_zeros<S, with_largest>(slots + threadIdx.x * value_bytes);
+            put_zeros<S, with_largest>(behind(slots, threadIdx.x * value_bytes));
           meet();
           get_all<S, with_largest>(slots, sums, largest);
         } else {
           meet();
-          get<S, with_largest>(slots + lane * value_bytes, lane < warps, sums, largest);
+          get<S, with_largest>(behind(slots, lane * value_bytes), lane < warps, sums, largest);
           over_lanes<S, with_largest>(sums, largest, warp_threads);
         }
       }
@@ -235,8 +235,8 @@ class TileThreads {
         if (threadIdx.x < cluster_blocks()) {
           float* slot = scratch_ + from_blocks_ + cluster_rank();
 #pragma unroll
-          for (int s = 0; s < S; ++s) exchange_.send(slot + s * warp_threads, threadIdx.x, sums[s]);
-          if (with_largest) exchange_.send(slot + S * warp_threads, threadIdx.x, largest);
+          for (int s = 0; s < S; ++s) exchange_.send(slot + std::ptrdiff_t{s} * warp_threads, threadIdx.x, sums[s]);
+          if (with_largest) exchange_.send(slot + std::ptrdiff_t{S} * warp_threads, threadIdx.x, largest);
         }
         constexpr unsigned bytes = sizeof(float) * (S + (with_largest ? 1U : 0U));  // from every block
         exchange_.sent(cluster_blocks() * bytes);
@@ -248,7 +248,7 @@ class TileThreads {
     if constexpr (Clustered) {
       const unsigned lane = threadIdx.x % warp_threads;
       exchange_.receive();
-      get<S, with_largest>(slots_ + (from_blocks_ + lane) * value_bytes, lane < cluster_blocks(), sums, largest);
+      get<S, with_largest>(behind(slots_, (from_blocks_ + lane) * value_bytes), lane < cluster_blocks(), sums, largest);
       over_lanes<S, with_largest>(sums, largest, warp_threads);
     }
   }

@@ -22,9 +22,12 @@ __device__ __forceinline__ SharedPlace shared_place(void* pointer) {
 #endif
 }
 
+/// The place so many bytes behind another.
+__device__ __forceinline__ SharedPlace behind(SharedPlace place, unsigned bytes) { return place + bytes; }
+
 /// 16 bytes from and to a place that is a multiple of 16.
 __device__ __forceinline__ uint4 load_shared(SharedPlace place) {
-  uint4 words;
+  uint4 words = {};
 #if defined(__CUDA_ARCH__)
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(words.x), "=r"(words.y), "=r"(words.z), "=r"(words.w)

@@ -122,9 +122,9 @@ void compare_rows(const Given& given, std::string_view role, Block block, Compar
 /// out, codes and dequant_scale of a row-wise quantisation, as far as they are given.
 void compare_quantised(const Given& given, Block block, const validate::QuantBounds& bounds, Comparison& comparison);
 
-void check_forward(const Given& given, const Walk& walk, Comparison& comparison);
-void check_backward(const Given& given, const Walk& walk, Comparison& comparison);
-void check_activation(const Given& given, const Walk& walk, Comparison& comparison);
-void check_weight(const Given& given, const Walk& walk, Comparison& comparison);
+void check_forward(const Given& given, const Walk& walk, Comparison& total);
+void check_backward(const Given& given, const Walk& walk, Comparison& total);
+void check_activation(const Given& given, const Walk& walk, Comparison& total);
+void check_weight(const Given& given, const Walk& walk, Comparison& total);
 
 }  // namespace normquant::check

@@ -24,7 +24,7 @@ enum class Packing {
   tq2_0  ///< blocks of 256 neighbours: 64 bytes, each of four elements 32 apart, and the scale in float16 (llama.cpp)
 };
 std::string_view name_of(Packing packing);
-std::optional<Packing> packing_named(std::string_view name);
+std::optional<Packing> packing_named(std::string_view wanted);
 
 /// What a tensor is made of, for M rows and N columns.
 enum class Place {

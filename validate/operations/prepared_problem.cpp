@@ -41,7 +41,7 @@ std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind) {
 }
 
 Verdict check_what_was_launched(PreparedProblem& prepared, const std::function<Status()>& launch) {
-  const Verdict first = prepared.check();
+  Verdict first = prepared.check();
   if (first.like_poison == 0 || first.outcome == Outcome::error) return first;
   Status status = prepared.poison_outputs(Poison::second);
   if (status.ok()) status = launch();
@@ -51,7 +51,7 @@ Verdict check_what_was_launched(PreparedProblem& prepared, const std::function<S
     error.reason = status.message;
     return error;
   }
-  const Verdict second = prepared.check();
+  Verdict second = prepared.check();
   return second.outcome == Outcome::pass && first.outcome != Outcome::pass ? first : second;
 }
 

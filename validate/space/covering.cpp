@@ -10,7 +10,7 @@ namespace {
 /// A level of a factor, by its number.
 struct Chosen {
   std::size_t factor, level;
-  auto operator<=>(const Chosen&) const = default;
+  auto operator<=>(const Chosen&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 sees a 0 here
 };
 using Together = std::vector<Chosen>;  ///< in the order of their factors
 

@@ -62,7 +62,7 @@ Factor eps_values() {
 }
 
 /// Values that any problem may have; places of their own: cells.cpp.
-Factor general_values(std::vector<Values> all) {
+Factor general_values(const std::vector<Values>& all) {
   Factor factor{"values", {}};
   for (Values values : all) {
     factor.levels.push_back({std::string(validate::name_of(values)), [values](Problem& p) { p.values = values; }});
@@ -91,7 +91,7 @@ Factor small_sizes() {
   }
   return factor;
 }
-Factor few_rows(std::vector<std::int64_t> counts) {
+Factor few_rows(const std::vector<std::int64_t>& counts) {
   Factor factor{"rows", {}};
   for (std::int64_t rows : counts) {
     factor.levels.push_back({std::to_string(rows), [rows](Problem& p) { p.rows = rows; }});

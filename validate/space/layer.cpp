@@ -18,7 +18,7 @@ constexpr std::int64_t summed_rows = 32, summing_blocks = 128;
 /// Columns of out that a block of scale_product takes, aligned and not.
 constexpr std::int64_t scaled_columns = 2048, scaled_single = 256;
 
-Factor sizes(std::string name, std::int64_t Problem::*member, std::vector<std::int64_t> all) {
+Factor sizes(std::string name, std::int64_t Problem::*member, const std::vector<std::int64_t>& all) {
   Factor factor{std::move(name), {}};
   for (std::int64_t size : all) {
     factor.levels.push_back({std::to_string(size), [member, size](Problem& p) { p.*member = size; }});
