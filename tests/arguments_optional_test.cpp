@@ -19,8 +19,8 @@ void expect_forward_works(Inputs in, NormKind norm) {
   NormQuantForward a;
   a.rows = in.rows, a.columns = in.columns, a.norm = norm, a.eps = 1e-5F, a.x = in.matrix(in.x);
   const Optionals<NormQuantForward> inputs = {{"residual", [&](auto& f, auto&) { f.residual = in.matrix(in.second); }},
-                                              {"weight", [&](auto& f, auto&) { f.weight = in.vector(in.weight); }},
-                                              {"bias", [&](auto& f, auto&) { f.bias = in.vector(in.bias); }}};
+                                              {"weight", [&](auto& f, auto&) { f.weight = Inputs::vector(in.weight); }},
+                                              {"bias", [&](auto& f, auto&) { f.bias = Inputs::vector(in.bias); }}};
   Optionals<NormQuantForward> outputs = {
       {"out", [&](auto& f, auto& o) { f.output.out = matrix(o.values("out", size, step)); }},
       {"codes", [&](auto& f, auto& o) { f.output.codes = o.codes("codes", size), f.output.ld_codes = in.columns; }},
@@ -65,8 +65,8 @@ TEST(OptionalTensors, OfTheBackward) {
       a.rstd = in.rstd.data(), a.dx = matrix(dx.data());
       if (norm == NormKind::layer) a.mean = in.mean.data();
       const Optionals<NormQuantBackward> inputs = {
-          {"weight", [&](auto& b, auto&) { b.weight = in.vector(in.weight); }},
-          {"bias", [&](auto& b, auto&) { b.bias = in.vector(in.bias); }},
+          {"weight", [&](auto& b, auto&) { b.weight = Inputs::vector(in.weight); }},
+          {"bias", [&](auto& b, auto&) { b.bias = Inputs::vector(in.bias); }},
           {"quant_scale", [&](auto& b, auto&) { b.quant_scale = in.quant_scale.data(); }},
           {"dresidual", [&](auto& b, auto&) { b.dresidual = in.matrix(in.third); }}};
       const auto with_out = [&](auto& b, auto& o) { b.recomputed.out = matrix(o.values("out", size, step)); };

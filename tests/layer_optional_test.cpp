@@ -37,9 +37,9 @@ TEST(OptionalTensors, OfTheLayersForward) {
                      &factor};
     const Optionals<BitLinearForward> inputs = {
         {"residual", [&](auto& f, auto&) { f.residual = in.matrix(in.second); }},
-        {"norm_weight", [&](auto& f, auto&) { f.layer.norm_weight = in.vector(in.weight); }},
-        {"norm_bias", [&](auto& f, auto&) { f.layer.norm_bias = in.vector(in.bias); }},
-        {"linear_bias", [&](auto& f, auto&) { f.layer.linear_bias = in.vector(linear_bias); }}};
+        {"norm_weight", [&](auto& f, auto&) { f.layer.norm_weight = Inputs::vector(in.weight); }},
+        {"norm_bias", [&](auto& f, auto&) { f.layer.norm_bias = Inputs::vector(in.bias); }},
+        {"linear_bias", [&](auto& f, auto&) { f.layer.linear_bias = Inputs::vector(linear_bias); }}};
     Optionals<BitLinearForward> outputs = {
         {"out", [&](auto& f, auto& o) { f.out = matrix(o.values("out", in.rows * k_out, 1.0F), k_out); }},
         {"residual_out",
@@ -77,8 +77,8 @@ TEST(OptionalTensors, OfTheLayersBackward) {
   a.layer.k_in = in.columns, a.layer.k_out = k_out, a.layer.eps = 1e-5F, a.layer.operand = DType::float32;
   a.layer.weights.operand = matrix(weights.data());
   const Optionals<BitLinearBackward> inputs = {
-      {"norm_weight", [&](auto& b, auto&) { b.layer.norm_weight = in.vector(in.weight); }},
-      {"norm_bias", [&](auto& b, auto&) { b.layer.norm_bias = in.vector(in.bias); }},
+      {"norm_weight", [&](auto& b, auto&) { b.layer.norm_weight = Inputs::vector(in.weight); }},
+      {"norm_bias", [&](auto& b, auto&) { b.layer.norm_bias = Inputs::vector(in.bias); }},
       {"quant_scale", [&](auto& b, auto&) { b.quant_scale = in.quant_scale.data(); }},
       {"dresidual", [&](auto& b, auto&) { b.dresidual = in.matrix(in.third); }}};
   const Optionals<BitLinearBackward> outputs = {
