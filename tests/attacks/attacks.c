@@ -305,10 +305,10 @@ LAUNCH(asks_for_scratch) {
     .operation = NORMQUANT_ACTIVATION_QUANT, .devices = NORMQUANT_HOST, .name = #function, .why_not = float32_only, \
     .launch = (function)                                                                                            \
   }
-#define SCRATCH(called, bytes)                                                                                   \
-  {                                                                                                              \
-    .operation = NORMQUANT_ACTIVATION_QUANT, .devices = NORMQUANT_HOST, .name = called, .why_not = float32_only, \
-    .context = (void*)(uintptr_t)(bytes), .workspace_bytes = absurd, .launch = asks_for_scratch                  \
+#define SCRATCH(called, bytes)                                                                                     \
+  {                                                                                                                \
+    .operation = NORMQUANT_ACTIVATION_QUANT, .devices = NORMQUANT_HOST, .name = (called), .why_not = float32_only, \
+    .context = (void*)(uintptr_t)(bytes), .workspace_bytes = absurd, .launch = asks_for_scratch                    \
   }
 
 LAUNCH(is_honest) {

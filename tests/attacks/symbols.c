@@ -41,11 +41,13 @@ static const normquant_plugin_table table = {NORMQUANT_PLUGIN_ABI, 2, "symbols",
 NORMQUANT_PLUGIN_EXPORT const normquant_plugin_table* normquant_plugin_entry(uint32_t abi) {
   return abi == NORMQUANT_PLUGIN_ABI ? &table : NULL;
 }
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the system's header has reserved names
 NORMQUANT_PLUGIN_EXPORT int clock_gettime(clockid_t id, struct timespec* now) {
   (void)id;
   now->tv_sec = 1, now->tv_nsec = 1;
   return 0;
 }
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name)
 NORMQUANT_PLUGIN_EXPORT int memcmp(const void* a, const void* b, size_t bytes) {
   (void)a, (void)b, (void)bytes;
   return 0;
