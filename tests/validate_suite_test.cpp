@@ -179,7 +179,9 @@ TEST(Suite, KindsThatOnceWereMissing) {
       {"layer norm's backward, 129 rows", Operation::norm_quant_backward, "single",
        [](const Problem& p) { return space::form_of(p) == "layer" && p.rows == 129; }},
       {"more pieces than threads", Operation::norm_quant_forward, "split",
-       [](const Problem& p) { return p.columns * static_cast<std::int64_t>(size_of(p.x)) > 256 * 16384; }},
+       [](const Problem& p) {
+         return p.columns * static_cast<std::int64_t>(size_of(p.x)) > std::int64_t{256} * 16384;
+       }},
       {"weights dense, packed padded", Operation::weight_quant, "",
        [](const Problem& p) { return p.packed && !p.out && !p.codes && p.row_padding > 0 && p.dense_inputs; }},
       {"weights dense, out padded", Operation::weight_quant, "",

@@ -164,15 +164,15 @@ static int why_not_backward(const normquant_variant* self, const void* args, con
   return serves ? 0 : refuse(why, why_size);
 }
 
-#define FORWARD(called, codes, mistake)                                                                             \
-  {                                                                                                                 \
-    .operation = NORMQUANT_BIT_LINEAR_FORWARD, .devices = NORMQUANT_HOST, .reproducible = 1, .name = called,        \
-    .multiplies_codes = codes, .context = (void*)(intptr_t)(mistake), .why_not = why_not_forward, .launch = forward \
+#define FORWARD(called, codes, mistake)                                                                               \
+  {                                                                                                                   \
+    .operation = NORMQUANT_BIT_LINEAR_FORWARD, .devices = NORMQUANT_HOST, .reproducible = 1, .name = (called),        \
+    .multiplies_codes = (codes), .context = (void*)(intptr_t)(mistake), .why_not = why_not_forward, .launch = forward \
   }
-#define BACKWARD(called, mistake)                                                                             \
-  {                                                                                                           \
-    .operation = NORMQUANT_BIT_LINEAR_BACKWARD, .devices = NORMQUANT_HOST, .reproducible = 1, .name = called, \
-    .context = (void*)(intptr_t)(mistake), .why_not = why_not_backward, .launch = backward                    \
+#define BACKWARD(called, mistake)                                                                               \
+  {                                                                                                             \
+    .operation = NORMQUANT_BIT_LINEAR_BACKWARD, .devices = NORMQUANT_HOST, .reproducible = 1, .name = (called), \
+    .context = (void*)(intptr_t)(mistake), .why_not = why_not_backward, .launch = backward                      \
   }
 static const normquant_variant variants[] = {FORWARD("fake", 0, 0), FORWARD("codes", 1, 0),
                                              FORWARD("forgets_the_bias", 0, forgets), BACKWARD("back", 0),
