@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <CLI/CLI.hpp>
 
@@ -137,6 +138,23 @@ EarlierResults earlier_results(const ValidateOptions& options) {
   return std::move(*earlier);
 }
 
+/// A file keeps the results of one question: what this run does not ask for would be gone from it.
+void refuse_to_lose_results(const EarlierResults& earlier, const Plan& plan, const ValidateOptions& options) {
+  std::set<const CaseResult*> asked_for;
+  for (const Job& job : plan.jobs) {
+    for (const std::string& variant : job.variants) {
+      asked_for.insert(earlier.find(job.device.name(), variant, job.subject.problem));
+    }
+  }
+  asked_for.erase(nullptr);
+  if (asked_for.size() == earlier.size()) return;
+  throw Refusal{exit_usage,
+                fmt::format("{} holds {} results that this run does not ask for (of another --seed, --op, --variant, "
+                            "--shape or --shard?), and is left as it is; give another --json, or --force without "
+                            "--resume",
+                            options.json, earlier.size() - asked_for.size())};
+}
+
 void refuse_plugins_of_other_devices(const Plan& plan) {
   std::vector<DeviceKind> kinds;
   for (const Plan::OnDevice& device : plan.devices) kinds.push_back(device.choice.kind);
@@ -223,6 +241,7 @@ int validate(const ValidateOptions& options) {
   }
   refuse_what_is_too_large(plan.jobs, threads_for(options), options);
   const EarlierResults earlier = earlier_results(options);
+  refuse_to_lose_results(earlier, plan, options);
   ResultFiles files(options);
   for (const std::string& sentence : {plan.left_out, plan.of_other_shapes}) {
     if (!sentence.empty()) fmt::print("{}\n", sentence);

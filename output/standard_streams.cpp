@@ -28,7 +28,7 @@ std::string standard_output_failure() {
   std::cout.flush();
   const bool flushed = std::fflush(stdout) == 0;
   if (flushed && std::ferror(stdout) == 0) return {};
-  return errno != 0 ? std::strerror(errno) : "an earlier write failed";
+  return errno != 0 ? std::strerror(errno) : "what was printed before could not be written";
 }
 
 bool fancy_terminal() {

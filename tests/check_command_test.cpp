@@ -73,6 +73,10 @@ TEST(Check, ReadsBfloat16FromSafetensorsAndFromSixteenBits) {
   tests::write_file(f.folder.file("case.npz"),
                     tests::zip({{"x.npy", tests::npy("'<u2'", shape(rows, columns), bytes_of(x))},
                                 {"y.npy", tests::npy("'<u2'", shape(rows, columns), bytes_of(out))}}));
+  // The output of two files would be judged once.
+  expect_answer(
+      switches + "--tensors " + f.folder.file("case.safetensors") + " --tensors " + f.folder.file("case.safetensors"),
+      2, "gave already");
   const std::string npz = switches + "--tensors " + f.folder.file("case.npz") + " --out " + f.folder.file("case.npz") +
                           ":y --weight " + f.folder.file("w.npy");
   expect_answer(npz, 2, "x holds 16 bits without a floating type; if they are bfloat16, say --as x=bfloat16");

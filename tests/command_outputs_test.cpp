@@ -194,6 +194,7 @@ TEST(Outputs, ResumingRefusesWhatIsOfAnotherRun) {
   ASSERT_EQ(run_program(small + "--json " + file).status, 0);
   const std::string ours = content(file);
   expect_answer(small + "--schedule-seed 2 --resume --json " + file, 2, "other switches");
+  expect_answer(small + "--seed 2 --resume --json " + file, 2, "results that this run does not ask for");
   EXPECT_EQ(content(file), ours);
   for (const char* text : {"hello", "[1]", "{}", "{\"schema\":\"normquant.validate/1\"}", "{\"schema\":3}"}) {
     std::ofstream(file) << text;

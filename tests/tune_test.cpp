@@ -173,7 +173,7 @@ TEST(DeviceOf, OneDeviceOnly) {
   EXPECT_FALSE(device_of(records_of(environment_line), why));
 }
 
-TEST(PointOf, AProblemHasThePointOfItsArguments) {
+TEST(PointOf, TheProblemsOfEverySuiteHaveThePointsOfTheirArguments) {
   const auto device = open_host_device();
   for (validate::Operation op : validate::all_operations) {
     for (const validate::Case& c : validate::suite_cases(op, validate::SuiteSize::smoke, 1, {})) {

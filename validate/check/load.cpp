@@ -91,6 +91,10 @@ bool add_file(const std::string& path, std::span<const Role> roles, Loaded& load
       loaded.ignored.push_back(name.empty() ? path + " (its array has no name)" : printable(name));
       continue;
     }
+    if (loaded.tensors.contains(name)) {
+      why = fmt::format("{} holds {}, which another file of --tensors gave already; give it once", path, name);
+      return false;
+    }
     auto tensor = file->read(name, why);
     if (!tensor) {
       why = fmt::format("{}, tensor {}: {}", path, name, why);
