@@ -64,7 +64,17 @@ class Cell {
       if (met.contains(*name)) continue;
       for (const std::string& also : column_classes(length->cut, length->columns)) met.insert(also);
       add(*length, length->columns > 20000 ? 1 : 1 + (length->columns / 8 + runs_.size()) % 3);
+      if (length->base->out || length->base->codes) add_largest_last(*length);
     }
+  }
+
+  /// The largest element in the last column: whoever holds the end of the row counts for the row's absmax.
+  void add_largest_last(const Length& length) {
+    Problem p = made(length, 1);
+    p.values = Values::one_large;
+    p.at_column = length.columns - 1;
+    p.at_row = 0;
+    runs_.push_back({p, variant_});
   }
 
   void add_rows() {
