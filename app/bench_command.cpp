@@ -35,7 +35,7 @@ namespace {
 std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, DeviceKind kind) {
   PlanRequest request = options.request;
   request.default_sweep = kind == DeviceKind::cuda ? "quick" : "host";
-  const VariantNames names = [kind](validate::Operation op) {
+  const VariantNames names = [kind](Operation op) {
     std::vector<std::string> variants;
     for (const validate::VariantEntry& entry : validate::catalogue(op, kind)) variants.emplace_back(entry.name);
     return variants;

@@ -7,7 +7,6 @@
 namespace normquant::bench {
 namespace {
 
-using validate::Operation;
 using validate::Problem;
 
 constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "codes", "rms+unaligned"};
@@ -48,49 +47,39 @@ void set_quant(Problem& problem, DType dtype, std::string_view form) {
   problem.packed = form == "packed";
 }
 
-void set_layer(Problem& problem, Operation op, DType dtype, std::string_view form) {
+void set_layer(Problem& problem, DType dtype, std::string_view form) {
   set_norm(problem, dtype, false);
   problem.out = dtype;
   problem.cached = form == "rms+cached";
   problem.training = form == "rms+training" || form == "rms+residual";
   if (form == "rms+residual") problem.residual = problem.residual_out = dtype;
-  if (op == Operation::bit_linear_backward && form == "rms+dresidual") problem.dresidual = dtype;
+  if (problem.op == Operation::bit_linear_backward && form == "rms+dresidual") problem.dresidual = dtype;
 }
+
+/// Sets what the form says; operation, shape and type of x are set.
+constexpr PerOperation<void (*)(Problem&, DType, std::string_view)> set_of = {set_forward, set_backward, set_quant,
+                                                                             set_quant,   set_layer,    set_layer};
 
 }  // namespace
 
 std::span<const std::string_view> forms_of(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return forward_forms;
-    case Operation::norm_quant_backward: return backward_forms;
-    case Operation::activation_quant: return activation_forms;
-    case Operation::weight_quant: return weight_forms;
-    case Operation::bit_linear_forward: return layer_forward_forms;
-    case Operation::bit_linear_backward: return layer_backward_forms;
-  }
-  return {};
+  static constexpr PerOperation<std::span<const std::string_view>> forms = {
+      forward_forms, backward_forms, activation_forms, weight_forms, layer_forward_forms, layer_backward_forms};
+  return forms[op];
 }
 
 std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view form) {
   const auto forms = forms_of(op);
   if (std::find(forms.begin(), forms.end(), form) == forms.end()) return std::nullopt;
-  if (shape.k_out > 0 && !validate::is_layer(op)) return std::nullopt;
+  if (shape.k_out > 0 && !is_layer(op)) return std::nullopt;
   Problem problem;
   problem.op = op;
   problem.rows = shape.rows;
   problem.columns = shape.columns;
-  if (validate::is_layer(op) && shape.k_out != shape.columns) problem.k_out = shape.k_out;
+  if (is_layer(op) && shape.k_out != shape.columns) problem.k_out = shape.k_out;
   problem.x = dtype;
   problem.offset = form == "rms+unaligned" ? 1 : 0;
-  if (op == Operation::norm_quant_forward) {
-    set_forward(problem, dtype, form);
-  } else if (op == Operation::norm_quant_backward) {
-    set_backward(problem, dtype, form);
-  } else if (validate::is_layer(op)) {
-    set_layer(problem, op, dtype, form);
-  } else {
-    set_quant(problem, dtype, form);
-  }
+  set_of[op](problem, dtype, form);
   return Case{problem, std::string(form)};
 }
 
@@ -101,7 +90,7 @@ std::string shape_text(const Problem& problem) {
 
 std::string case_name(const Case& timed, std::string_view variant) {
   const Problem& problem = timed.problem;
-  return fmt::format("{}/{}/{}/{}/{}", validate::name_of(problem.op), variant, shape_text(problem),
+  return fmt::format("{}/{}/{}/{}/{}", name_of(problem.op), variant, shape_text(problem),
                      normquant::name_of(problem.x), timed.form);
 }
 

@@ -22,7 +22,7 @@ namespace normquant::bench {
 ///                        backward reads), rms+cached (weights come quantised), rms+residual (training)
 ///   bit_linear_backward  rms, rms+dresidual; all gradients but of biases
 /// Norms take a weight. Every tensor has the case's type; codes are int8.
-std::span<const std::string_view> forms_of(validate::Operation op);
+std::span<const std::string_view> forms_of(Operation op);
 
 struct Case {
   validate::Problem problem;
@@ -31,7 +31,7 @@ struct Case {
 };
 
 /// The case of that form; nothing when the operation has no such form, or the shape has a K_out and the operation none.
-std::optional<Case> make_case(validate::Operation op, validate::Shape shape, DType dtype, std::string_view form);
+std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view form);
 
 /// `MxN`; the layer: `MxK_in`, or `MxK_inxK_out` where the two differ.
 std::string shape_text(const validate::Problem& problem);

@@ -4,7 +4,6 @@
 namespace normquant::bench {
 
 Sweep layer_sweep() {
-  using validate::Operation;
   using validate::Shape;
   const std::vector<Shape> training = {{8192, 4096}, {8192, 2048}, {2048, 4096}, {16384, 2560, 6912}};
   const std::vector<Shape> decoding = {{1, 4096},         {4, 4096},        {8, 4096},        {16, 4096},

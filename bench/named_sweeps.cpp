@@ -6,7 +6,6 @@
 namespace normquant::bench {
 namespace {
 
-using validate::Operation;
 using validate::Shape;
 using Sizes = std::vector<std::int64_t>;
 using Forms = std::vector<std::string>;

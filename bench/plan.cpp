@@ -12,7 +12,6 @@
 namespace normquant::bench {
 namespace {
 
-using validate::Operation;
 
 std::optional<Narrowing> parse_narrowing(const PlanRequest& request, std::string& why) {
   Narrowing narrowing;
@@ -55,7 +54,7 @@ std::optional<std::map<Operation, std::vector<std::string>>> matching_variants(c
   std::map<Operation, std::vector<std::string>> matching;
   try {
     const std::regex regex(pattern.empty() ? ".*" : pattern);
-    for (Operation op : validate::all_operations) {
+    for (Operation op : all_operations) {
       if (pattern == "auto") {
         matching[op] = {"auto"};
         continue;

@@ -29,7 +29,7 @@ struct PlannedCase {
 };
 
 /// Names of an operation's variants on the device that will run them, in table order.
-using VariantNames = std::function<std::vector<std::string>(validate::Operation)>;
+using VariantNames = std::function<std::vector<std::string>(Operation)>;
 
 /// The plan, variants of one case side by side; nothing, and a sentence in `why`, when the request is malformed or
 /// matches nothing.

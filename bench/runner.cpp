@@ -46,7 +46,7 @@ bool accept(const validate::Verdict& verdict, TimingRecord& record, std::string_
 
 validate::Problem problem_of_slot(const validate::Problem& problem, int slot) {
   validate::Problem other = problem;
-  if (!validate::is_layer(problem.op)) other.seed += static_cast<std::uint64_t>(slot % sets_of_values);
+  if (!is_layer(problem.op)) other.seed += static_cast<std::uint64_t>(slot % sets_of_values);
   return other;
 }
 

@@ -71,7 +71,7 @@ void Scrutiny::begin() { std::fill(writer_.begin(), writer_.end(), -1); }
 
 /// On the host a set that was used is replaced by a new one, but for the layer's, whose references take seconds.
 Status Scrutiny::deal() {
-  if (on_host() && !validate::is_layer(slots_.front()->problem().op)) {
+  if (on_host() && !is_layer(slots_.front()->problem().op)) {
     std::string why;
     auto other = other_values(why);
     if (other == nullptr) return Status::infrastructure("other values for the plugin: " + why);

@@ -29,7 +29,7 @@ std::vector<CaseResults> grouped(const std::vector<TimingRecord>& records) {
   for (const TimingRecord& record : records) {
     if (record.result != Result::pass) continue;
     const auto& problem = record.timed.problem;
-    const std::string title = fmt::format("{} {} {} {}", validate::name_of(problem.op), shape_text(problem),
+    const std::string title = fmt::format("{} {} {} {}", name_of(problem.op), shape_text(problem),
                                           normquant::name_of(problem.x), record.timed.form);
     const auto [at, added] = index.emplace(title, cases.size());
     if (added) cases.push_back({title, record.auto_variant, {}, nullptr});

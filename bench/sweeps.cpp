@@ -17,7 +17,6 @@ namespace normquant::bench {
 namespace {
 
 using nlohmann::json;
-using validate::Operation;
 using validate::Shape;
 
 constexpr std::size_t most_cases = 100'000;  // a typing error, not a sweep
@@ -87,9 +86,9 @@ std::vector<Shape> parse_shapes(const json& group, Operation op, const std::stri
   std::vector<Shape> shapes;
   for (const std::string& text : strings(group, "shapes", where)) {
     shapes.push_back(shape_of(text, where));
-    if (shapes.back().k_out > 0 && !validate::is_layer(op)) {
+    if (shapes.back().k_out > 0 && !is_layer(op)) {
       fail(fmt::format("{}: the shape \"{}\" has a K_out, and {} has none; only bit_linear has", where, text,
-                       validate::name_of(op)));
+                       name_of(op)));
     }
   }
   const auto rows = sizes(group, "rows", where), columns = sizes(group, "columns", where);
@@ -111,7 +110,7 @@ std::vector<Shape> parse_shapes(const json& group, Operation op, const std::stri
 Operation parse_operation(const json& group, const std::string& where) {
   if (!group.contains("op") || !group.at("op").is_string()) fail(fmt::format("{}: give \"op\", a text", where));
   const auto name = group.at("op").get<std::string>();
-  const std::optional<Operation> op = validate::operation_named(name);
+  const std::optional<Operation> op = operation_named(name);
   if (!op) {
     fail(fmt::format("{}: there is no operation \"{}\"; known are {}", where, name, validate::known_operations));
   }
@@ -123,7 +122,7 @@ std::vector<std::string> parse_forms(const json& group, Operation op, const std:
   std::vector<std::string> forms = strings(group, "forms", where);
   for (const std::string& form : forms) {
     if (std::find(known.begin(), known.end(), form) == known.end()) {
-      fail(fmt::format("{}: {} has no form \"{}\"; it has {}", where, validate::name_of(op), form, listed(known)));
+      fail(fmt::format("{}: {} has no form \"{}\"; it has {}", where, name_of(op), form, listed(known)));
     }
   }
   if (forms.empty()) forms.assign(known.begin(), known.end());
@@ -227,7 +226,7 @@ Sweep narrowed(const Sweep& sweep, const Narrowing& narrowing) {
 
 Sweep all_forms() {
   Sweep sweep{"shapes", "every operation in every form on the given shapes", {}};
-  for (Operation op : validate::all_operations) {
+  for (Operation op : all_operations) {
     const auto forms = forms_of(op);
     sweep.groups.push_back({op, {}, {DType::bfloat16}, {forms.begin(), forms.end()}});
   }

@@ -24,7 +24,7 @@ namespace normquant::bench {
 
 /// A product of axes.
 struct CaseGroup {
-  validate::Operation op = validate::Operation::norm_quant_forward;
+  Operation op = Operation::norm_quant_forward;
   std::vector<validate::Shape> shapes;
   std::vector<DType> dtypes = {DType::bfloat16};
   std::vector<std::string> forms;
@@ -58,7 +58,7 @@ std::optional<Sweep> find_sweep(const std::string& name_or_path, std::string& wh
 
 /// What the command line says about the cases; an empty list says nothing.
 struct Narrowing {
-  std::vector<validate::Operation> ops;  ///< keep groups of these operations only
+  std::vector<Operation> ops;  ///< keep groups of these operations only
   std::vector<validate::Shape> shapes;   ///< in place of the groups' shapes
   std::vector<DType> dtypes;             ///< in place of the groups' types
 };

@@ -104,7 +104,7 @@ std::optional<double> TimingRecord::share_of_peak() const {
 Json to_json(const TimingRecord& record) {
   const validate::Problem& problem = record.timed.problem;
   Json line = {{"kind", "timing"},
-               {"op", validate::name_of(problem.op)},
+               {"op", name_of(problem.op)},
                {"variant", record.variant},
                {"auto_variant", record.auto_variant},
                {"shape", shape_text(problem)},

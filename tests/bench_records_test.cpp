@@ -18,7 +18,7 @@ namespace {
 
 TimingRecord timed(const std::string& variant, double median_us) {
   TimingRecord record;
-  record.timed = *make_case(validate::Operation::norm_quant_forward, {16, 4096}, DType::bfloat16, "rms");
+  record.timed = *make_case(Operation::norm_quant_forward, {16, 4096}, DType::bfloat16, "rms");
   record.variant = variant;
   record.auto_variant = "one_pass";
   record.time_kind = "steady";

@@ -23,7 +23,7 @@ class RunnerTest : public testing::Test {
     return runner.run(timed, variant, 0);
   }
   static Case forward(std::int64_t rows, std::int64_t columns) {
-    return *make_case(validate::Operation::norm_quant_forward, {rows, columns}, DType::float32, "rms");
+    return *make_case(Operation::norm_quant_forward, {rows, columns}, DType::float32, "rms");
   }
   std::unique_ptr<Device> device_ = open_host_device();
   std::unique_ptr<Timer> timer_ = open_host_timer(*device_);
@@ -79,7 +79,7 @@ TEST(Rotation, NeighbouringCopiesHaveOtherValues) {
     RunnerParts parts{device, *timer, {.minimum = 2, .maximum = 2, .batch = 1}};
     parts.free_bytes = much_memory;
     parts.checked = checked;
-    const Case timed = *make_case(validate::Operation::norm_quant_forward, {3, 64}, DType::float32, "rms");
+    const Case timed = *make_case(Operation::norm_quant_forward, {3, 64}, DType::float32, "rms");
     const TimingRecord record = Runner(parts).run(timed, "auto", 0);
     ASSERT_EQ(record.result, Result::pass) << record.reason;
     ASSERT_EQ(record.rotated_bytes, 2 * record.bytes);
@@ -91,7 +91,7 @@ TEST(Rotation, NeighbouringCopiesHaveOtherValues) {
 
 TEST(ProblemOfSlot, RepeatsAfterSetsOfValues) {
   const validate::Problem problem =
-      make_case(validate::Operation::norm_quant_backward, {3, 64}, DType::bfloat16, "rms")->problem;
+      make_case(Operation::norm_quant_backward, {3, 64}, DType::bfloat16, "rms")->problem;
   EXPECT_EQ(problem_of_slot(problem, 0), problem);
   for (int slot = 1; slot < 2 * sets_of_values; ++slot) {
     EXPECT_NE(problem_of_slot(problem, slot), problem_of_slot(problem, slot - 1));

@@ -12,7 +12,6 @@
 namespace normquant::bench {
 namespace {
 
-using validate::Operation;
 using validate::Problem;
 using validate::Shape;
 
@@ -29,7 +28,7 @@ bool times_shape(const Sweep& sweep, Shape shape) {
 }
 
 TEST(Cases, EveryFormOfEveryOperationMakesACase) {
-  for (Operation op : validate::all_operations) {
+  for (Operation op : all_operations) {
     ASSERT_FALSE(forms_of(op).empty());
     for (std::string_view form : forms_of(op)) {
       const auto made = make_case(op, {3, 5}, DType::float16, form);
@@ -137,7 +136,7 @@ TEST(NamedSweeps, HeldOutShapesAreNotTunedOn) {
 
 TEST(NamedSweeps, QuickAndHostTouchEveryOperation) {
   for (const char* name : {"quick", "host"}) {
-    for (Operation op : validate::all_operations) {
+    for (Operation op : all_operations) {
       EXPECT_FALSE(expand(narrowed(sweep_named(name), {{op}, {}, {}})).empty()) << name;
     }
   }

@@ -13,7 +13,6 @@ namespace normquant::check {
 namespace {
 
 using tensors::Element;
-using validate::Operation;
 using validate::Outcome;
 using validate::Problem;
 

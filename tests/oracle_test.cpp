@@ -65,7 +65,7 @@ TEST(Oracle, EveryBoundIsTight) {
 }
 
 TEST(Oracle, AnErrorBeyondTheBoundIsCounted) {
-  Nearest outside{validate::Operation::weight_quant, "t", "", 8, 1.5, "", 10, 2};
+  Nearest outside{Operation::weight_quant, "t", "", 8, 1.5, "", 10, 2};
   EXPECT_EQ(tightness_of({outside}).front().outside, 2);
 }
 

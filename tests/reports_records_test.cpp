@@ -16,7 +16,7 @@ const std::string environment_line = bench::describe_environment(std::nullopt).d
 
 std::string timing_line(const std::string& variant, const std::vector<double>& samples) {
   bench::TimingRecord record;
-  record.timed = *bench::make_case(validate::Operation::norm_quant_forward, {16, 4096}, DType::bfloat16, "rms");
+  record.timed = *bench::make_case(Operation::norm_quant_forward, {16, 4096}, DType::bfloat16, "rms");
   record.variant = variant;
   record.auto_variant = "one_pass";
   record.time_kind = "steady";

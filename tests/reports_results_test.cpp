@@ -16,7 +16,7 @@ validate::CaseResult result(const std::string& variant, validate::Outcome outcom
   validate::CaseResult made;
   made.device = "host";
   made.variant = variant;
-  made.problem.op = validate::Operation::norm_quant_forward;
+  made.problem.op = Operation::norm_quant_forward;
   made.verdict.outcome = outcome;
   made.verdict.reason = reason;
   made.verdict.codes_checked = 1000;

@@ -15,7 +15,6 @@ namespace normquant {
 namespace {
 
 using tests::expect_all_variants_pass;
-using validate::Operation;
 using validate::Problem;
 using validate::Values;
 

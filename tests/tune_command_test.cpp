@@ -52,7 +52,7 @@ class TuneCommand : public testing::Test {
 };
 
 /// Two variants that `auto` may take, the simpler first.
-std::string variant(std::size_t i) { return candidates_of_this_build()(choice::Operation::norm_quant_forward).at(i); }
+std::string variant(std::size_t i) { return candidates_of_this_build()(Operation::norm_quant_forward).at(i); }
 
 std::string environment_of(const std::string& gpu) {
   auto record = bench::describe_environment(std::nullopt);
@@ -62,7 +62,7 @@ std::string environment_of(const std::string& gpu) {
 
 std::string record_of(const std::string& name, double us, validate::Shape shape) {
   bench::TimingRecord record;
-  record.timed = *bench::make_case(validate::Operation::norm_quant_forward, shape, DType::bfloat16, "rms");
+  record.timed = *bench::make_case(Operation::norm_quant_forward, shape, DType::bfloat16, "rms");
   record.variant = name;
   record.auto_variant = variant(1);
   record.time_kind = "steady";

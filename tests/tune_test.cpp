@@ -18,7 +18,7 @@ namespace {
 constexpr choice::Form usual = choice::form_rms | choice::form_out;
 
 choice::Point forward(std::int64_t rows, std::int64_t columns) {
-  return {choice::Operation::norm_quant_forward, DType::bfloat16, usual, true, rows, columns};
+  return {Operation::norm_quant_forward, DType::bfloat16, usual, true, rows, columns};
 }
 
 TimedCase timed(const choice::Point& point, std::vector<VariantTime> times, std::string auto_variant = "a") {
@@ -115,7 +115,7 @@ const std::string environment_line = bench::describe_environment(std::nullopt).d
 
 std::string timing_line(const std::string& variant, double us, validate::Shape shape, std::string_view form = "rms") {
   bench::TimingRecord record;
-  record.timed = *bench::make_case(validate::Operation::norm_quant_forward, shape, DType::bfloat16, form);
+  record.timed = *bench::make_case(Operation::norm_quant_forward, shape, DType::bfloat16, form);
   record.variant = variant;
   record.auto_variant = "a";
   record.time_kind = "steady";
@@ -132,7 +132,7 @@ reports::RecordSet records_of(const std::string& text) {
   return set;
 }
 
-const Candidates invented = [](choice::Operation) { return std::vector<std::string>{"simple", "a", "b"}; };
+const Candidates invented = [](Operation) { return std::vector<std::string>{"simple", "a", "b"}; };
 
 TEST(TimedCases, GroupsRecordsSimplestFirst) {
   std::vector<std::string> notes;
@@ -175,7 +175,7 @@ TEST(DeviceOf, OneDeviceOnly) {
 
 TEST(PointOf, TheProblemsOfEverySuiteHaveThePointsOfTheirArguments) {
   const auto device = open_host_device();
-  for (validate::Operation op : validate::all_operations) {
+  for (Operation op : all_operations) {
     for (const validate::Case& c : validate::suite_cases(op, validate::SuiteSize::smoke, 1, {})) {
       std::string why;
       const auto prepared = validate::prepare(c.problem, *device, c.distinct_rows, why);
@@ -186,18 +186,18 @@ TEST(PointOf, TheProblemsOfEverySuiteHaveThePointsOfTheirArguments) {
 }
 
 TEST(PointOf, FormsAreNamedInTables) {
-  const auto form = [](validate::Operation op, std::string_view name) {
+  const auto form = [](Operation op, std::string_view name) {
     return choice::form_text(point_of(bench::make_case(op, {16, 64}, DType::bfloat16, name)->problem).form);
   };
-  EXPECT_EQ(form(validate::Operation::norm_quant_forward, "rms+residual"), "rms+residual+out");
-  EXPECT_EQ(form(validate::Operation::norm_quant_forward, "codes"), "rms+codes");
-  EXPECT_EQ(form(validate::Operation::norm_quant_backward, "rms+dresidual"), "rms+dresidual+out+sums");
-  EXPECT_EQ(form(validate::Operation::norm_quant_backward, "layer"), "layer+out+sums");
-  EXPECT_EQ(form(validate::Operation::weight_quant, "packed"), "packed");
+  EXPECT_EQ(form(Operation::norm_quant_forward, "rms+residual"), "rms+residual+out");
+  EXPECT_EQ(form(Operation::norm_quant_forward, "codes"), "rms+codes");
+  EXPECT_EQ(form(Operation::norm_quant_backward, "rms+dresidual"), "rms+dresidual+out+sums");
+  EXPECT_EQ(form(Operation::norm_quant_backward, "layer"), "layer+out+sums");
+  EXPECT_EQ(form(Operation::weight_quant, "packed"), "packed");
 }
 
 TEST(PointOf, ShiftedPointersAreUnaligned) {
-  for (validate::Operation op : {validate::Operation::norm_quant_forward, validate::Operation::norm_quant_backward}) {
+  for (Operation op : {Operation::norm_quant_forward, Operation::norm_quant_backward}) {
     const auto aligned = [op](std::string_view form) {
       return point_of(bench::make_case(op, {16, 64}, DType::bfloat16, form)->problem).aligned;
     };

@@ -167,27 +167,6 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
 
 }  // namespace
 
-std::string_view name_of(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return "norm_quant_forward";
-    case Operation::norm_quant_backward: return "norm_quant_backward";
-    case Operation::activation_quant: return "activation_quant";
-    case Operation::weight_quant: return "weight_quant";
-    case Operation::bit_linear_forward: return "bit_linear_forward";
-    case Operation::bit_linear_backward: break;
-  }
-  return "bit_linear_backward";
-}
-
-std::optional<Operation> operation_named(std::string_view name) {
-  for (Operation op : all_operations) {
-    if (name == name_of(op)) return op;
-  }
-  if (name == "forward") return Operation::norm_quant_forward;
-  if (name == "backward") return Operation::norm_quant_backward;
-  return std::nullopt;
-}
-
 std::vector<Operation> operations_named(std::string_view name) {
   if (name == "bit_linear") return {Operation::bit_linear_forward, Operation::bit_linear_backward};
   const auto op = operation_named(name);

@@ -9,32 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include <normquant/operations.hpp>
 #include <normquant/types.hpp>
 
 namespace normquant::validate {
 
-enum class Operation {
-  norm_quant_forward,
-  norm_quant_backward,
-  activation_quant,
-  weight_quant,
-  bit_linear_forward,
-  bit_linear_backward
-};
-
-inline constexpr Operation all_operations[] = {Operation::norm_quant_forward, Operation::norm_quant_backward,
-                                               Operation::activation_quant,   Operation::weight_quant,
-                                               Operation::bit_linear_forward, Operation::bit_linear_backward};
-
-/// Whether it is the layer, whose problems have K_out and linear weights.
-constexpr bool is_layer(Operation op) {
-  return op == Operation::bit_linear_forward || op == Operation::bit_linear_backward;
-}
-
-std::string_view name_of(Operation op);
-/// Accepts the full name or the short form (`forward`, `backward`, `activation_quant`, `weight_quant`).
-std::optional<Operation> operation_named(std::string_view name);
-/// The same as a list; `bit_linear` stands for forward and backward of the layer. Empty when nothing is called so.
+/// operation_named as a list; `bit_linear` stands for forward and backward of the layer. Empty when nothing is called so.
 std::vector<Operation> operations_named(std::string_view name);
 /// The names for sentences that refuse another one.
 inline constexpr std::string_view known_operations = "forward, backward, activation_quant, weight_quant, bit_linear";

@@ -5,16 +5,13 @@
 namespace normquant::tune {
 
 choice::Point point_of(const validate::Problem& problem) {
-  using validate::lookalike;
-  switch (problem.op) {
-    case validate::Operation::norm_quant_forward: return choice::point_of(lookalike<NormQuantForward>(problem));
-    case validate::Operation::norm_quant_backward: return choice::point_of(lookalike<NormQuantBackward>(problem));
-    case validate::Operation::activation_quant: return choice::point_of(lookalike<ActivationQuant>(problem));
-    case validate::Operation::weight_quant: return choice::point_of(lookalike<WeightQuant>(problem));
-    case validate::Operation::bit_linear_forward:
-    case validate::Operation::bit_linear_backward: break;
-  }
-  return {};  // the layer has no table of its own
+  return with_operation(problem.op, [&]<class Args>(std::type_identity<Args>) -> choice::Point {
+    if constexpr (is_layer_arguments<Args>) {
+      return {};  // the layer has no table of its own
+    } else {
+      return choice::point_of(validate::lookalike<Args>(problem));
+    }
+  });
 }
 
 }  // namespace normquant::tune

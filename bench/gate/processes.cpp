@@ -53,7 +53,7 @@ ProcessResult result_of(const reports::RecordSet& set, const std::string& varian
 }  // namespace
 
 std::string comparison_name(const bench::Case& timed, const std::string& variant) {
-  return fmt::format("{} {} {} {} {}", validate::name_of(timed.problem.op), bench::shape_text(timed.problem),
+  return fmt::format("{} {} {} {} {}", name_of(timed.problem.op), bench::shape_text(timed.problem),
                      normquant::name_of(timed.problem.x), timed.form, variant);
 }
 
@@ -63,7 +63,7 @@ std::string sweep_text(const std::vector<const bench::Case*>& cases) {
   for (const bench::Case* timed : cases) {
     const validate::Problem& problem = timed->problem;
     nlohmann::ordered_json group;
-    group["op"] = validate::name_of(problem.op);
+    group["op"] = name_of(problem.op);
     group["shapes"] = {bench::shape_text(problem)};
     group["dtypes"] = {normquant::name_of(problem.x)};
     group["forms"] = {timed->form};

@@ -38,12 +38,12 @@ std::string line(const CaseRegret& regret) {
 
 std::string by_operation(const Regrets& regrets) {
   std::string text;
-  for (std::size_t i = 0; i < choice::operation_count; ++i) {
+  for (const Operation op : all_operations) {
     Regrets some;
     std::copy_if(regrets.cases.begin(), regrets.cases.end(), std::back_inserter(some.cases),
-                 [&](const CaseRegret& regret) { return static_cast<std::size_t>(regret.op) == i; });
+                 [&](const CaseRegret& regret) { return regret.op == op; });
     if (some.cases.empty()) continue;
-    text += fmt::format("  {:<20} {}\n", choice::name_of(static_cast<choice::Operation>(i)), summary(some));
+    text += fmt::format("  {:<20} {}\n", name_of(op), summary(some));
   }
   return text;
 }

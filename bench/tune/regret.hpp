@@ -13,7 +13,7 @@ namespace normquant::tune {
 inline constexpr double worst_target = 0.03, mean_target = 0.01;
 
 struct CaseRegret {
-  choice::Operation op = choice::Operation::norm_quant_forward;
+  Operation op = Operation::norm_quant_forward;
   std::string text, chosen, best;
   double chosen_us = 0, best_us = 0;
   double regret() const { return chosen_us / best_us - 1; }

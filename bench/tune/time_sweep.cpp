@@ -19,15 +19,11 @@ using bench::Refusal;
 }  // namespace
 
 std::vector<bench::PlannedCase> plan_sweep(const std::string& sweep, const std::vector<std::string>& ops) {
-  const Candidates candidates = candidates_of_this_build();
-  const bench::VariantNames names = [&candidates](validate::Operation op) {
-    return candidates(choice::operation_named(validate::name_of(op)).value_or(choice::Operation{}));
-  };
   bench::PlanRequest asked;
   asked.ops = ops;
   asked.sweep = sweep;
   std::string why;
-  auto plan = bench::make_plan(asked, names, why);
+  auto plan = bench::make_plan(asked, candidates_of_this_build(), why);
   if (!plan) throw Refusal{exit_usage, why};
   return std::move(*plan);
 }

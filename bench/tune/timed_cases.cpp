@@ -42,12 +42,12 @@ TimedDevice described_by(const reports::Environment& environment, const std::str
 class Simplicity {
  public:
   explicit Simplicity(const Candidates& candidates) {
-    for (std::size_t i = 0; i < choice::operation_count; ++i) {
-      const std::vector<std::string> names = candidates(static_cast<choice::Operation>(i));
-      for (std::size_t rank = 0; rank < names.size(); ++rank) ranks_[i].emplace(names[rank], rank);
+    for (const Operation op : all_operations) {
+      const std::vector<std::string> names = candidates(op);
+      for (std::size_t rank = 0; rank < names.size(); ++rank) ranks_[static_cast<std::size_t>(op)].emplace(names[rank], rank);
     }
   }
-  std::optional<std::size_t> rank(choice::Operation op, const std::string& variant) const {
+  std::optional<std::size_t> rank(Operation op, const std::string& variant) const {
     const auto& ranks = ranks_[static_cast<std::size_t>(op)];
     const auto found = ranks.find(variant);
     return found == ranks.end() ? std::nullopt : std::optional(found->second);
@@ -59,16 +59,15 @@ class Simplicity {
   }
 
  private:
-  std::array<std::map<std::string, std::size_t>, choice::operation_count> ranks_;
+  std::array<std::map<std::string, std::size_t>, all_operations.size()> ranks_;
 };
 
 }  // namespace
 
 Candidates candidates_of_this_build() {
-  return [](choice::Operation op) {
+  return [](Operation op) {
     std::vector<std::string> names;
-    const auto operation = validate::operation_named(choice::name_of(op));
-    for (const auto& entry : validate::catalogue(operation.value_or(validate::Operation{}), DeviceKind::host)) {
+    for (const auto& entry : validate::catalogue(op, DeviceKind::host)) {
       if (entry.deterministic) names.emplace_back(entry.name);
     }
     return names;

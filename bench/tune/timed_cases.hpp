@@ -12,7 +12,7 @@
 namespace normquant::tune {
 
 /// The variants that `auto` may take, simplest first: those that are deterministic, in table order.
-using Candidates = std::function<std::vector<std::string>(choice::Operation)>;
+using Candidates = std::function<std::vector<std::string>(Operation)>;
 Candidates candidates_of_this_build();
 
 struct VariantTime {

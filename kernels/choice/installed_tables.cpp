@@ -10,22 +10,15 @@
 namespace normquant::choice {
 namespace {
 
-template <class Args>
-std::vector<std::string_view> names_of_variants() {
-  std::vector<std::string_view> names;
-  for (const Variant<Args>& variant : variants<Args>(DeviceKind::host)) names.push_back(variant.name);
-  return names;
-}
-
 /// Fills `places`; the sentence names the first variant that is unknown.
 std::string find_places(InstalledTable& installed) {
   std::string why;
-  for (std::size_t i = 0; i < operation_count; ++i) {
-    const auto op = static_cast<Operation>(i);
+  for (const Operation op : all_operations) {
+    std::vector<std::size_t>& places = installed.places[static_cast<std::size_t>(op)];
     const std::vector<std::string_view> known = variant_names(op);
     for (const std::string& name : installed.index.names(op)) {
       const auto found = std::find(known.begin(), known.end(), name);
-      installed.places[i].push_back(found == known.end() ? no_place : static_cast<std::size_t>(found - known.begin()));
+      places.push_back(found == known.end() ? no_place : static_cast<std::size_t>(found - known.begin()));
       if (found != known.end() || !why.empty()) continue;
       why = std::string(name_of(op)) + " has no variant called " + name +
             " in this build; the table is another version's and must be tuned again";
@@ -99,13 +92,13 @@ const InstalledTable* newest_of(const DeviceInfo& device, Fits fits) {
 }  // namespace
 
 std::vector<std::string_view> variant_names(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return names_of_variants<NormQuantForward>();
-    case Operation::norm_quant_backward: return names_of_variants<NormQuantBackward>();
-    case Operation::activation_quant: return names_of_variants<ActivationQuant>();
-    case Operation::weight_quant: break;
-  }
-  return names_of_variants<WeightQuant>();
+  return with_operation(op, []<class Args>(std::type_identity<Args>) {
+    std::vector<std::string_view> names;
+    if constexpr (!is_layer_arguments<Args>) { // whose variants are another library's
+      for (const Variant<Args>& variant : variants<Args>(DeviceKind::host)) names.push_back(variant.name);
+    }
+    return names;
+  });
 }
 
 const InstalledTable* table_for(const DeviceInfo& device) {

@@ -22,7 +22,7 @@ struct InstalledTable {
   TunedTable table;
   TableIndex index;
   /// For every name of the index its place in variants<Args>(), the same on all kinds of devices; no_place: unknown.
-  std::array<std::vector<std::size_t>, operation_count> places;
+  std::array<std::vector<std::size_t>, all_operations.size()> places;
   const InstalledTable* next = nullptr;  ///< an older one
 };
 

@@ -8,9 +8,6 @@
 namespace normquant::choice {
 namespace {
 
-constexpr std::array<std::string_view, operation_count> operation_names = {"norm_quant_forward", "norm_quant_backward",
-                                                                           "activation_quant", "weight_quant"};
-
 constexpr std::array<std::pair<FormWord, std::string_view>, 8> words = {{{form_rms, "rms"},
                                                                          {form_layer, "layer"},
                                                                          {form_residual, "residual"},
@@ -22,15 +19,13 @@ constexpr std::array<std::pair<FormWord, std::string_view>, 8> words = {{{form_r
 
 constexpr Form form_norm = form_rms | form_layer;
 
-constexpr Form words_of(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return form_norm | form_residual | form_out | form_codes;
-    case Operation::norm_quant_backward: return form_norm | form_dresidual | form_out | form_codes | form_sums;
-    case Operation::activation_quant: return form_out | form_codes;
-    case Operation::weight_quant: break;
-  }
-  return form_out | form_codes | form_packed;
-}
+/// The words that a form of the operation may have; the layer has no cells in tables.
+constexpr PerOperation<Form> words_of = {form_norm | form_residual | form_out | form_codes,
+                                         form_norm | form_dresidual | form_out | form_codes | form_sums,
+                                         form_out | form_codes,
+                                         form_out | form_codes | form_packed,
+                                         0,
+                                         0};
 
 constexpr Form when(bool holds, Form word) { return holds ? word : 0; }
 constexpr Form norm_form(NormKind norm) { return norm == NormKind::layer ? form_layer : form_rms; }
@@ -46,15 +41,6 @@ bool rows_aligned(DType type, std::int64_t columns, const Tensors&... tensors) {
 }
 
 }  // namespace
-
-std::string_view name_of(Operation op) { return operation_names[static_cast<std::size_t>(op)]; }
-
-std::optional<Operation> operation_named(std::string_view name) {
-  for (std::size_t i = 0; i < operation_count; ++i) {
-    if (operation_names[i] == name) return static_cast<Operation>(i);
-  }
-  return std::nullopt;
-}
 
 std::string form_text(Form form) {
   std::string text;
@@ -77,10 +63,10 @@ std::optional<Form> parse_form(Operation op, std::string_view text) {
     for (const auto& [word, word_name] : words) {
       if (word_name == name) found = word;
     }
-    if (found == 0 || (form & found) != 0 || (words_of(op) & found) == 0) return std::nullopt;
+    if (found == 0 || (form & found) != 0 || (words_of[op] & found) == 0) return std::nullopt;
     form |= found;
   }
-  const bool has_norm = (words_of(op) & form_norm) != 0;
+  const bool has_norm = (words_of[op] & form_norm) != 0;
   const Form norm = form & form_norm;
   if (has_norm && norm != form_rms && norm != form_layer) return std::nullopt;
   return form;

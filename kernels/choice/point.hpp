@@ -9,17 +9,11 @@
 #include <normquant/activation_quant.hpp>
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
+#include <normquant/operations.hpp>
 #include <normquant/types.hpp>
 #include <normquant/weight_quant.hpp>
 
 namespace normquant::choice {
-
-enum class Operation { norm_quant_forward, norm_quant_backward, activation_quant, weight_quant };
-inline constexpr std::size_t operation_count = 4;
-
-std::string_view name_of(Operation op);
-/// By its full name.
-std::optional<Operation> operation_named(std::string_view name);
 
 /// What a problem reads and writes beside x, as far as it decides bytes and work: a set of words.
 enum FormWord : unsigned {

@@ -65,8 +65,8 @@ class TableIndex {
   }
   IndexedCell indexed(const Cell& cell);
 
-  std::array<std::vector<IndexedCell>, 2 * operation_count> cells_;  ///< by group_of, in the table's order
-  std::array<std::vector<std::string>, operation_count> names_;
+  std::array<std::vector<IndexedCell>, 2 * all_operations.size()> cells_;  ///< by group_of, in the table's order
+  std::array<std::vector<std::string>, all_operations.size()> names_;
 };
 
 }  // namespace normquant::choice

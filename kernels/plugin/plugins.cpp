@@ -171,42 +171,23 @@ bool add(const Described& variant, const std::string& file, const normquant_vari
     return false;
   }
   in_order().push_back(variant);
-  const auto& [name, entry] = *place;
-  switch (variant.operation) {
-    case NORMQUANT_NORM_QUANT_FORWARD: rows<NormQuantForward>().add(name, entry); break;
-    case NORMQUANT_NORM_QUANT_BACKWARD: rows<NormQuantBackward>().add(name, entry); break;
-    case NORMQUANT_ACTIVATION_QUANT: rows<ActivationQuant>().add(name, entry); break;
-    case NORMQUANT_WEIGHT_QUANT: rows<WeightQuant>().add(name, entry); break;
-    case NORMQUANT_BIT_LINEAR_FORWARD: rows<BitLinearForward>().add(name, entry); break;
-    default: rows<BitLinearBackward>().add(name, entry); break;
-  }
+  with_operation(operation_of(variant),
+                 [&, &name = place->first, &entry = place->second]<class Args>(std::type_identity<Args>) {
+                   rows<Args>().add(name, entry);
+                 });
   return true;
 }
 
-template <>
-const std::vector<Variant<NormQuantForward>>& variants(DeviceKind kind) {
-  return rows<NormQuantForward>().of(kind);
+template <class Args>
+const std::vector<Variant<Args>>& variants(DeviceKind kind) {
+  return rows<Args>().of(kind);
 }
-template <>
-const std::vector<Variant<NormQuantBackward>>& variants(DeviceKind kind) {
-  return rows<NormQuantBackward>().of(kind);
-}
-template <>
-const std::vector<Variant<ActivationQuant>>& variants(DeviceKind kind) {
-  return rows<ActivationQuant>().of(kind);
-}
-template <>
-const std::vector<Variant<WeightQuant>>& variants(DeviceKind kind) {
-  return rows<WeightQuant>().of(kind);
-}
-template <>
-const std::vector<Variant<BitLinearForward>>& variants(DeviceKind kind) {
-  return rows<BitLinearForward>().of(kind);
-}
-template <>
-const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind kind) {
-  return rows<BitLinearBackward>().of(kind);
-}
+template const std::vector<Variant<NormQuantForward>>& variants(DeviceKind);
+template const std::vector<Variant<NormQuantBackward>>& variants(DeviceKind);
+template const std::vector<Variant<ActivationQuant>>& variants(DeviceKind);
+template const std::vector<Variant<WeightQuant>>& variants(DeviceKind);
+template const std::vector<Variant<BitLinearForward>>& variants(DeviceKind);
+template const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind);
 
 void ask_elsewhere(AskElsewhere ask) { elsewhere_answers() = std::move(ask); }
 

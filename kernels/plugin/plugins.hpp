@@ -10,12 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include <normquant/activation_quant.hpp>
-#include <normquant/bit_linear.hpp>
-#include <normquant/norm_quant_backward.hpp>
-#include <normquant/norm_quant_forward.hpp>
+#include <normquant/operations.hpp>
 #include <normquant/variant.hpp>
-#include <normquant/weight_quant.hpp>
 
 struct normquant_variant;
 
@@ -33,6 +29,9 @@ struct Described {
   bool operator==(const Described&) const = default;
 };
 
+/// The numbers of normquant_plugin.h are the enumeration's.
+inline Operation operation_of(const Described& variant) { return static_cast<Operation>(variant.operation); }
+
 /// Adds a variant of the plugin in `file` to the rows; `loaded` is null where its code is in another process. False, with a
 /// sentence, when one of that name is there already. Call before other threads look at variants.
 bool add(const Described& variant, const std::string& file, const normquant_variant* loaded, std::string& why);
@@ -40,18 +39,6 @@ bool add(const Described& variant, const std::string& file, const normquant_vari
 /// The variants of an operation on devices of that kind, in the order of loading.
 template <class Args>
 const std::vector<Variant<Args>>& variants(DeviceKind kind);
-template <>
-const std::vector<Variant<NormQuantForward>>& variants(DeviceKind kind);
-template <>
-const std::vector<Variant<NormQuantBackward>>& variants(DeviceKind kind);
-template <>
-const std::vector<Variant<ActivationQuant>>& variants(DeviceKind kind);
-template <>
-const std::vector<Variant<WeightQuant>>& variants(DeviceKind kind);
-template <>
-const std::vector<Variant<BitLinearForward>>& variants(DeviceKind kind);
-template <>
-const std::vector<Variant<BitLinearBackward>>& variants(DeviceKind kind);
 
 /// Answers why_not for a variant whose code is in another process: its name, the arguments and the device as
 /// normquant_plugin.h lays them out, as bytes. What it answers is why_not's sentence.

@@ -11,7 +11,7 @@ constexpr std::int64_t most_elements = std::int64_t{1} << 25;
 std::vector<validate::Job> all_jobs(const validate::DeviceChoice& device, validate::SuiteSize suite,
                                     std::uint64_t seed) {
   std::vector<validate::Job> jobs;
-  for (const validate::Operation op : validate::all_operations) {
+  for (const Operation op : all_operations) {
     std::vector<std::string> names;
     for (const validate::VariantEntry& variant : validate::catalogue(op, device.kind)) {
       names.emplace_back(variant.name);

@@ -36,7 +36,7 @@ std::vector<validate::Job> jobs_of(const Mutant& mutant, const validate::DeviceC
                                    validate::SuiteSize suite, std::uint64_t seed) {
   std::vector<validate::Job> jobs;
   for (const Shows& shows : mutant.shows) {
-    const auto op = validate::operation_named(shows.operation);
+    const auto op = operation_named(shows.operation);
     if (!op) continue;  // plant.py knows the names
     std::vector<std::string> names;
     const std::regex wanted{std::string(shows.variants)};

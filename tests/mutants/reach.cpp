@@ -37,7 +37,7 @@ void limit_time(double seconds) {
 std::vector<validate::Job> single_jobs(const validate::DeviceChoice& device, validate::SuiteSize suite,
                                        std::uint64_t seed) {
   std::vector<validate::Job> jobs;
-  for (const validate::Operation op : validate::all_operations) {
+  for (const Operation op : all_operations) {
     for (const validate::Case& c : validate::suite_cases(op, suite, seed, {})) {
       if (c.gpu_only && device.kind == DeviceKind::host) continue;
       std::vector<std::string> names;

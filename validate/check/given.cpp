@@ -11,7 +11,6 @@ namespace {
 using tensors::Element;
 using tensors::Tensor;
 using validate::HostTensor;
-using validate::Operation;
 using validate::Problem;
 
 std::optional<DType> dtype_of(Element element) {

@@ -7,7 +7,6 @@
 namespace normquant::check {
 namespace {
 
-using validate::Operation;
 
 constexpr bool input = false, output = true, required = true, optional = false;
 
@@ -66,27 +65,31 @@ constexpr Role weight_roles[] = {
     {"dequant_factor", Place::single, output, optional},
 };
 
+struct Row {
+  Operation operation;
+  std::span<const Role> roles;
+};
+/// In the order of the enumeration.
+constexpr Row op_rows[] = {{Operation::norm_quant_forward, forward_roles},
+                           {Operation::norm_quant_forward, norm_roles},
+                           {Operation::norm_quant_backward, backward_roles},
+                           {Operation::activation_quant, activation_roles},
+                           {Operation::weight_quant, weight_roles}};
+static_assert(std::size(op_rows) == std::size(all_ops));
+constexpr const Row& row_of(Op op) { return op_rows[static_cast<std::size_t>(op)]; }
+
 constexpr std::pair<Packing, std::string_view> packings[] = {
     {Packing::normquant, "normquant"}, {Packing::transformers, "transformers"}, {Packing::tq2_0, "tq2_0"}};
 
 }  // namespace
 
-std::string_view name_of(Op op) { return op == Op::norm ? "norm" : validate::name_of(operation_of(op)); }
+std::string_view name_of(Op op) { return op == Op::norm ? "norm" : normquant::name_of(operation_of(op)); }
 
-Operation operation_of(Op op) {
-  switch (op) {
-    case Op::forward:
-    case Op::norm: break;
-    case Op::backward: return Operation::norm_quant_backward;
-    case Op::activation_quant: return Operation::activation_quant;
-    case Op::weight_quant: return Operation::weight_quant;
-  }
-  return Operation::norm_quant_forward;
-}
+Operation operation_of(Op op) { return row_of(op).operation; }
 
 std::optional<Op> op_named(std::string_view name) {
   if (name == name_of(Op::norm)) return Op::norm;
-  const auto operation = validate::operation_named(name);
+  const auto operation = operation_named(name);
   for (Op op : all_ops) {
     if (operation == operation_of(op)) return op;
   }
@@ -107,16 +110,7 @@ std::optional<Packing> packing_named(std::string_view wanted) {
   return std::nullopt;
 }
 
-std::span<const Role> roles_of(Op op) {
-  switch (op) {
-    case Op::forward: return forward_roles;
-    case Op::norm: return norm_roles;
-    case Op::backward: return backward_roles;
-    case Op::activation_quant: return activation_roles;
-    case Op::weight_quant: return weight_roles;
-  }
-  return {};
-}
+std::span<const Role> roles_of(Op op) { return row_of(op).roles; }
 
 std::span<const std::string_view> all_roles() {
   static const std::vector<std::string_view> names = [] {

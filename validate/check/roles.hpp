@@ -13,8 +13,8 @@ namespace normquant::check {
 enum class Op { forward, norm, backward, activation_quant, weight_quant };
 inline constexpr Op all_ops[] = {Op::forward, Op::norm, Op::backward, Op::activation_quant, Op::weight_quant};
 std::string_view name_of(Op op);
-validate::Operation operation_of(Op op);
-/// `norm`, or any name that validate::operation_named takes; nothing for the layer and for other words.
+Operation operation_of(Op op);
+/// `norm`, or any name that operation_named takes; nothing for the layer and for other words.
 std::optional<Op> op_named(std::string_view name);
 
 /// In which order the 2-bit codes of a [K_out, K_in] matrix are packed.

@@ -14,30 +14,24 @@
 namespace normquant::validate {
 namespace {
 
-template <class Args>
-std::vector<VariantEntry> entries(Operation op, DeviceKind kind) {
-  std::vector<VariantEntry> all;
-  for (const auto* table : {&variants<Args>(kind), &plugins::variants<Args>(kind)}) {
-    for (const Variant<Args>& v : *table) {
-      all.push_back({op, v.name, v.summary, v.deterministic, v.tuning.threads_per_row, v.tuning.rows_per_block,
-                     v.tuning.access_bytes, v.tuning});
-    }
-  }
-  return all;
-}
+using Prepare = std::unique_ptr<PreparedProblem> (*)(const Problem&, Device&, std::int64_t, std::string&);
+constexpr PerOperation<Prepare> prepare_of = {prepare_norm_quant_forward, prepare_norm_quant_backward,
+                                              prepare_activation_quant,   prepare_weight_quant,
+                                              prepare_bit_linear_forward, prepare_bit_linear_backward};
 
 }  // namespace
 
 std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind) {
-  switch (op) {
-    case Operation::norm_quant_forward: return entries<NormQuantForward>(op, kind);
-    case Operation::norm_quant_backward: return entries<NormQuantBackward>(op, kind);
-    case Operation::activation_quant: return entries<ActivationQuant>(op, kind);
-    case Operation::weight_quant: return entries<WeightQuant>(op, kind);
-    case Operation::bit_linear_forward: return entries<BitLinearForward>(op, kind);
-    case Operation::bit_linear_backward: break;
-  }
-  return entries<BitLinearBackward>(op, kind);
+  return with_operation(op, [&]<class Args>(std::type_identity<Args>) {
+    std::vector<VariantEntry> all;
+    for (const auto* table : {&variants<Args>(kind), &plugins::variants<Args>(kind)}) {
+      for (const Variant<Args>& v : *table) {
+        all.push_back({op, v.name, v.summary, v.deterministic, v.tuning.threads_per_row, v.tuning.rows_per_block,
+                       v.tuning.access_bytes, v.tuning});
+      }
+    }
+    return all;
+  });
 }
 
 Verdict check_what_was_launched(PreparedProblem& prepared, const std::function<Status()>& launch) {
@@ -59,15 +53,7 @@ std::unique_ptr<PreparedProblem> prepare(const Problem& problem, Device& device,
                                          std::string& why) {
   const std::int64_t distinct = distinct_rows > 0 ? std::min(problem.rows, distinct_rows) : problem.rows;
   try {
-    switch (problem.op) {
-      case Operation::norm_quant_forward: return prepare_norm_quant_forward(problem, device, distinct, why);
-      case Operation::norm_quant_backward: return prepare_norm_quant_backward(problem, device, distinct, why);
-      case Operation::activation_quant: return prepare_activation_quant(problem, device, distinct, why);
-      case Operation::weight_quant: return prepare_weight_quant(problem, device, distinct, why);
-      case Operation::bit_linear_forward: return prepare_bit_linear_forward(problem, device, distinct, why);
-      case Operation::bit_linear_backward: break;
-    }
-    return prepare_bit_linear_backward(problem, device, distinct, why);
+    return prepare_of[problem.op](problem, device, distinct, why);
   } catch (const std::bad_alloc&) {
     why = "out of memory: the CPU side cannot hold the inputs and the reference of this problem";
     return nullptr;

@@ -8,7 +8,6 @@ namespace normquant::oracle {
 namespace {
 
 using validate::CaseResult;
-using validate::Operation;
 using validate::Outcome;
 using validate::Problem;
 using validate::Values;

@@ -38,7 +38,7 @@ struct KernelFindings {
 
 struct KernelQuestion {
   std::vector<validate::DeviceChoice> devices;
-  std::vector<validate::Operation> operations;
+  std::vector<Operation> operations;
   validate::SuiteSize suite = validate::SuiteSize::smoke;
   std::uint64_t first_seed = 1;
   std::int64_t elements = 0;  ///< suites are begun until so many were checked

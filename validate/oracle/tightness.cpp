@@ -15,7 +15,6 @@ namespace {
 
 using validate::Algorithm;
 using validate::Array;
-using validate::Operation;
 using validate::Problem;
 using validate::Tensor;
 using validate::Values;
@@ -145,26 +144,27 @@ void weight_cases(const Problem& p, Collector& collector) {
   }
 }
 
+/// Both families of algorithms where the norm has two moments.
+void forward_tightness(const Problem& problem, Collector& collector) {
+  forward_cases(problem, Algorithm::two_pass, styles_for(problem.columns), collector);
+  if (problem.norm != NormKind::layer) return;
+  forward_cases(problem, Algorithm::welford, welford_styles_for(problem.columns), collector);
+}
+void backward_tightness(const Problem& problem, Collector& collector) {
+  backward_cases(problem, Algorithm::two_pass, collector);
+  if (problem.norm == NormKind::layer) backward_cases(problem, Algorithm::welford, collector);
+}
+void no_cases(const Problem&, Collector&) {} // the layer's bounds are those of its parts
+
+constexpr PerOperation<void (*)(const Problem&, Collector&)> cases_of = {
+    forward_tightness, backward_tightness, activation_cases, weight_cases, no_cases, no_cases};
+
 }  // namespace
 
 std::vector<Nearest> nearest_of(const Problem& problem) {
   if (problem.rows == 0) return {};
   Collector collector(problem);
-  const bool layer = problem.norm == NormKind::layer;
-  switch (problem.op) {
-    case Operation::norm_quant_forward:
-      forward_cases(problem, Algorithm::two_pass, styles_for(problem.columns), collector);
-      if (layer) forward_cases(problem, Algorithm::welford, welford_styles_for(problem.columns), collector);
-      break;
-    case Operation::norm_quant_backward:
-      backward_cases(problem, Algorithm::two_pass, collector);
-      if (layer) backward_cases(problem, Algorithm::welford, collector);
-      break;
-    case Operation::activation_quant: activation_cases(problem, collector); break;
-    case Operation::weight_quant: weight_cases(problem, collector); break;
-    case Operation::bit_linear_forward:
-    case Operation::bit_linear_backward: break;
-  }
+  cases_of[problem.op](problem, collector);
   return collector.take();
 }
 

@@ -11,7 +11,7 @@ namespace normquant::oracle {
 
 /// One tensor of one case, over all styles.
 struct Nearest {
-  validate::Operation op;
+  Operation op;
   std::string tensor;   ///< "mean", "t" (what is rounded to a code), ...; "mean, welford" of that family's bounds
   std::string problem;  ///< as text
   std::int64_t columns = 0;
@@ -30,7 +30,7 @@ std::vector<validate::Problem> tightness_problems(std::uint64_t seed);
 
 /// One tensor of an operation over all cases.
 struct Tightness {
-  validate::Operation op;
+  Operation op;
   std::string tensor;
   std::int64_t lengths = 0, evaluated = 0, outside = 0;
   double worst = 0;   ///< largest error / bound of all cases
