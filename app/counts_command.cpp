@@ -83,11 +83,12 @@ void count_case(const std::string& text, const std::regex& wanted, Device& devic
   fmt::print("\n# {}; at least {} bytes\n{}", to_text(*problem), prepared->algorithmic_bytes(), first_line());
   for (const validate::VariantEntry& variant : validate::catalogue(problem->op, DeviceKind::host)) {
     if (!std::regex_search(variant.name.begin(), variant.name.end(), wanted)) continue;
-    if (!prepared->why_not(variant.name).empty()) continue;  // what does not serve the problem is not in the table
-    Status status = prepared->reserve(variant.name);
+    const validate::VariantHandle handle = prepared->find(variant.name);
+    if (!prepared->why_not(handle).empty()) continue;  // what does not serve the problem is not in the table
+    Status status = prepared->reserve(handle);
     if (status.ok()) status = prepared->poison_outputs();
     host_exec::watch::counting_begins();
-    if (status.ok()) status = prepared->launch(variant.name, nullptr);
+    if (status.ok()) status = prepared->launch(handle, nullptr);
     const Counts counts = host_exec::watch::counting_ends();
     if (!status.ok()) throw Refusal{exit_infrastructure, fmt::format("{}: {}", variant.name, status.message)};
     fmt::print("{}", line(variant.name, counts, prepared->algorithmic_bytes()));

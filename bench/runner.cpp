@@ -76,9 +76,10 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
     return;
   }
   const validate::PreparedProblem& first = *slots_.front();
-  record.auto_variant = first.chosen_variant();
+  record.auto_variant = first.find("auto").name();
+  variant_ = first.find(record.variant);
   record.bytes = first.algorithmic_bytes();
-  std::string why = first.why_not(record.variant);
+  std::string why = first.why_not(variant_);
   if (std::string misdeed = plugins::take_misdeed(); !misdeed.empty()) {
     fail(record, Result::error, std::move(misdeed));
     return;
@@ -87,7 +88,7 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
     fail(record, Result::skipped, std::move(why));
     return;
   }
-  record.requested_bytes = first.requested_bytes(record.variant);
+  record.requested_bytes = first.requested_bytes(variant_);
   record.rotated_bytes = record.bytes * static_cast<std::int64_t>(slots_.size());
   if (!check_before(record) || !scrutinise(record) || !time(record, least_launches)) return;
   if (!check_after(record) || (parts_.checked && !check_possible(record))) return;
@@ -155,15 +156,15 @@ std::string Runner::add_copies(std::size_t slot_bytes) {
 
 bool Runner::check_before(TimingRecord& record) {
   for (const auto& slot : slots_) {
-    if (!accept(slot->reserve(record.variant), record, "scratch memory")) return false;
+    if (!accept(slot->reserve(variant_), record, "scratch memory")) return false;
   }
   if (!parts_.checked) return true;
   validate::PreparedProblem& first = *slots_.front();
   if (!accept(first.poison_outputs(), record, "poisoning the outputs")) return false;
-  if (!accept(first.launch(record.variant, nullptr), record, "the launch")) return false;
+  if (!accept(first.launch(variant_, nullptr), record, "the launch")) return false;
   if (!accept(parts_.device.synchronize(), record, "the launch")) return false;
   const auto again = [&] {
-    Status status = first.launch(record.variant, nullptr);
+    Status status = first.launch(variant_, nullptr);
     return status.ok() ? parts_.device.synchronize() : status;
   };
   return accept(validate::check_what_was_launched(first, again), record, "before timing");
@@ -171,8 +172,8 @@ bool Runner::check_before(TimingRecord& record) {
 
 /// Cold and hot first: what the check after timing runs again is what the steady timer was given.
 bool Runner::time(TimingRecord& record, long long least_launches) {
-  Enqueue enqueue = [this, &record](int slot, Stream stream) {
-    return slots_[static_cast<std::size_t>(slot)]->launch(record.variant, stream);
+  Enqueue enqueue = [this](int slot, Stream stream) {
+    return slots_[static_cast<std::size_t>(slot)]->launch(variant_, stream);
   };
   if (scrutiny_) enqueue = scrutiny_->enqueue();
   const auto slots = static_cast<int>(slots_.size());
@@ -261,7 +262,7 @@ bool Runner::check_possible(TimingRecord& record) const {
 bool Runner::scrutinise(TimingRecord& record) {
   scrutiny_.reset();
   if (!parts_.checked || plugins::file_of(record.variant).empty()) return true;
-  scrutiny_.emplace(parts_.device, slots_, record.variant);
+  scrutiny_.emplace(parts_.device, slots_, variant_);
   record.scrutiny_seed = scrutiny_->seed();
   return accept(scrutiny_->open(), record, "scrutiny");
 }

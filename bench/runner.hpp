@@ -78,6 +78,7 @@ class Runner {
   std::optional<Case> loaded_;
   std::string load_failure_;  ///< why the loaded case cannot run; empty when it can
   std::vector<std::unique_ptr<validate::PreparedProblem>> slots_;
+  validate::VariantHandle variant_;   ///< of the case and variant that run
   std::optional<Scrutiny> scrutiny_;  ///< of a plugin's variant
   CopyTime copy_;
   std::string copy_failure_;

@@ -18,7 +18,7 @@ std::uint64_t from_the_system() {
 
 }  // namespace
 
-Scrutiny::Scrutiny(Device& device, const Slots& slots, std::string_view variant)
+Scrutiny::Scrutiny(Device& device, const Slots& slots, validate::VariantHandle variant)
     : device_(device), slots_(slots), variant_(variant), seed_(from_the_system()), random_(seed_) {
   for (const auto& slot : slots_) {
     const bool known =

@@ -25,7 +25,7 @@ class Scrutiny {
   using Slots = std::vector<std::unique_ptr<validate::PreparedProblem>>;
 
   /// `slots` outlive this object and have their workspace for the variant; the host has one, a GPU at least two.
-  Scrutiny(Device& device, const Slots& slots, std::string_view variant);
+  Scrutiny(Device& device, const Slots& slots, validate::VariantHandle variant);
 
   /// Prepares one more set of values, with a seed of the operating system's: nothing is timed on values known before.
   Status open();
@@ -60,7 +60,7 @@ class Scrutiny {
 
   Device& device_;
   const Slots& slots_;
-  std::string variant_;
+  validate::VariantHandle variant_;
   std::uint64_t seed_;
   std::mt19937_64 random_;
   std::vector<std::unique_ptr<validate::PreparedProblem>> others_;  ///< values beside those of the slots

@@ -187,8 +187,8 @@ TEST(PreparedProblem, OutputsThatNobodyWroteFail) {
     EXPECT_EQ(verdict.outcome, Outcome::fail) << name_of(op);
     EXPECT_NE(verdict.reason.find("never written"), std::string::npos) << name_of(op) << ": " << verdict.reason;
     ASSERT_TRUE(prepared->poison_outputs().ok());
-    ASSERT_TRUE(prepared->reserve("auto").ok());
-    ASSERT_TRUE(prepared->launch("auto", nullptr).ok());
+    ASSERT_TRUE(prepared->reserve(prepared->find("auto")).ok());
+    ASSERT_TRUE(prepared->launch(prepared->find("auto"), nullptr).ok());
     EXPECT_EQ(prepared->check().outcome, Outcome::pass) << name_of(op);
   }
 }

@@ -220,7 +220,7 @@ TEST(Lookalike, SaysWhatPreparedProblemsSay) {
       const auto prepared = prepare(problem, *device, 0, why);
       ASSERT_NE(prepared, nullptr) << why << " " << to_text(problem);
       for (std::size_t v = 0; v < served.variants().size(); ++v) {
-        EXPECT_EQ(served.by(v, problem), prepared->why_not(served.variants()[v].name).empty())
+        EXPECT_EQ(served.by(v, problem), prepared->why_not(prepared->find(served.variants()[v].name)).empty())
             << served.variants()[v].name << " " << to_text(problem);
       }
     }

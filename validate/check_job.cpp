@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <chrono>
-#include <map>
 
 #include "kernels/plugin/plugins.hpp"
 #include "validate/operations/prepared_problem.hpp"
@@ -19,7 +18,7 @@ constexpr std::int64_t repeat_below_bytes = std::int64_t{64} << 20;
 constexpr int launches_before = 1000;
 
 /// Poisons, launches, waits; from a cold start where one is given.
-Status run_once(PreparedProblem& prepared, Device& device, const std::string& variant, ColdStart* cold = nullptr,
+Status run_once(PreparedProblem& prepared, Device& device, VariantHandle variant, ColdStart* cold = nullptr,
                 Poison poison = Poison::first) {
   if (Status status = prepared.poison_outputs(poison); !status.ok()) return status;
   if (cold != nullptr) {
@@ -42,7 +41,7 @@ struct Subject {
 
 /// Poisons, launches, waits, where mistakes in the order of reads and writes show best: on a GPU from a cold start, on the host
 /// device by a schedule in which warps run ahead of each other.
-Status run_once_adversely(PreparedProblem& prepared, Device& device, const std::string& variant, ColdStart* cold,
+Status run_once_adversely(PreparedProblem& prepared, Device& device, VariantHandle variant, ColdStart* cold,
                           Poison poison) {
   constexpr std::uint64_t even_seed = 2;
   std::string why;
@@ -54,7 +53,7 @@ Status run_once_adversely(PreparedProblem& prepared, Device& device, const std::
 
 /// Runs it again in other memory, over the other poison; the layer in the same over the same, since cuBLASLt chooses by what it
 /// finds there, and it has outputs that not every variant writes.
-Verdict run_again(Subject& subject, const std::string& variant, Verdict verdict) {
+Verdict run_again(Subject& subject, VariantHandle variant, Verdict verdict) {
   std::string why;
   std::string damage;
   const std::uint64_t before = subject.prepared.digest(why, damage);
@@ -80,7 +79,7 @@ Verdict run_again(Subject& subject, const std::string& variant, Verdict verdict)
 }
 
 /// Launches a small problem many times on another stream, and this one meanwhile; its outputs must be right again.
-Verdict run_after_others(Subject& subject, const std::string& variant, Verdict verdict) {
+Verdict run_after_others(Subject& subject, VariantHandle variant, Verdict verdict) {
   std::string why;
   if (subject.others == nullptr) {
     Problem small = subject.prepared.problem();
@@ -90,7 +89,7 @@ Verdict run_after_others(Subject& subject, const std::string& variant, Verdict v
     subject.side = SideStream::open(subject.device.info().kind, why);
     if (subject.side == nullptr) return outcome(Outcome::error, why);
   }
-  const std::string other = subject.others->why_not(variant).empty() ? variant : "auto";
+  const VariantHandle other = subject.others->why_not(variant).empty() ? variant : subject.others->find("auto");
   Status status = subject.others->reserve(other);
   if (status.ok()) status = subject.prepared.poison_outputs();
   if (status.ok()) status = subject.device.synchronize();
@@ -109,15 +108,15 @@ Verdict run_after_others(Subject& subject, const std::string& variant, Verdict v
 
 /// Of a plugin on the host, right after a launch: whether some thread of its has still to write. Where values are normal no
 /// right output looks like the poison.
-std::string written_late(const PreparedProblem& prepared, const Device& device, const std::string& variant) {
+std::string written_late(const PreparedProblem& prepared, const Device& device, VariantHandle variant) {
   const Problem& problem = prepared.problem();
-  if (device.info().kind != DeviceKind::host || plugins::file_of(variant).empty()) return {};
+  if (device.info().kind != DeviceKind::host || plugins::file_of(variant.name()).empty()) return {};
   if (problem.values != Values::normal || problem.save_quant_scale) return {};
   const std::string where = prepared.unwritten_element(problem.seed);
   return where.empty() ? where : where + " was not written yet when the launch returned";
 }
 
-Verdict check_results(Subject& subject, const std::string& variant, bool same_bits) {
+Verdict check_results(Subject& subject, VariantHandle variant) {
   PreparedProblem& prepared = subject.prepared;
   Device& device = subject.device;
   std::string reason = prepared.why_not(variant);
@@ -135,7 +134,8 @@ Verdict check_results(Subject& subject, const std::string& variant, bool same_bi
     return status.ok() ? device.synchronize() : status;
   });
   if (verdict.outcome == Outcome::pass && !late.empty()) return outcome(Outcome::fail, late);
-  if (verdict.outcome == Outcome::pass && same_bits && prepared.algorithmic_bytes() <= repeat_below_bytes) {
+  if (verdict.outcome == Outcome::pass && variant.deterministic() &&
+      prepared.algorithmic_bytes() <= repeat_below_bytes) {
     verdict = run_again(subject, variant, std::move(verdict));
   }
   if (verdict.outcome == Outcome::pass && subject.after_others) {
@@ -144,9 +144,9 @@ Verdict check_results(Subject& subject, const std::string& variant, bool same_bi
   return verdict;
 }
 
-Verdict check_variant(Subject& subject, const std::string& variant, bool same_bits) {
+Verdict check_variant(Subject& subject, VariantHandle variant) {
   (void)subject.device.take_findings();  // of whatever ran before
-  Verdict verdict = check_results(subject, variant, same_bits);
+  Verdict verdict = check_results(subject, variant);
   verdict.watched = subject.device.watches();
   verdict.findings = subject.device.take_findings();
   if (verdict.findings.empty()) return verdict;
@@ -184,14 +184,9 @@ std::vector<CaseResult> check_job(const Job& job, const OpenDevice& open, const 
   if (prepared == nullptr) return all(outcome(Outcome::error, why));
   if (prepared_now) prepared_now();
   Subject subject{*prepared, device, open.cold.get(), job.subject.after_others};
-  std::map<std::string, bool, std::less<>> deterministic;
-  for (const VariantEntry& entry : catalogue(job.subject.problem.op, job.device.kind)) {
-    deterministic[std::string(entry.name)] = entry.deterministic;
-  }
   for (const std::string& variant : job.variants) {
-    const bool same_bits = variant == "auto" || deterministic[variant];
     const auto start = std::chrono::steady_clock::now();
-    Verdict verdict = check_variant(subject, variant, same_bits);
+    Verdict verdict = check_variant(subject, prepared->find(variant));
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     results.push_back(
         {job.device.name(), variant, job.subject.problem, std::move(verdict), {}, job.schedule_seed, taken.count()});

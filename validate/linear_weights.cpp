@@ -1,7 +1,7 @@
 #include "validate/linear_weights.hpp"
 
 #include "validate/inputs.hpp"
-#include "validate/operations/prepared_base.hpp"
+#include "validate/operations/prepared_tensors.hpp"
 
 namespace normquant::validate {
 namespace {

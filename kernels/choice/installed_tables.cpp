@@ -94,7 +94,7 @@ const InstalledTable* newest_of(const DeviceInfo& device, Fits fits) {
 std::vector<std::string_view> variant_names(Operation op) {
   return with_operation(op, []<class Args>(std::type_identity<Args>) {
     std::vector<std::string_view> names;
-    if constexpr (!is_layer_arguments<Args>) { // whose variants are another library's
+    if constexpr (!is_layer_arguments<Args>) {  // whose variants are another library's
       for (const Variant<Args>& variant : variants<Args>(DeviceKind::host)) names.push_back(variant.name);
     }
     return names;

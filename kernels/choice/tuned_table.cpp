@@ -129,7 +129,8 @@ class Parser {
     if (word.empty() || word.front() == '#') return;
     if (word == "device" || word == "compute_capability" || word == "sm_count") return parse_head(word, rest);
     const std::optional<Operation> op = operation_named(word);
-    if (!op || is_layer(*op) || word != name_of(*op)) fail(quoted(word) + " is neither a line of the head nor an operation");
+    if (!op || is_layer(*op) || word != name_of(*op))
+      fail(quoted(word) + " is neither a line of the head nor an operation");
     if (table_.device.empty()) fail("the line 'device NAME' must come before the cells");
     Cell cell = parse_cell(*op, rest);
     if (!seen_.insert(to_text(cell.point)).second) fail("there is an earlier cell of the same problem");

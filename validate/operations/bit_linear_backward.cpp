@@ -135,10 +135,10 @@ class PreparedBitLinearBackward final : public PreparedBase<BitLinearBackward> {
     if (p.out) add_dlinear_weight(*p.out, output_ld("dlinear_weight", p.columns));
   }
 
-  Status reserve(std::string_view name) override {
-    if (Status status = PreparedBase::reserve(name); !status.ok()) return status;
-    if (!worth_tuning(problem_, device_) || !plugins::file_of(name).empty()) return {};
-    return tune_products(*find(name), args_, device_.info(), workspace(), nullptr);
+  Status reserve(VariantHandle variant) override {
+    if (Status status = PreparedBase::reserve(variant); !status.ok()) return status;
+    if (!worth_tuning(problem_, device_) || !plugins::file_of(variant.name()).empty()) return {};
+    return tune_products(variant.row<BitLinearBackward>(), args_, device_.info(), workspace(), nullptr);
   }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {

@@ -1,107 +1,12 @@
 // bit_linear_forward: inputs, truth, bounds and outputs of one problem.
 #include <normquant/bit_linear.hpp>
 
-#include <map>
-
-#include "reference/norm_quant_forward.hpp"
-#include "validate/inputs.hpp"
 #include "validate/linear_weights.hpp"
+#include "validate/operations/bit_linear_truth.hpp"
 #include "validate/operations/prepared_base.hpp"
-#include "validate/product_bounds.hpp"
 
 namespace normquant::validate {
 namespace {
-
-/// Everything that does not depend on the device: shared by copies of a problem.
-struct BitLinearForwardTruth {
-  std::shared_ptr<const HostTensor> x, residual, weight, bias, linear_bias;
-  Array h;                      ///< x + residual in float32
-  std::optional<Array> stored;  ///< h as residual_out stores it
-  reference::NormQuantForwardResult result;
-  ForwardBounds bounds;
-  LinearWeights weights;
-  // [distinct, distinct features]
-  ProductBounds out;             ///< of fake-quantised operands
-  ProductBounds out_from_codes;  ///< of codes
-};
-
-std::shared_ptr<const BitLinearForwardTruth> bit_linear_forward_truth(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<BitLinearForwardTruth>();
-  const auto tensor = [&](Tensor which, DType type, std::int64_t rows, std::int64_t columns) {
-    return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, columns));
-  };
-  truth->x = tensor(Tensor::x, p.x, distinct, p.columns);
-  if (p.residual) truth->residual = tensor(Tensor::residual, *p.residual, distinct, p.columns);
-  if (p.weight) truth->weight = tensor(Tensor::weight, *p.weight, 1, p.columns);
-  if (p.bias) truth->bias = tensor(Tensor::bias, *p.bias, 1, p.columns);
-
-  const Array x = truth->x->values();
-  const Array residual = truth->residual ? truth->residual->values() : Array{};
-  truth->h = reference::residual_add(x, truth->residual ? &residual : nullptr);
-  if (p.residual_out) truth->stored = reference::round_to_storage(truth->h, reference_storage(*p.residual_out));
-  reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
-  if (truth->weight) forward.weight = vector_values(*truth->weight);
-  if (truth->bias) forward.bias = vector_values(*truth->bias);
-  const Array& source = p.h_source == HSource::stored && truth->stored ? *truth->stored : truth->h;
-  truth->result = reference::norm_quant_forward(source, forward);
-  truth->bounds = forward_bounds(source, forward, truth->result);
-
-  truth->weights = linear_weights_of(p);
-  truth->out =
-      product_bounds(activation_operand(truth->bounds.quant, forward.rounding, reference_storage(p.operand_type())),
-                     truth->weights.operand);
-  truth->out_from_codes =
-      code_product_bounds(activation_operand(truth->bounds.quant, forward.rounding, reference::Storage::float64),
-                          truth->weights.from_codes);
-  if (p.linear_bias) {
-    // As many distinct values as the weights have distinct rows, so that columns of out repeat.
-    truth->linear_bias = tensor(Tensor::linear_bias, *p.linear_bias, distinct_features(p), 1);
-    add_bias(truth->out, truth->linear_bias->values().col(0));
-    add_bias(truth->out_from_codes, truth->linear_bias->values().col(0));
-  }
-  return truth;
-}
-
-/// The exact products of codes, as the kernel itself quantised them, scaled as layer_kernels.hpp says.
-class ExactOut {
- public:
-  ExactOut(const BitLinearForward& a, Device& device, std::int64_t rows, std::int64_t features, const Vector& bias)
-      : value_(rows, features) {
-    using Codes = Eigen::Array<std::int8_t, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    Codes y(rows, a.layer.k_in), w(features, a.layer.k_in);
-    Eigen::ArrayXf dequant_scale(rows);
-    float factor = 0;
-    const auto read_rows = [&](Codes& codes, const std::int8_t* from, std::int64_t ld) {
-      for (Eigen::Index i = 0; i < codes.rows(); ++i) {
-        read(device, codes.row(i).data(), from + i * ld, static_cast<std::size_t>(codes.cols()));
-      }
-    };
-    read_rows(y, a.y_q.codes, a.y_q.ld_codes);
-    read_rows(w, a.layer.weights.codes, a.layer.weights.ld_codes);
-    read(device, dequant_scale.data(), a.y_q.dequant_scale, sizeof(float) * static_cast<std::size_t>(rows));
-    read(device, &factor, a.layer.weights.dequant_factor, sizeof factor);
-    if (!status_.ok()) return;
-    const Array sums =
-        (y.cast<double>().matrix() * w.cast<double>().matrix().transpose()).array();  // exact: below 2^53
-    for (Eigen::Index i = 0; i < rows; ++i) {
-      const float scale = dequant_scale(i) * factor;
-      for (Eigen::Index j = 0; j < features; ++j) {
-        const auto sum = static_cast<float>(sums(i, j) + 0.0);  // an integer's zero has no sign
-        value_(i, j) =
-            static_cast<double>(bias.size() > 0 ? std::fma(sum, scale, static_cast<float>(bias(j))) : sum * scale);
-      }
-    }
-  }
-  const Status& status() const { return status_; }
-  double operator()(Eigen::Index i, Eigen::Index j) const { return value_(i, j); }
-
- private:
-  void read(Device& device, void* to, const void* from, std::size_t bytes) {
-    if (status_.ok()) status_ = device.copy_to_host(to, from, bytes);
-  }
-  Status status_;
-  Array value_;
-};
 
 class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
  public:
@@ -132,27 +37,15 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     add_out();
   }
 
-  std::string_view chosen_variant() const override {
-    BitLinearForward all = args_;
-    all.layer.weights = forms_;
-    return choose_variant(all, device_.info()).name;
+  Status reserve(VariantHandle variant) override {
+    take_on(variant);
+    if (Status status = PreparedBase::reserve(variant); !status.ok()) return status;
+    if (!worth_tuning(problem_, device_) || is_of_a_plugin(variant.name())) return {};
+    return tune_products(variant.row<BitLinearForward>(), args_, device_.info(), workspace(), nullptr);
   }
-  std::string why_not(std::string_view name) const override {
-    const Variant<BitLinearForward>* variant = find(resolved(name));
-    if (variant == nullptr) return "there is no variant of that name";
-    return variant->why_not(*variant, with_forms_for(variant->name), device_.info());
-  }
-  Status reserve(std::string_view name) override {
-    launched_ = find(resolved(name)) == nullptr ? std::string_view{} : find(resolved(name))->name;
-    args_ = with_forms_for(resolved(name));
-    if (Status status = PreparedBase::reserve(resolved(name)); !status.ok()) return status;
-    if (!worth_tuning(problem_, device_) || is_of_a_plugin(resolved(name))) return {};
-    return tune_products(*find(resolved(name)), args_, device_.info(), workspace(), nullptr);
-  }
-  Status launch(std::string_view name, Stream stream) override {
-    launched_ = resolved(name);
-    args_ = with_forms_for(launched_);
-    return PreparedBase::launch(launched_, stream);
+  Status launch(VariantHandle variant, Stream stream) override {
+    take_on(variant);
+    return PreparedBase::launch(variant, stream);
   }
   Verdict check() override {
     exact_.reset();
@@ -196,13 +89,20 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   bool multiplies_codes() const {
     return is_of_a_plugin(launched_) ? plugins::multiplies_codes(launched_) : launched_ != "fake_quantised";
   }
-  std::string_view resolved(std::string_view name) const { return name == "auto" ? chosen_variant() : name; }
+  /// From now on args_ and the comparisons are the variant's.
+  void take_on(VariantHandle variant) {
+    if (launched_ == variant.name()) return;
+    launched_ = variant.name();
+    args_ = arguments_for(variant);
+  }
 
   /// A variant is given the form of the weights that it reads, for training also the operands that the backward reads, and
   /// writes no others; when codes are to be checked, all.
-  BitLinearForward with_forms_for(std::string_view name) const {
+  BitLinearForward arguments_for(VariantHandle variant) const override {
     BitLinearForward a = args_;
     a.layer.weights = forms_;
+    if (!variant) return a;
+    const std::string_view name = variant.name();
     const bool plugin = is_of_a_plugin(name), codes = plugin && plugins::multiplies_codes(name);
     if (problem_.codes || (plugin && problem_.cached)) return a;  // a plugin reads what it likes
     if (name != "fake_quantised" && !problem_.training && (!plugin || codes)) a.layer.weights.operand = {};

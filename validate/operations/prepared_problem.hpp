@@ -32,6 +32,30 @@ struct VariantEntry {
 /// The variants of an operation on devices of that kind, in table order; then those of plugins.
 std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind);
 
+/// A variant of a problem's operation, looked up once; `auto` is resolved then. Good for copies of the problem too, and as long
+/// as the program.
+class VariantHandle {
+ public:
+  VariantHandle() = default;  ///< of no variant
+  template <class Args>
+  explicit VariantHandle(const Variant<Args>& row) : row_(&row), name_(row.name), deterministic_(row.deterministic) {}
+
+  explicit operator bool() const { return row_ != nullptr; }
+  std::string_view name() const { return name_; }
+  /// Whether it promises the same bits from run to run.
+  bool deterministic() const { return deterministic_; }
+  /// `Args` is the operation's.
+  template <class Args>
+  const Variant<Args>& row() const {
+    return *static_cast<const Variant<Args>*>(row_);
+  }
+
+ private:
+  const void* row_ = nullptr;
+  std::string_view name_;
+  bool deterministic_ = false;
+};
+
 /// See prepare(). Not thread-safe; several may live side by side.
 class PreparedProblem {
  public:
@@ -40,17 +64,17 @@ class PreparedProblem {
   virtual std::int64_t algorithmic_bytes() const = 0;
   /// Where tuned tables see it.
   virtual choice::Point point() const = 0;
-  /// Name of the variant that `auto` stands for here.
-  virtual std::string_view chosen_variant() const = 0;
-  /// Why the variant does not serve this problem; empty when it does. `auto` is accepted wherever a variant is named.
-  virtual std::string why_not(std::string_view variant) const = 0;
+  /// The variant of that name, or the one that `auto` stands for here; none when there is no such variant.
+  virtual VariantHandle find(std::string_view name) const = 0;
+  /// Why the variant does not serve this problem; empty when it does.
+  virtual std::string why_not(VariantHandle variant) const = 0;
   /// What the device lacks for the variant whatever the problem; empty when nothing.
-  virtual std::string device_lacks(std::string_view variant) const = 0;
-  virtual std::int64_t requested_bytes(std::string_view variant) const = 0;
+  virtual std::string device_lacks(VariantHandle variant) const = 0;
+  virtual std::int64_t requested_bytes(VariantHandle variant) const = 0;
   /// Allocates what the variant needs as scratch. Call before the launches that are timed or captured.
-  virtual Status reserve(std::string_view variant) = 0;
+  virtual Status reserve(VariantHandle variant) = 0;
   /// Enqueues the variant once on `stream`; no allocation, no synchronisation.
-  virtual Status launch(std::string_view variant, Stream stream) = 0;
+  virtual Status launch(VariantHandle variant, Stream stream) = 0;
   /// Fills every output and the scratch memory with a pattern.
   virtual Status poison_outputs(Poison poison = Poison::first) = 0;
   /// Compares the outputs, guard bands, poison between rows and unchanged inputs with the reference. Synchronises.
@@ -64,7 +88,7 @@ class PreparedProblem {
   /// Overwrites the inputs with values that nobody has seen and nobody knows the truth of: its own, of other signs.
   virtual Status disturb_values(std::uint64_t seed) = 0;
   /// launch(), into the outputs of `other`.
-  virtual Status launch_into(PreparedProblem& other, std::string_view variant, Stream stream) = 0;
+  virtual Status launch_into(PreparedProblem& other, VariantHandle variant, Stream stream) = 0;
   /// check(), where the inputs hold the values of `inputs`, and the outputs were computed from those of `outputs`.
   virtual Verdict check_against(const PreparedProblem& inputs, const PreparedProblem& outputs) = 0;
   /// The host device: an element of an output that still holds the poison, among some drawn with `seed`; empty when none
