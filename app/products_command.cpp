@@ -4,24 +4,22 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <memory>
-#include <random>
 #include <vector>
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.hpp"
 #include "app/options.hpp"
+#include "app/product_buffers.hpp"
 #include "bench/session.hpp"
 #include "bench/timing_record.hpp"
 #include "bit_linear/layer_kernels.hpp"
 #include "bit_linear/matrix_products.hpp"
 #include "exit_status.hpp"
 #include "output/escape.hpp"
-#include "validate/host_tensor.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -31,181 +29,6 @@ struct ProductsOptions {
   std::vector<std::string> shapes;
   output::Existing existing = output::Existing::refuse;
   bool require_gpu = false;
-};
-
-struct ProductSizes {
-  std::int64_t rows = 0, k_in = 0, k_out = 0;
-};
-
-/// Memory on the device, given back at the end.
-class Memory {
- public:
-  Memory(Device& device, std::size_t bytes) : device_(device) {
-    std::string why;
-    data_ = device.allocate(bytes, why);
-    if (data_ == nullptr) throw Refusal{exit_infrastructure, why};
-  }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  ~Memory() { device_.release(data_); }
-  template <class T = void>
-  T* as() const {
-    return static_cast<T*>(data_);
-  }
-
- private:
-  Device& device_;
-  void* data_;
-};
-
-void must(const Status& status) {
-  if (!status.ok()) throw Refusal{exit_infrastructure, status.message};
-}
-
-/// Drawn bytes, repeated: what a product multiplies decides how fast it may go (power), so they are not zeros.
-class Filler {
- public:
-  explicit Filler(Device& device) : device_(device) {
-    std::mt19937 generator(1);
-    std::normal_distribution<double> normal;
-    Eigen::Index i = 0;
-    validate::Array activations(1, drawn), weights(1, drawn);
-    for (std::int64_t n = 0; n < drawn; ++n, ++i) {
-      const double code = std::clamp(std::round(normal(generator) * 32), -127.0, 127.0);
-      const double ternary = std::clamp(std::round(normal(generator) / 0.8), -1.0, 1.0);
-      y_codes.push_back(static_cast<unsigned char>(static_cast<signed char>(code)));
-      w_codes.push_back(static_cast<unsigned char>(static_cast<signed char>(ternary)));
-      activations(0, i) = code / 32;
-      weights(0, i) = ternary * 0.02;
-    }
-    y = validate::HostTensor::of(DType::bfloat16, activations).bytes;
-    w = validate::HostTensor::of(DType::bfloat16, weights).bytes;
-    for (std::int64_t n = 0; n < drawn; n += 4) {
-      unsigned byte = 0;
-      for (unsigned j = 0; j < 4; ++j) {
-        byte |= static_cast<unsigned>(static_cast<signed char>(w_codes[static_cast<std::size_t>(n + j)]) + 1) << 2 * j;
-      }
-      packed.push_back(static_cast<unsigned char>(byte));
-    }
-  }
-  void fill(void* memory, std::size_t bytes, const std::vector<unsigned char>& with) {
-    for (std::size_t done = 0; done < bytes; done += with.size()) {
-      must(device_.copy_to_device(static_cast<char*>(memory) + done, with.data(), std::min(with.size(), bytes - done)));
-    }
-  }
-
-  std::vector<unsigned char> y, w, y_codes, w_codes, packed;
-
- private:
-  static constexpr std::int64_t drawn = std::int64_t{1} << 20;
-  Device& device_;
-};
-
-/// Operands and results of one product in every form. bfloat16; rows without gaps.
-struct Slot {
-  ProductSizes sizes;
-  Memory y, w, y_codes, w_codes, packed, dequant_scale, dequant_factor, out, sums, dx, dw;
-
-  Slot(Device& device, Filler& filler, ProductSizes s)
-      : sizes(s),
-        y(device, bytes(s.rows * s.k_in * 2)),
-        w(device, bytes(s.k_out * s.k_in * 2)),
-        y_codes(device, bytes(s.rows * s.k_in)),
-        w_codes(device, bytes(s.k_out * s.k_in)),
-        packed(device, bytes(s.k_out * s.k_in / 4)),
-        dequant_scale(device, bytes(s.rows * 4)),
-        dequant_factor(device, 4),
-        out(device, bytes(s.rows * s.k_out * 2)),
-        sums(device, bytes(s.rows * s.k_out * 4)),
-        dx(device, bytes(s.rows * s.k_in * 2)),
-        dw(device, bytes(s.k_out * s.k_in * 2)) {
-    filler.fill(y.as(), bytes(s.rows * s.k_in * 2), filler.y);
-    filler.fill(w.as(), bytes(s.k_out * s.k_in * 2), filler.w);
-    filler.fill(y_codes.as(), bytes(s.rows * s.k_in), filler.y_codes);
-    filler.fill(w_codes.as(), bytes(s.k_out * s.k_in), filler.w_codes);
-    filler.fill(packed.as(), bytes(s.k_out * s.k_in / 4), filler.packed);
-    filler.fill(out.as(), bytes(s.rows * s.k_out * 2), filler.y);
-    const std::vector<float> scales(static_cast<std::size_t>(s.rows), 1.0F / 32);
-    must(device.copy_to_device(dequant_scale.as(), scales.data(), scales.size() * sizeof(float)));
-    const float factor = 0.02F;
-    must(device.copy_to_device(dequant_factor.as(), &factor, sizeof factor));
-  }
-
-  MatrixProduct forward() const {
-    return {sizes.rows,
-            sizes.k_out,
-            sizes.k_in,
-            false,
-            true,
-            matrix(y, sizes.k_in),
-            matrix(w, sizes.k_in),
-            {out.as(), DType::bfloat16, sizes.k_out},
-            {}};
-  }
-  MatrixProduct dy() const {
-    return {sizes.rows,
-            sizes.k_in,
-            sizes.k_out,
-            false,
-            false,
-            matrix(out, sizes.k_out),
-            matrix(w, sizes.k_in),
-            {dx.as(), DType::bfloat16, sizes.k_in},
-            {}};
-  }
-  MatrixProduct dlinear_weight() const {
-    return {sizes.k_out,
-            sizes.k_in,
-            sizes.rows,
-            true,
-            false,
-            matrix(out, sizes.k_out),
-            matrix(y, sizes.k_in),
-            {dw.as(), DType::bfloat16, sizes.k_in},
-            {}};
-  }
-  IntegerProduct integer(std::int64_t first, std::int64_t rows) const {
-    return {rows,       sizes.k_out,
-            sizes.k_in, y_codes.as<std::int8_t>() + first * sizes.k_in,
-            sizes.k_in, w_codes.as<std::int8_t>(),
-            sizes.k_in, sums.as<std::int32_t>()};
-  }
-  ScaleProduct scale(std::int64_t first, std::int64_t rows) const {
-    return {rows,
-            sizes.k_out,
-            sums.as<std::int32_t>(),
-            scales(first),
-            {out.as<std::uint16_t>() + first * sizes.k_out, DType::bfloat16, sizes.k_out}};
-  }
-  FusedProduct fused_product() const {
-    return {sizes.rows,
-            sizes.k_out,
-            sizes.k_in,
-            y_codes.as<std::int8_t>(),
-            sizes.k_in,
-            w_codes.as<std::int8_t>(),
-            sizes.k_in,
-            scales(0),
-            {out.as(), DType::bfloat16, sizes.k_out}};
-  }
-  PackedProduct packed_product() const {
-    return {sizes.rows,
-            sizes.k_out,
-            sizes.k_in,
-            y_codes.as<std::int8_t>(),
-            sizes.k_in,
-            packed.as<std::uint8_t>(),
-            sizes.k_in / 4,
-            scales(0),
-            {out.as(), DType::bfloat16, sizes.k_out}};
-  }
-
- private:
-  static std::size_t bytes(std::int64_t count) { return static_cast<std::size_t>(count); }
-  static ConstMatrix matrix(const Memory& memory, std::int64_t ld) { return {memory.as(), DType::bfloat16, ld}; }
-  CodeScales scales(std::int64_t first) const {
-    return {dequant_scale.as<float>() + first, dequant_factor.as<float>(), {}};
-  }
 };
 
 /// A way to compute a product.
