@@ -5,20 +5,20 @@
 #include <random>
 #include <string>
 
-#include "app/commands.hpp"
 #include "exit_status.hpp"
+#include "refusal.hpp"
 #include "validate/host_tensor.hpp"
 
 namespace normquant::bench {
 
 void must(const Status& status) {
-  if (!status.ok()) throw normquant::Refusal{exit_infrastructure, status.message};
+  if (!status.ok()) throw Refusal{exit_infrastructure, status.message};
 }
 
 Memory::Memory(Device& device, std::size_t bytes) : device_(device) {
   std::string why;
   data_ = device.allocate(bytes, why);
-  if (data_ == nullptr) throw normquant::Refusal{exit_infrastructure, why};
+  if (data_ == nullptr) throw Refusal{exit_infrastructure, why};
 }
 
 Filler::Filler(Device& device) : device_(device) {
