@@ -81,6 +81,7 @@ std::optional<GateReport> compare_files(const GateOptions& options) {
   const RecordSet baseline = read_or_refuse(file);
   GateReport report;
   report.rule.min_effect = options.min_effect;
+  report.rule.special = options.special;
   report.result = reports::compare(baseline, candidate, report.rule);
   return report;
 }
@@ -119,7 +120,19 @@ int show(const GateReport& report, CiFiles& files) {
   return status;
 }
 
-int run_gate(const GateOptions& options) {
+/// What the file of --min-effects says; empty without one.
+std::vector<reports::SpecialEffect> special_effects(const std::string& file) {
+  if (file.empty()) return {};
+  const std::optional<std::string> text = reports::read_whole(file);
+  if (!text) throw Refusal{exit_usage, "cannot read " + file};
+  std::string why;
+  auto effects = reports::parse_effects(*text, why);
+  if (!effects) throw Refusal{exit_usage, fmt::format("--min-effects {}: {}", file, why)};
+  return std::move(*effects);
+}
+
+int run_gate(GateOptions options) {
+  options.special = special_effects(options.effects_file);
   if (const std::string why = contradiction(options); !why.empty()) throw Refusal{exit_usage, why};
   if (options.qualify) return qualify_this_gpu(options);
   CiFiles files(options);

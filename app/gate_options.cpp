@@ -27,10 +27,11 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->group(programs);
   command.add_option("--variant", options.variant, "as of `normquant bench`")->capture_default_str()->group(programs);
   command
-      .add_option("--blocks", options.blocks, "A B B A blocks of processes in a stage (default: as qualified, else 4)")
+      .add_option("--blocks", options.blocks,
+                  "A B B A blocks of processes in the first stage; every further one doubles the pairs (default: 2)")
       ->check(app::count_between(1, 100))
       ->group(programs);
-  command.add_option("--stages", options.stages, "stages of fresh processes at most")
+  command.add_option("--stages", options.stages, "stages at most; each goes on with what is undecided")
       ->check(app::count_between(2, 10))
       ->capture_default_str()
       ->group(programs);
@@ -50,7 +51,9 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->check(app::count_between(0, 100000))
       ->capture_default_str()
       ->group(itself);
-  command.add_option("--seconds", options.seconds, "begin no run of --qualify after so many (0: no limit)")
+  command
+      .add_option("--seconds", options.seconds,
+                  "begin nothing new after so many (default: --against 900, --qualify no limit)")
       ->check(app::seconds_range())
       ->capture_default_str()
       ->group(itself);
@@ -61,6 +64,9 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
   command.add_option("--min-effect", options.min_effect, "smallest change that counts, 0.001 to 1")
       ->check(app::number_between(0.001, 1))
       ->capture_default_str();
+  command.add_option(
+      "--min-effects", options.effects_file,
+      "file of other effects for some cases: a number and a pattern a line, `0.01 norm_quant_forward *`");
   command.add_option("--junit", options.junit, "write the verdicts as JUnit XML");
   command.add_option("--markdown", options.markdown, "append a summary in markdown, for $GITHUB_STEP_SUMMARY");
   command.add_flag("--annotate", options.annotate,

@@ -1,10 +1,13 @@
 #include "reports/comparison.hpp"
 
 #include <fmt/format.h>
+#include <fnmatch.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
+#include <sstream>
 
 #include "exit_status.hpp"
 #include "reports/table.hpp"
@@ -87,6 +90,39 @@ bool more_important(const Comparison& a, const Comparison& b) {
 
 }  // namespace
 
+double effect_for(std::string_view name, double usual, const std::vector<SpecialEffect>& special) {
+  const std::string text(name);
+  double effect = usual;
+  for (const SpecialEffect& one : special) {
+    if (fnmatch(one.pattern.c_str(), text.c_str(), 0) == 0) effect = one.min_effect;
+  }
+  return effect;
+}
+
+std::optional<std::vector<SpecialEffect>> parse_effects(const std::string& text, std::string& why) {
+  std::vector<SpecialEffect> effects;
+  std::istringstream lines(text);
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    line.erase(std::min(line.find('#'), line.size()));
+    std::istringstream words(line);
+    SpecialEffect effect;
+    std::string first;
+    if (!(words >> first)) continue;
+    const auto read = std::from_chars(first.data(), first.data() + first.size(), effect.min_effect);
+    std::getline(words >> std::ws, effect.pattern);
+    effect.pattern.erase(effect.pattern.find_last_not_of(" \t\r") + 1);
+    if (read.ec != std::errc() || read.ptr != first.data() + first.size() || !(effect.min_effect > 0) ||
+        !(effect.min_effect < 1) || effect.pattern.empty()) {
+      why = fmt::format("line {} is not an effect above 0 and below 1 and a pattern, as in `0.01 norm_quant_forward *`",
+                        number);
+      return std::nullopt;
+    }
+    effects.push_back(std::move(effect));
+  }
+  return effects;
+}
+
 std::string machines_differ(const Environment& a, const Environment& b) {
   if (a.gpu != b.gpu) return fmt::format("the GPUs differ ({} and {})", a.device(), b.device());
   if (!a.driver.empty() && !b.driver.empty() && a.driver != b.driver) {
@@ -161,7 +197,8 @@ GateResult compare(const RecordSet& baseline, const RecordSet& candidate, const 
   }
   const double alpha = (1 - rule.confidence) / (2 * static_cast<double>(common.size()));
   for (const std::string& name : common) {
-    result.comparisons.push_back(compared(name, *before.at(name), *after.at(name), alpha, rule.min_effect));
+    result.comparisons.push_back(
+        compared(name, *before.at(name), *after.at(name), alpha, effect_for(name, rule.min_effect, rule.special)));
   }
   sort_by_importance(result);
   result.added = after.size() - common.size();
@@ -186,10 +223,14 @@ std::string gate_text(const GateResult& result, const GateRule& rule) {
                           fmt::format("{:.2f}", c.baseline_us), fmt::format("{:.2f}", c.candidate_us), c.name});
   }
   std::string text = to_terminal(table);
+  for (const Comparison& c : result.comparisons) {
+    if (!c.advice.empty()) text += fmt::format("{}: {}\n", c.name, c.advice);
+  }
   for (const std::string& name : result.missing) text += fmt::format("missing in the candidate: {}\n", name);
   text += fmt::format("{} slower, {} inconclusive, {} missing, {} faster, {} same, {} new",
                       count(result, Change::slower), count(result, Change::inconclusive), result.missing.size(),
                       count(result, Change::faster), count(result, Change::same), result.added);
+  if (!rule.special.empty()) text += fmt::format(" ({} patterns of --min-effects)", rule.special.size());
   return text + fmt::format(" (changes of {:.1f}% and more; all intervals together at {:.0f}%)\n",
                             rule.min_effect * 100, rule.confidence * 100);
 }

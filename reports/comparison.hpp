@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "reports/order_statistics.hpp"
@@ -16,9 +17,22 @@
 
 namespace normquant::reports {
 
+/// Cases that are held to another effect than the rest. `pattern` is a shell pattern for names of cases, such as
+/// `norm_quant_forward * bfloat16 rms *`.
+struct SpecialEffect {
+  std::string pattern;
+  double min_effect = 0;
+};
+/// That of the last pattern that fits, else `usual`.
+double effect_for(std::string_view name, double usual, const std::vector<SpecialEffect>& special);
+/// One line an effect: a number and a pattern, `0.01 norm_quant_forward *`; `#` begins a comment. Nothing, and a sentence in `why`
+/// that names the line, when one is malformed.
+std::optional<std::vector<SpecialEffect>> parse_effects(const std::string& text, std::string& why);
+
 struct GateRule {
   double min_effect = 0.03;  ///< a ratio within [1 / (1 + min_effect), 1 + min_effect] is no change
   double confidence = 0.95;  ///< that every interval of the run holds
+  std::vector<SpecialEffect> special = {};
 };
 
 enum class Change {
@@ -35,6 +49,7 @@ struct Comparison {
   double baseline_us = 0, candidate_us = 0, ratio = 0;
   std::optional<Interval> interval;  ///< of the ratio; nothing when a side has too few samples
   Change change = Change::inconclusive;
+  std::string advice = {};  ///< of an inconclusive one: what would decide it, as a sentence; may be empty
 };
 
 struct GateResult {

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -79,7 +80,7 @@ TEST_F(GateCommand, ASlowerProgramIsARegressionEverywhereItIsTold) {
 TEST_F(GateCommand, OtherMachinesFailuresAndWrongResults) {
   const std::string base = program("base", "");
   const auto against = [&](const std::string& variables) {
-    return gate("--against " + base + " --blocks 2 --program " + program("other", variables));
+    return gate("--against " + base + " --blocks 2 --stages 2 --program " + program("other", variables));
   };
   EXPECT_EQ(against("FAKE_GPU=Another"), exit_usage);
   EXPECT_TRUE(says("the GPUs differ")) << printed();
@@ -92,6 +93,35 @@ TEST_F(GateCommand, OtherMachinesFailuresAndWrongResults) {
     EXPECT_FALSE(printed().empty());
   }
   EXPECT_EQ(against("FAKE_NOISE=0.2"), exit_inconclusive) << printed();
+  EXPECT_TRUE(says("pairs do not decide it; about")) << printed();
+}
+
+TEST_F(GateCommand, EffectsOfTheirOwnComeFromAFile) {
+  const std::string command = "--against " + program("base", "") + " --program " + program("slow", "FAKE_FACTOR=1.05");
+  std::ofstream(path("effects")) << "# what is rare may become slower\n0.2 *\n0.03 norm_quant_forward 4096x*\n";
+  EXPECT_EQ(gate(command + " --min-effects " + path("effects")), exit_regression) << printed();
+  EXPECT_TRUE(says("1 slower, 0 inconclusive, 0 missing, 0 faster, 4 same")) << printed();
+  for (const char* text : {"0.2", "no *", "-1 *", "nan *", "2 *"}) {
+    std::ofstream(path("effects")) << text;
+    EXPECT_EQ(gate(command + " --min-effects " + path("effects")), exit_usage) << text << printed();
+    EXPECT_TRUE(says("line 1 is not")) << printed();
+  }
+  EXPECT_EQ(gate(command + " --min-effects " + path("none")), exit_usage);
+}
+
+TEST_F(GateCommand, TheScatterOfEarlierRunsIsRemembered) {
+  const std::string same = program("same", "");
+  EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass) << printed();
+  const std::string history = path("state/normquant/nvidia_invented_580.1.scatter.jsonl");
+  const auto lines = [&] {
+    const std::string text = content(history);
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  EXPECT_EQ(lines(), 5) << printed();
+  std::ofstream(history, std::ios::app) << "no line of it\n";
+  EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass)
+      << "what is no line is passed over: " << printed();
+  EXPECT_EQ(lines(), 10);
 }
 
 TEST_F(GateCommand, BadArgumentsGetASentence) {
@@ -113,7 +143,7 @@ TEST_F(GateCommand, QualifyStoresWhatLaterVerdictsShow) {
   ASSERT_TRUE(std::filesystem::exists(stored)) << printed();
   EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass) << printed();
   EXPECT_TRUE(says("false alarms in 0 of 3")) << printed();
-  EXPECT_TRUE(says("2 A B B A blocks a stage")) << "as qualified: " << printed();
+  EXPECT_TRUE(says("2 A B B A blocks in the first stage")) << printed();
   EXPECT_EQ(gate("--against " + same + " --program " + program("slow", "FAKE_FACTOR=1.05")), exit_regression)
       << printed();
   const std::string elsewhere = program("elsewhere", "FAKE_GPU=Another");

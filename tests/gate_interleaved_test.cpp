@@ -62,7 +62,7 @@ TEST(Interleaved, BlocksAreABBA) {
   EXPECT_EQ(result.first_pairs.at("a").size(), 8U);
 }
 
-TEST(Interleaved, ASuspectIsRunAgainAloneAndCounts) {
+TEST(Interleaved, AChangeTakesPairsEnoughForItsOrderAndIsThenRunAlone) {
   InventedGpu gpu;
   gpu.factor["b"] = 1.05;
   const auto result = run_interleaved(gpu.process(), rule(4), {});
@@ -75,14 +75,16 @@ TEST(Interleaved, ASuspectIsRunAgainAloneAndCounts) {
   EXPECT_NEAR(result.gate.comparisons.front().ratio, 1.05, 0.01);
 }
 
-TEST(Interleaved, ASuspectThatFreshBlocksDoNotConfirmDoesNotCount) {
+TEST(Interleaved, AChangeThatGoesAwayIsNoRegression) {
   InventedGpu gpu;
   int processes = 0;
   const RunProcess run = [&](Side side, const std::vector<std::string>& cases) {
     gpu.factor["b"] = ++processes <= 16 ? 1.05 : 1.0;  // slow in the first stage only
     return gpu.run(side, cases);
   };
-  EXPECT_EQ(change_of(run_interleaved(run, rule(4), {}), "b"), Change::same);
+  const auto result = run_interleaved(run, rule(4), {});
+  EXPECT_EQ(change_of(result, "b"), Change::inconclusive);
+  EXPECT_EQ(change_of(result, "a"), Change::same);
 }
 
 TEST(Interleaved, FasterIsFoundToo) {
@@ -106,13 +108,39 @@ TEST(Interleaved, TooMuchScatterIsInconclusive) {
   EXPECT_EQ(gate_status(run_interleaved(gpu.process(), rule(2), {}).gate), exit_inconclusive);
 }
 
-TEST(Interleaved, OneBlockWillDoWhereTheScatterIsKnown) {
+TEST(Interleaved, OneBlockWillDoWhereCasesOfLikeLengthAreKnown) {
   InventedGpu gpu;
-  gpu.factor["b"] = 1.05;
-  const std::map<std::string, PairScatter> known = {{"a", {8e-6, 100}}, {"b", {8e-6, 100}}, {"c", {8e-6, 100}}};
-  const auto result = run_interleaved(gpu.process(), rule(1), known);
-  EXPECT_EQ(change_of(result, "b"), Change::slower);
-  EXPECT_EQ(change_of(result, "a"), Change::same);
+  std::vector<ObservedScatter> known;
+  for (int i = 0; i < 20; ++i) known.push_back({20.0 + i, {8e-6, 10}});
+  EXPECT_EQ(run_interleaved(gpu.process(), rule(1), known).processes, 4);
+  EXPECT_GT(run_interleaved(gpu.process(), rule(1), {}).processes, 4) << "two pairs alone decide little";
+}
+
+TEST(Interleaved, ATimeThatIsSpentEndsItAndTheAdviceSaysWhatItTakes) {
+  InventedGpu gpu;
+  gpu.deviation = 0.02;
+  double seconds = 0;
+  InterleavedRule short_rule = rule(2, 5);
+  short_rule.seconds = 30;
+  const auto result = run_interleaved(gpu.process(), short_rule, {}, [&] { return seconds += 5; });
+  EXPECT_TRUE(result.out_of_time);
+  EXPECT_LT(result.processes, 30);
+  ASSERT_EQ(change_of(result, "a"), Change::inconclusive);
+  EXPECT_NE(result.gate.comparisons.front().advice.find("(--seconds)"), std::string::npos)
+      << result.gate.comparisons.front().advice;
+}
+
+TEST(Interleaved, AnEffectOfItsOwnHoldsACaseTighter) {
+  InventedGpu gpu;
+  gpu.deviation = 0.0005;
+  gpu.factor = {{"hot", 1.012}, {"rare", 1.012}};
+  InterleavedRule own = rule(4, 4);
+  own.special = {{"h*", 0.01}};
+  const auto result = run_interleaved(gpu.process(), own, {});
+  EXPECT_EQ(change_of(result, "hot"), Change::slower);
+  EXPECT_EQ(change_of(result, "rare"), Change::same);
+  own.floor = 0.03;
+  EXPECT_EQ(change_of(run_interleaved(gpu.process(), own, {}), "hot"), Change::same) << "the machine's floor";
 }
 
 TEST(Interleaved, OtherMachinesAndTheCpuAreRefused) {

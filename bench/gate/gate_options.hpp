@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "output/output_file.hpp"
+#include "reports/comparison.hpp"
 
 namespace normquant::gate {
 
@@ -18,7 +19,7 @@ struct GateOptions {
   std::string candidate_program;  ///< empty: this program
   std::string device = "cuda", sweep = "gate", variant = "auto";
   std::optional<int> blocks;
-  int stages = 3;
+  int stages = 5;
   double process_seconds = 120;
   // This gate itself.
   bool qualify = false;
@@ -28,6 +29,8 @@ struct GateOptions {
   std::string qualification;  ///< file; empty: that of this GPU and driver in state_folder()
   // All.
   double min_effect = 0.03;
+  std::string effects_file;                     ///< --min-effects
+  std::vector<reports::SpecialEffect> special;  ///< what is in it
   std::string junit, markdown;
   bool annotate = false;
   output::Existing existing = output::Existing::refuse;

@@ -11,24 +11,25 @@ namespace {
 
 /// What is known of one case while the stages go on.
 struct CaseState {
-  std::vector<double> baseline, candidate, log_ratios;  ///< of the stage under way, a pair at the same place
-  std::optional<Change> suspected;                      ///< the stage before said SLOWER or FASTER
+  std::vector<double> baseline, candidate, log_ratios;  ///< a pair at the same place
   bool decided = false;
   reports::Comparison comparison;
 };
 
 class Protocol {
  public:
-  Protocol(const RunProcess& run, const InterleavedRule& rule, const std::map<std::string, PairScatter>& known)
-      : run_(run), rule_(rule), known_(known) {}
+  Protocol(const RunProcess& run, const InterleavedRule& rule, const std::vector<ObservedScatter>& history,
+           const std::function<double()>& now)
+      : run_(run), rule_(rule), history_(history), now_(now), start_(now ? now() : 0) {}
 
   InterleavedResult result() {
     for (int stage = 1; stage <= rule_.stages && run_stage(stage); ++stage) {
     }
     if (!result_.failure.empty() || !result_.gate.refusal.empty()) return std::move(result_);
     for (auto& [name, state] : cases_) {
-      if (!state.decided) state.comparison.change = Change::inconclusive;
+      if (!state.decided) state.comparison.advice = advice_for(name, state);
       result_.gate.comparisons.push_back(state.comparison);
+      result_.observed.push_back(observed_of(state));
     }
     for (const auto& [name, reason] : missing_) {
       result_.gate.missing.push_back(reason.empty() ? name : fmt::format("{} ({})", name, reason));
@@ -39,27 +40,36 @@ class Protocol {
   }
 
  private:
+  double seconds() const { return now_ ? now_() - start_ : 0; }
+
   /// Whether another stage is needed and possible.
   bool run_stage(int stage) {
     std::vector<std::string> pending;
     for (auto& [name, state] : cases_) {
-      state.baseline.clear();
-      state.candidate.clear();
-      state.log_ratios.clear();
       if (!state.decided) pending.push_back(name);
     }
-    for (int block = 0; block < rule_.blocks; ++block) {
-      std::optional<ProcessResult> first[2], second[2];  // by side
-      const auto go = [&](Side side, std::optional<ProcessResult>* turn) {
-        return run_one(side, pending, turn[side == Side::candidate ? 1 : 0]);
-      };
-      const bool ran = go(Side::baseline, first) && go(Side::candidate, first) && go(Side::candidate, second) &&
-                       go(Side::baseline, second);
-      if (!ran) return false;
-      add_pair(*first[0], *first[1], stage == 1);
-      add_pair(*second[0], *second[1], stage == 1);
+    const int blocks = stage == 1 ? rule_.blocks : rule_.blocks << (stage - 2);
+    const double began = seconds();
+    int ran = 0;
+    for (; ran < blocks && !(result_.out_of_time = rule_.seconds > 0 && seconds() > rule_.seconds); ++ran) {
+      if (!run_block(pending, stage == 1)) return false;
     }
-    return judge(stage);
+    if (ran > 0) seconds_per_pair_ = (seconds() - began) / (2 * ran);
+    return judge(stage) && !result_.out_of_time;
+  }
+
+  /// A B B A. False when a process failed, or ran on another machine.
+  bool run_block(const std::vector<std::string>& pending, bool all) {
+    std::optional<ProcessResult> first[2], second[2];  // by side
+    const auto go = [&](Side side, std::optional<ProcessResult>* turn) {
+      return run_one(side, pending, turn[side == Side::candidate ? 1 : 0]);
+    };
+    const bool ran = go(Side::baseline, first) && go(Side::candidate, first) && go(Side::candidate, second) &&
+                     go(Side::baseline, second);
+    if (!ran) return false;
+    add_pair(*first[0], *first[1], all);
+    add_pair(*second[0], *second[1], all);
+    return true;
   }
 
   bool run_one(Side side, const std::vector<std::string>& pending, std::optional<ProcessResult>& into) {
@@ -105,52 +115,71 @@ class Protocol {
     result_.gate.added = std::max(result_.gate.added, more);
   }
 
+  ObservedScatter observed_of(const CaseState& state) const {
+    return {reports::quantile(reports::ascending(state.baseline), 0.5), scatter_of(state.log_ratios)};
+  }
+
   bool judge(int stage) {
     if (stage == 1) {
-      case_count_ = cases_.size();
       for (auto& [name, state] : cases_) result_.first_pairs[name] = state.log_ratios;
     }
-    const double alpha = (1 - rule_.confidence) / static_cast<double>(std::max<std::size_t>(case_count_, 1));
+    alpha_ = (1 - rule_.confidence) / static_cast<double>(std::max<std::size_t>(cases_.size(), 1)) / rule_.stages;
+    std::vector<ObservedScatter> observed = history_;
+    for (const auto& [name, state] : cases_) observed.push_back(observed_of(state));
+    prior_.emplace(observed);
     bool more = false;
     for (auto& [name, state] : cases_) {
       if (state.decided || state.log_ratios.empty()) continue;
-      judge_case(name, state, alpha);
+      judge_case(name, state);
       more = more || !state.decided;
     }
     return more;
   }
 
-  void judge_case(const std::string& name, CaseState& state, double alpha) {
-    const auto scatter = known_.find(name);
+  void judge_case(const std::string& name, CaseState& state) {
     reports::Comparison& comparison = state.comparison;
     comparison.name = name;
     comparison.baseline_us = reports::quantile(reports::ascending(state.baseline), 0.5);
     comparison.candidate_us = reports::quantile(reports::ascending(state.candidate), 0.5);
     const double sum = std::accumulate(state.log_ratios.begin(), state.log_ratios.end(), 0.0);
     comparison.ratio = std::exp(sum / static_cast<double>(state.log_ratios.size()));
-    comparison.interval =
-        paired_interval(state.log_ratios, scatter == known_.end() ? PairScatter{} : scatter->second, alpha);
-    comparison.change = classify_paired(comparison.interval, rule_.min_effect);
-    const bool change = comparison.change == Change::slower || comparison.change == Change::faster;
-    state.decided = comparison.change == Change::same || (change && state.suspected == comparison.change);
-    state.suspected = change ? std::optional(comparison.change) : std::nullopt;
+    comparison.interval = paired_interval(state.log_ratios, prior_->at(comparison.baseline_us), alpha_);
+    comparison.change =
+        classify_pairs(comparison.interval, order_interval(state.log_ratios, alpha_), rule_.effect_of(name));
+    state.decided = comparison.change != Change::inconclusive;
+  }
+
+  /// What would decide it, if it goes on as it began.
+  std::string advice_for(const std::string& name, const CaseState& state) const {
+    const double wanted =
+        pairs_that_decide(state.log_ratios, prior_->at(state.comparison.baseline_us), alpha_, rule_.effect_of(name));
+    const auto has = static_cast<double>(state.log_ratios.size());
+    std::string text = fmt::format("{} pairs do not decide it", has);
+    if (!(wanted > 0)) return text;
+    text += fmt::format("; about {:.0f} would", std::max(wanted, 2 * has));
+    const double more = (std::max(wanted, 2 * has) - has) * seconds_per_pair_;
+    if (more > 0) text += fmt::format(", {:.0f} s more", std::max(1.0, more));
+    return text + (result_.out_of_time ? " (--seconds)" : fmt::format(" (--stages {})", rule_.stages + 1));
   }
 
   const RunProcess& run_;
   const InterleavedRule& rule_;
-  const std::map<std::string, PairScatter>& known_;
+  const std::vector<ObservedScatter>& history_;
+  const std::function<double()>& now_;
+  double start_;
   std::map<std::string, CaseState> cases_;
   std::map<std::string, std::string> missing_;
   std::optional<reports::Environment> machine_;
-  std::size_t case_count_ = 0;
+  std::optional<ScatterPrior> prior_;  ///< of the last stage
+  double alpha_ = 0, seconds_per_pair_ = 0;
   InterleavedResult result_;
 };
 
 }  // namespace
 
 InterleavedResult run_interleaved(const RunProcess& run, const InterleavedRule& rule,
-                                  const std::map<std::string, PairScatter>& known) {
-  return Protocol(run, rule, known).result();
+                                  const std::vector<ObservedScatter>& history, const std::function<double()>& now) {
+  return Protocol(run, rule, history, now).result();
 }
 
 }  // namespace normquant::gate

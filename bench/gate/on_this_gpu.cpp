@@ -29,6 +29,8 @@ using bench::Refusal;
 
 const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};
 
+constexpr double default_budget_seconds = 900;  ///< of --against
+
 /// A folder of its own for the files of one call.
 class ScratchFolder {
  public:
@@ -111,9 +113,12 @@ std::optional<Qualification> earlier_runs(const GateOptions& options, const repo
   if (!before) throw Refusal{exit_usage, "--resume: this machine has no qualification to go on with"};
   const bool same = before->rule.blocks == rule.blocks && before->rule.stages == rule.stages &&
                     before->rule.min_effect == rule.min_effect && before->sweep == options.sweep &&
-                    before->variant == options.variant && before->detections.size() == slowdowns.size();
+                    before->protocol == gate_protocol && before->variant == options.variant &&
+                    before->detections.size() == slowdowns.size();
   if (!same)
-    throw Refusal{exit_usage, "--resume: the stored qualification has other blocks, stages, effect, sweep or variant"};
+    throw Refusal{
+        exit_usage,
+        "--resume: the stored qualification has another protocol, sweep or variant, or other blocks, stages or effect"};
   return before;
 }
 
@@ -139,22 +144,36 @@ AgainstResult compare_programs(const GateOptions& options) {
   const std::optional<Qualification> known = known_qualification(options, machine);
   InterleavedRule rule;
   rule.stages = options.stages;
-  rule.blocks = options.blocks.value_or(known ? known->rule.blocks : 4);
-  rule.min_effect = std::max(options.min_effect, known ? known->floor().value_or(0) : 0);
+  rule.blocks = options.blocks.value_or(rule.blocks);
+  rule.min_effect = options.min_effect;
+  rule.special = options.special;
+  rule.floor = known ? known->floor().value_or(0) : 0;
+  rule.seconds = options.seconds > 0 ? options.seconds : default_budget_seconds;
+  const std::string scatter_file = scatter_path(machine);
+  std::vector<ObservedScatter> history = read_scatter_history(scatter_file);
+  if (known) {
+    for (const auto& [name, observed] : known->scatter()) history.push_back(observed);
+  }
   const RunProcess run = [&](Side side, const std::vector<std::string>& cases) { return processes.run(side, cases); };
-  const InterleavedResult result =
-      run_interleaved(run, rule, known ? known->scatter() : std::map<std::string, PairScatter>{});
+  const InterleavedResult result = run_interleaved(run, rule, history, seconds_now);
   if (!result.failure.empty()) throw Refusal{exit_infrastructure, result.failure};
   answer.wrong = result.wrong;
   answer.report.result = result.gate;
-  answer.report.rule = {rule.min_effect, rule.confidence};
-  answer.report.notes.push_back(fmt::format("baseline {} ({}), candidate {}; {} processes, {} A B B A blocks a stage",
-                                            result.baseline_commit, options.against, result.candidate_commit,
-                                            result.processes, rule.blocks));
-  if (rule.min_effect > options.min_effect) {
+  answer.report.rule = {std::max(rule.min_effect, rule.floor), rule.confidence, rule.special};
+  answer.report.notes.push_back(
+      fmt::format("baseline {} ({}), candidate {}; {} processes, {} A B B A blocks in the first stage",
+                  result.baseline_commit, options.against, result.candidate_commit, result.processes, rule.blocks));
+  if (result.out_of_time) {
     answer.report.notes.push_back(
-        fmt::format("the floor of this machine, {:.2f}%, takes the place of --min-effect {:.2f}%",
-                    100 * rule.min_effect, 100 * options.min_effect));
+        fmt::format("--seconds {:.0f} ended it; what was undecided then is INCONCLUSIVE", rule.seconds));
+  }
+  if (const std::string why = add_to_scatter_history(scatter_file, result.observed); !why.empty()) {
+    answer.report.notes.push_back("the scatter of this run is not remembered: " + why);
+  }
+  if (rule.floor > options.min_effect) {
+    answer.report.notes.push_back(
+        fmt::format("the floor of this machine, {:.2f}%, takes the place of --min-effect {:.2f}%", 100 * rule.floor,
+                    100 * options.min_effect));
   }
   answer.report.notes.push_back(
       known ? qualification_line(*known)

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <boost/math/distributions/beta.hpp>
+#include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 
 namespace normquant::gate {
@@ -45,6 +46,30 @@ double limit_of(double min_effect) { return std::sqrt(1 + min_effect); }
 
 Change classify_paired(const std::optional<Interval>& interval, double min_effect) {
   return reports::classify(interval, limit_of(min_effect) - 1);
+}
+
+std::optional<Interval> order_interval(const std::vector<double>& log_ratios, double alpha) {
+  const auto interval = reports::median_interval(reports::ascending(log_ratios), alpha);
+  if (!interval) return std::nullopt;
+  return Interval{std::exp(interval->low), std::exp(interval->high)};
+}
+
+Change classify_pairs(const std::optional<Interval>& student, const std::optional<Interval>& order, double min_effect) {
+  const Change change = classify_paired(student, min_effect);
+  if (change == Change::same || change == Change::inconclusive) return change;
+  return classify_paired(order, min_effect) == change ? change : Change::inconclusive;
+}
+
+double pairs_that_decide(const std::vector<double>& log_ratios, const PairScatter& known, double alpha,
+                         double min_effect) {
+  const PairScatter scatter = pooled(scatter_of(log_ratios), known);
+  if (log_ratios.empty() || !(scatter.degrees > 0)) return 0;
+  const double mean = std::abs(mean_of(log_ratios)), limit = std::log(limit_of(min_effect));
+  const double apart = std::max(std::abs(mean - limit), 1e-5);
+  const double times = boost::math::quantile(boost::math::complement(boost::math::normal(), alpha / 2));
+  const double student = std::pow(times * std::max(std::sqrt(scatter.variance), least_scatter) / apart, 2);
+  const double order = mean > limit ? 1 - std::log2(alpha) : 2;  // where all pairs lie on one side
+  return std::ceil(std::max(student, order));
 }
 
 Interval rate_interval(int hits, int trials, double confidence) {

@@ -41,6 +41,19 @@ std::optional<Interval> paired_interval(const std::vector<double>& log_ratios, c
 /// mistakes are equally far away. sqrt(1 + min_effect).
 double limit_of(double min_effect);
 
+/// Interval of the same ratio that needs no shape of distribution: of the median of the log-ratios, by their order
+/// (reports::median_interval). Nothing for few pairs: of 40 cases and 5 looks at the data it takes 14.
+std::optional<Interval> order_interval(const std::vector<double>& log_ratios, double alpha);
+
+/// SLOWER and FASTER take both intervals, since a machine with two modes gives a few equal pairs now and then, and the normal
+/// distribution then sees no scatter: beyond the limit must lie the whole of `student` and the whole of `order`. SAME takes the
+/// first alone.
+Change classify_pairs(const std::optional<Interval>& student, const std::optional<Interval>& order, double min_effect);
+
+/// How many pairs, in all, would decide a case whose log-ratios go on as they began; 0 when it cannot be said.
+double pairs_that_decide(const std::vector<double>& log_ratios, const PairScatter& known, double alpha,
+                         double min_effect);
+
 /// SLOWER when the whole interval lies above the limit, FASTER below its inverse, SAME between the two, else INCONCLUSIVE.
 Change classify_paired(const std::optional<Interval>& interval, double min_effect);
 

@@ -47,9 +47,12 @@ std::string rate_text(int hits, int trials) {
 
 }  // namespace
 
-std::map<std::string, PairScatter> Qualification::scatter() const {
-  std::map<std::string, PairScatter> all;
-  for (const auto& [name, ratios] : pairs) all[name] = scatter_of(ratios);
+std::map<std::string, ObservedScatter> Qualification::scatter() const {
+  std::map<std::string, ObservedScatter> all;
+  for (const auto& [name, ratios] : pairs) {
+    const auto time = microseconds.find(name);
+    all[name] = {time == microseconds.end() ? 0 : time->second, scatter_of(ratios)};
+  }
   return all;
 }
 
@@ -88,7 +91,9 @@ std::string qualification_json(const Qualification& q) {
                  {"cases", q.false_alarms.cases},
                  {"inconclusive", q.false_alarms.inconclusive}}},
                {"detections", Json::array()},
-               {"pairs", Json::object()}};
+               {"pairs", Json::object()},
+               {"protocol", q.protocol},
+               {"microseconds", q.microseconds}};
   for (const Detection& d : q.detections) {
     json["detections"].push_back({{"slowdown", d.slowdown},
                                   {"trials", d.trials},
@@ -114,8 +119,10 @@ std::optional<Qualification> parse_qualification(const std::string& text, std::s
     q.machine = machine_of(json);
     q.sweep = json.at("sweep").get<std::string>();
     q.variant = json.at("variant").get<std::string>();
-    q.rule = {json.at("min_effect").get<double>(), json.at("confidence").get<double>(), json.at("blocks").get<int>(),
-              json.at("stages").get<int>()};
+    q.rule.min_effect = json.at("min_effect").get<double>();
+    q.rule.confidence = json.at("confidence").get<double>();
+    q.rule.blocks = json.at("blocks").get<int>();
+    q.rule.stages = json.at("stages").get<int>();
     q.processes = json.at("processes").get<int>();
     q.seconds = json.at("seconds").get<double>();
     const Json& alarms = json.at("false_alarms");
@@ -127,6 +134,8 @@ std::optional<Qualification> parse_qualification(const std::string& text, std::s
                               d.at("ratio_mean").get<double>() * trials});
     }
     for (const auto& [name, ratios] : json.at("pairs").items()) q.pairs[name] = ratios.get<std::vector<double>>();
+    q.protocol = json.value("protocol", 1);
+    if (json.contains("microseconds")) q.microseconds = json.at("microseconds").get<std::map<std::string, double>>();
     if (q.rule.blocks >= 1 && q.rule.stages >= 1) return q;
     why = "it has no blocks or stages";
   } catch (const nlohmann::json::exception& error) {
@@ -137,7 +146,7 @@ std::optional<Qualification> parse_qualification(const std::string& text, std::s
 
 std::string qualification_text(const Qualification& q) {
   std::string text = fmt::format(
-      "qualified on {}, driver {}: sweep {}, {} A B B A block{} a stage, up to {} stages, minimum "
+      "qualified on {}, driver {}: sweep {}, {} A B B A block{} in the first stage, up to {} stages, minimum "
       "effect {}; {} processes, {:.0f} s\n",
       q.machine.device(), q.machine.driver, q.sweep, q.rule.blocks, q.rule.blocks == 1 ? "" : "s", q.rule.stages,
       percent(q.rule.min_effect), q.processes, q.seconds);
@@ -150,7 +159,7 @@ std::string qualification_text(const Qualification& q) {
   }
   for (const auto& [name, scatter] : q.scatter()) {
     text += fmt::format("pairs scatter by {:.2f}% (standard deviation, {} pairs): {}\n",
-                        100 * std::sqrt(scatter.variance), scatter.degrees + 1, name);
+                        100 * std::sqrt(scatter.scatter.variance), scatter.scatter.degrees + 1, name);
   }
   const auto floor = q.floor();
   return text + (floor ? fmt::format("floor of this machine: {:.2f}%\n", 100 * *floor)
@@ -158,8 +167,12 @@ std::string qualification_text(const Qualification& q) {
 }
 
 std::string qualification_line(const Qualification& q) {
-  std::string line = fmt::format("this gate on this machine ({}): false alarms in {} A/A runs", q.machine.time,
-                                 rate_text(q.false_alarms.alarms, q.false_alarms.runs));
+  std::string line;
+  if (q.protocol != gate_protocol) {
+    line = "the rates below are of an earlier way of deciding; `normquant gate --qualify` measures this one's: ";
+  }
+  line += fmt::format("this gate on this machine ({}, sweep {}): false alarms in {} A/A runs", q.machine.time, q.sweep,
+                      rate_text(q.false_alarms.alarms, q.false_alarms.runs));
   for (const Detection& d : q.detections) {
     line += fmt::format("; {} slower caught in {}", percent(d.slowdown), rate_text(d.caught, d.trials));
   }
@@ -173,6 +186,10 @@ std::string machine_name(const reports::Environment& machine) {
     name += std::isalnum(letter) != 0 || c == '.' ? static_cast<char>(std::tolower(letter)) : '_';
   }
   return name;
+}
+
+std::string scatter_path(const reports::Environment& machine) {
+  return state_folder() + "/" + machine_name(machine) + ".scatter.jsonl";
 }
 
 std::string state_folder() {

@@ -11,6 +11,10 @@
 
 namespace normquant::gate {
 
+/// The way in which stages are judged: a rate that was measured with another says little of this one. 1: every stage by itself,
+/// and a change when two in a row said so. 2: run_interleaved as it is.
+inline constexpr int gate_protocol = 2;
+
 /// Runs with both programs the same.
 struct FalseAlarms {
   int runs = 0;
@@ -34,11 +38,13 @@ struct Qualification {
   FalseAlarms false_alarms;
   std::vector<Detection> detections;                 ///< by slowdown, ascending
   std::map<std::string, std::vector<double>> pairs;  ///< by case: log-ratios of all A/A pairs of first stages
+  std::map<std::string, double> microseconds;        ///< by case: of a launch; empty in files of protocol 1
+  int protocol = gate_protocol;                      ///< whose rates these are
   int processes = 0;
   double seconds = 0;
 
-  /// By case, from `pairs`.
-  std::map<std::string, PairScatter> scatter() const;
+  /// By case, from `pairs`; without a time where `microseconds` has none.
+  std::map<std::string, ObservedScatter> scatter() const;
   /// The machine's floor: no smaller change is judged here. It is twice what 95% of the estimates
   /// of runs against itself stay below, as a change of the ratio. An estimate is the mean log-ratio
   /// of a case's pairs in one stage. Nothing with fewer than 20 estimates.
@@ -56,6 +62,9 @@ std::string qualification_line(const Qualification& qualification);
 
 /// `nvidia_h100_80gb_hbm3_580.159.04`: how files are named after a GPU and its driver.
 std::string machine_name(const reports::Environment& machine);
+
+/// The file of earlier scatter beside a qualification's (scatter_prior.hpp).
+std::string scatter_path(const reports::Environment& machine);
 
 /// Where qualifications are kept unless a file is named: $XDG_STATE_HOME/normquant, or ~/.local/state/normquant.
 std::string state_folder();

@@ -67,13 +67,20 @@ class Qualifying {
     const InterleavedResult result = run_interleaved(run, rule, {});
     if (!take(result)) return false;
     q_.pairs = result.first_pairs;
+    for (const reports::Comparison& one : result.gate.comparisons) q_.microseconds[one.name] = one.baseline_us;
     for (const auto& [name, ratios] : q_.pairs) names_.push_back(name);
     return true;
   }
 
+  std::vector<ObservedScatter> history() const {
+    std::vector<ObservedScatter> all;
+    for (const auto& [name, observed] : q_.scatter()) all.push_back(observed);
+    return all;
+  }
+
   bool same_run() {
     world_.slow_candidate({});
-    const InterleavedResult result = run_interleaved(world_.run, q_.rule, q_.scatter());
+    const InterleavedResult result = run_interleaved(world_.run, q_.rule, history());
     if (!take(result)) return false;
     ++q_.false_alarms.runs;
     bool alarm = false;
@@ -99,7 +106,7 @@ class Qualifying {
       shares[names_[i]] = plan_.slowdowns[level[names_[i]]];
     }
     world_.slow_candidate(shares);
-    const InterleavedResult result = run_interleaved(world_.run, q_.rule, q_.scatter());
+    const InterleavedResult result = run_interleaved(world_.run, q_.rule, history());
     world_.slow_candidate({});
     if (!take(result)) return false;
     ++slowed_done_;
