@@ -63,7 +63,7 @@ TEST(Plugin, EveryMistakeIsFound) {
   expect_mistake("leaves_the_last_row", 1, "never written");
   expect_mistake("changes_its_input", 1, "x: the input was changed");
   expect_mistake("varies", 1, "other bits");
-  expect_mistake("fails", 5, "mistakes:fails: no luck today");
+  expect_mistake("fails", 5, "ERROR mistakes:fails on host: its launch failed: no luck today");
   expect_mistake("skips", 2, "nothing was checked");
   expect_mistake("overruns_its_scratch", 1, "scratch memory: the guard band after the last row was written to");
   expect_mistake("knows_its_address", 1, "a second run, in other memory, gave other bits");
