@@ -15,6 +15,7 @@
 #include "exit_status.hpp"
 #include "output/escape.hpp"
 #include "output/output_file.hpp"
+#include "output/words.hpp"
 #include "refusal.hpp"
 #include "validate/check/check.hpp"
 #include "validate/check/load.hpp"
@@ -169,13 +170,13 @@ void print_result(const CaseResult& result, const Verdict& v, Given& given, cons
   fmt::print("{}\n", title_of(result, given));
   fmt::print("{:<16} {:>14} {:>12} {:>12}\n", "tensor", "elements", "wrong", "worst/bound");
   for (const validate::TensorScore& score : v.tensors) {
-    fmt::print("{:<16} {:>14} {:>12} {:>12.3f}\n", score.tensor, score.checked, score.wrong,
-               score.worst_error_over_bound);
+    fmt::print("{:<16} {:>14} {:>12} {:>12}\n", score.tensor, score.checked, score.wrong,
+               output::short_figure(score.worst_error_over_bound));
   }
   for (const std::string& name : unchecked_outputs(given)) fmt::print("not checked: {}, which was not given\n", name);
   if (!loaded.ignored.empty()) fmt::print("ignored: {}\n", fmt::join(loaded.ignored, ", "));
   if (v.outcome == Outcome::fail) print_wrong(v, given, walk);
-  fmt::print("{} elements checked, {} wrong", v.elements_checked, v.elements_wrong);
+  fmt::print("{} checked, {} wrong", output::counted(v.elements_checked, "element", "elements"), v.elements_wrong);
   if (v.codes_checked > 0) {
     fmt::print("; {:.4f}% of the codes have two admissible values",
                100.0 * static_cast<double>(v.codes_ambiguous) / static_cast<double>(v.codes_checked));
@@ -212,8 +213,8 @@ int check_files(CheckOptions& options) {
   }
   if (!doubt.empty()) throw Refusal{exit_inconclusive, result.verdict.reason};
   if (found.outcome == Outcome::pass) return exit_pass;
-  throw Refusal{exit_wrong_results,
-                fmt::format("{} of {} elements are wrong", found.elements_wrong, found.elements_checked)};
+  throw Refusal{exit_wrong_results, output::counted(found.elements_wrong, "element is wrong", "elements are wrong") +
+                                        fmt::format(", of {}", found.elements_checked)};
 }
 
 }  // namespace
