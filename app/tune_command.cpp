@@ -121,7 +121,10 @@ int finish(const TuneOptions& options, const Timings& timings) {
   if (!device) throw Refusal{exit_usage, why};
   std::vector<std::string> notes;
   const std::vector<TimedCase> tuned = timed_cases(timings.tuned, candidates_of_this_build(), notes);
-  if (tuned.empty()) throw Refusal{exit_usage, fmt::format("no table can be made; {}", fmt::join(notes, "; "))};
+  if (tuned.empty()) {
+    if (notes.empty()) notes.emplace_back("the records hold times of `auto` alone, and of none of its candidates");
+    throw Refusal{exit_usage, fmt::format("no table can be made; {}", fmt::join(notes, "; "))};
+  }
   choice::TunedTable table{device->name, device->compute_capability, device->sm_count, cells_of(tuned)};
   const std::string text = choice::to_text(table, {});  // costs are rounded in it, so it is what counts
   if (!choice::parse_table(text, table, why)) throw Refusal{exit_usage, "no table can be made: " + why};

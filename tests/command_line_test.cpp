@@ -103,6 +103,16 @@ TEST(CommandLine, ASkippedQuestionIsNotPassed) {
   EXPECT_NE(r.output.find("nothing was checked"), std::string::npos) << r.output;
 }
 
+TEST(CommandLine, ACaseThatContradictsItselfOrOtherOptionsIsRefused) {
+  const std::string problem = "op=activation_quant shape=2x8 x=float32";
+  expect_answer("validate --case '" + problem + " out=float32'", 0, "0 wrong");
+  expect_answer("validate --case '" + problem + "'", 2, "asks for no output; add out=bfloat16 or codes=1");
+  expect_answer("validate --case '" + problem + " out=float32 shape=3x8'", 2, "a problem has 'shape' once");
+  expect_answer("validate --op forward --case '" + problem + " out=float32'", 2, "--op asks for others");
+  expect_answer("validate --op activation_quant --case '" + problem + " out=float32'", 0, "0 wrong");
+  expect_answer("validate --shape 3x8 --case '" + problem + " out=float32'", 2, "leave --shape and --dtype out");
+}
+
 TEST(CommandLine, ASkipSaysWhy) {
   const auto folder = scratch_folder("skips");
   const std::string junit = (folder / "v.xml").string();

@@ -100,6 +100,7 @@ TEST(Plugin, BrokenOnesAreRefusedWithASentence) {
   expect_answer("validate --plugin /nonexistent.so", 2, "cannot load the plugin /nonexistent.so");
   expect_answer("bench --plugin /etc/hostname", 2, "cannot load the plugin");
   expect_answer("list" + example + example, 2, "loaded already");
+  expect_answer("list --plugin /nonexistent.so", 2, "plugin /nonexistent.so: cannot open shared object file");
 }
 
 TEST(Plugin, TheLayerIsCheckedAndTimed) {
