@@ -10,7 +10,7 @@ enum ExitStatus : int {
   exit_regression = 3,      ///< the gate found something slower
   exit_inconclusive = 4,    ///< the gate, or the check of given files, could not decide
   exit_infrastructure = 5,  ///< CUDA, memory, or writing a result failed
-  exit_gpu_absent = 77      ///< --require-gpu, and there is none
+  exit_gpu_absent = 77      ///< a GPU was asked for (--device cuda, --require-gpu), and it is not there
 };
 
 }  // namespace normquant

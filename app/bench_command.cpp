@@ -1,10 +1,12 @@
 // `normquant bench`
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,9 +27,9 @@
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
 #include "kernels/plugin/worker.hpp"
-#include "output/did_you_mean.hpp"
 #include "output/escape.hpp"
 #include "output/interrupt.hpp"
+#include "output/words.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -103,7 +105,7 @@ Tally time_the_rest(const BenchOptions& options, Session& session, const std::ve
       TimingRecord record;
       record.timed = planned.timed;
       record.variant = planned.variant;
-      record.reason = "not timed, since records cannot be written";
+      record.reason = "not timed: " + file.failure();
       return record;
     }
     in_flight.begin(planned);
@@ -126,7 +128,7 @@ Tally time_the_rest(const BenchOptions& options, Session& session, const std::ve
   if (!file.failure().empty()) throw Refusal{exit_infrastructure, file.failure()};
   if (!records.empty()) {
     std::FILE* out = prints_for_people(options.benchmark_flags) ? stdout : stderr;
-    fmt::print(out, "\n{}{}\n", summary_table(records), tally_text(counts));
+    fmt::print(out, "\n{}{}\n{}", summary_table(records), tally_text(counts), skipped_text(records));
   }
   return counts;
 }
@@ -135,11 +137,16 @@ int status_of(const Tally& counts) {
   if (counts.pass + counts.skipped + counts.wrong + counts.error == 0) return exit_pass;  // --benchmark_list_tests
   if (counts.pass + counts.wrong + counts.error == 0) {
     throw Refusal{exit_usage,
-                  "nothing was timed: no variant asked for serves any of these cases (see --out for reasons)"};
+                  "nothing was timed: no variant asked for serves any of these cases, for the reasons above"};
   }
   const int status = exit_status_of(counts);
-  if (counts.wrong > 0) throw Refusal{status, fmt::format("{} results are WRONG and were not timed", counts.wrong)};
-  if (counts.error > 0) throw Refusal{status, fmt::format("{} cases ended in an error", counts.error)};
+  if (counts.wrong > 0) {
+    throw Refusal{status, output::counted(counts.wrong, "result is WRONG and was not timed",
+                                          "results are WRONG and were not timed")};
+  }
+  if (counts.error > 0) {
+    throw Refusal{status, output::counted(counts.error, "case ended in an error", "cases ended in an error")};
+  }
   return status;
 }
 
@@ -186,11 +193,10 @@ int run_self_test(const validate::DeviceChoice& choice) {
 
 /// What the command line holds beside our options must be Google Benchmark's.
 void refuse_unknown(const std::vector<std::string>& words, const std::vector<std::string>& known) {
-  for (const std::string& word : words) {
-    if (word.starts_with("--benchmark_")) continue;
-    throw Refusal{exit_usage, fmt::format("there is no option {}{}", output::printable(word),
-                                          output::did_you_mean(word.substr(0, word.find('=')), known))};
-  }
+  std::vector<std::string> others;
+  std::copy_if(words.begin(), words.end(), std::back_inserter(others),
+               [](const std::string& word) { return !word.starts_with("--benchmark_"); });
+  if (!others.empty()) throw Refusal{exit_usage, app::unexpected(others, known)};
 }
 
 int run_bench(const BenchOptions& options, const std::vector<std::string>& known) {

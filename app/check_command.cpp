@@ -13,8 +13,10 @@
 #include "app/commands.hpp"
 #include "app/options.hpp"
 #include "exit_status.hpp"
+#include "output/did_you_mean.hpp"
 #include "output/escape.hpp"
 #include "output/output_file.hpp"
+#include "output/words.hpp"
 #include "refusal.hpp"
 #include "validate/check/check.hpp"
 #include "validate/check/load.hpp"
@@ -45,9 +47,11 @@ Op op_of(const CheckOptions& options) {
   if (const auto op = op_named(options.op)) return *op;
   throw Refusal{
       exit_usage,
-      fmt::format("--op '{}': there are forward, norm, backward, activation_quant and weight_quant; the layer is "
-                  "checked by these parts",
-                  options.op)};
+      fmt::format(
+          "--op '{}': there are forward, norm, backward, activation_quant and weight_quant; the layer is "
+          "checked by these parts{}",
+          options.op,
+          output::did_you_mean(options.op, {"forward", "norm", "backward", "activation_quant", "weight_quant"}))};
 }
 
 std::optional<DType> type_of(const std::string& name) {
@@ -97,7 +101,7 @@ Switches switches_of(const CheckOptions& options) {
   if (!options.eps_given) throw Refusal{exit_usage, "say what eps the output was computed with: --eps 1e-6"};
   p.eps = static_cast<float>(options.eps);
   if (!(p.eps > 0) || !std::isfinite(p.eps)) {
-    throw Refusal{exit_usage, fmt::format("--eps {}: it must be positive and finite", options.eps)};
+    throw Refusal{exit_usage, fmt::format("--eps {}: it must be positive and finite as a float32", options.eps)};
   }
   p.h_source = options.h_source == "stored" ? HSource::stored : HSource::unrounded;
   return s;
@@ -169,18 +173,27 @@ void print_result(const CaseResult& result, const Verdict& v, Given& given, cons
   fmt::print("{}\n", title_of(result, given));
   fmt::print("{:<16} {:>14} {:>12} {:>12}\n", "tensor", "elements", "wrong", "worst/bound");
   for (const validate::TensorScore& score : v.tensors) {
-    fmt::print("{:<16} {:>14} {:>12} {:>12.3f}\n", score.tensor, score.checked, score.wrong,
-               score.worst_error_over_bound);
+    fmt::print("{:<16} {:>14} {:>12} {:>12}\n", score.tensor, score.checked, score.wrong,
+               output::short_figure(score.worst_error_over_bound));
   }
-  for (const std::string& name : unchecked_outputs(given)) fmt::print("not checked: {}, which was not given\n", name);
+  if (const auto names = unchecked_outputs(given); !names.empty()) {
+    fmt::print("not checked, since not given: {}\n", fmt::join(names, ", "));
+  }
   if (!loaded.ignored.empty()) fmt::print("ignored: {}\n", fmt::join(loaded.ignored, ", "));
   if (v.outcome == Outcome::fail) print_wrong(v, given, walk);
-  fmt::print("{} elements checked, {} wrong", v.elements_checked, v.elements_wrong);
+  fmt::print("{} checked, {} wrong", output::counted(v.elements_checked, "element", "elements"), v.elements_wrong);
   if (v.codes_checked > 0) {
     fmt::print("; {:.4f}% of the codes have two admissible values",
                100.0 * static_cast<double>(v.codes_ambiguous) / static_cast<double>(v.codes_checked));
   }
   fmt::print("\n");
+}
+
+/// Behind a sentence that misses a tensor: those that the files hold under other names.
+std::string what_else_is_there(const Loaded& loaded) {
+  if (loaded.other_names.empty()) return {};
+  return fmt::format("; the files also hold {}, which no role is called: give --ROLE FILE:NAME",
+                     fmt::join(loaded.other_names, ", "));
 }
 
 int check_files(CheckOptions& options) {
@@ -192,7 +205,7 @@ int check_files(CheckOptions& options) {
   auto loaded = load(switches.op, options.sources, why);
   if (!loaded) throw Refusal{exit_usage, why};
   auto given = arrange(switches, std::move(loaded->tensors), why);
-  if (!given) throw Refusal{exit_usage, why};
+  if (!given) throw Refusal{exit_usage, why + what_else_is_there(*loaded)};
   output::OutputFile json, junit;
   json.open(options.json, options.existing);
   junit.open(options.junit, options.existing);
@@ -212,8 +225,8 @@ int check_files(CheckOptions& options) {
   }
   if (!doubt.empty()) throw Refusal{exit_inconclusive, result.verdict.reason};
   if (found.outcome == Outcome::pass) return exit_pass;
-  throw Refusal{exit_wrong_results,
-                fmt::format("{} of {} elements are wrong", found.elements_wrong, found.elements_checked)};
+  throw Refusal{exit_wrong_results, output::counted(found.elements_wrong, "element is wrong", "elements are wrong") +
+                                        fmt::format(", of {}", found.elements_checked)};
 }
 
 }  // namespace

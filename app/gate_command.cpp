@@ -15,6 +15,7 @@
 #include "exit_status.hpp"
 #include "output/escape.hpp"
 #include "output/output_file.hpp"
+#include "output/words.hpp"
 #include "reports/whole_file.hpp"
 
 namespace normquant::gate {
@@ -89,7 +90,10 @@ std::optional<GateReport> compare_files(const GateOptions& options) {
 /// The file of --junit, opened before the work and written after it.
 class CiFiles {
  public:
-  explicit CiFiles(const GateOptions& options) : options_(options) { junit_.open(options.junit, options.existing); }
+  explicit CiFiles(const GateOptions& options) : options_(options) {
+    output::refuse_to_mix({options.junit, options.markdown});
+    junit_.open(options.junit, options.existing);
+  }
   void write(const GateReport& report) {
     junit_.commit(junit_xml(report));
     if (!options_.markdown.empty()) output::append_document(options_.markdown, markdown_summary(report));
@@ -111,11 +115,14 @@ int show(const GateReport& report, CiFiles& files) {
   const int status = reports::gate_status(result);
   if (!result.refusal.empty()) throw Refusal{status, text.substr(0, text.find_last_not_of('\n') + 1)};
   if (status == exit_regression) {
-    throw Refusal{status, fmt::format("{} cases are SLOWER", reports::count(result, reports::Change::slower))};
+    const auto slower = static_cast<std::int64_t>(reports::count(result, reports::Change::slower));
+    throw Refusal{status, output::counted(slower, "case is SLOWER", "cases are SLOWER")};
   }
   if (status == exit_inconclusive) {
-    throw Refusal{status, fmt::format("{} cases are INCONCLUSIVE, {} are missing",
-                                      reports::count(result, reports::Change::inconclusive), result.missing.size())};
+    const auto open = static_cast<std::int64_t>(reports::count(result, reports::Change::inconclusive));
+    const auto missing = static_cast<std::int64_t>(result.missing.size());
+    throw Refusal{status, output::counted(open, "case is INCONCLUSIVE", "cases are INCONCLUSIVE") + ", " +
+                              output::counted(missing, "is missing", "are missing")};
   }
   return status;
 }

@@ -67,7 +67,7 @@ the gate could not decide
 CUDA, memory, or writing a result failed
 .TP
 .B 77
---require-gpu, and there is no usable GPU
+a GPU was asked for (--device cuda, --require-gpu), and it is not there
 .SH ENVIRONMENT
 .TP
 .B NO_COLOR

@@ -8,13 +8,17 @@
 #include <string_view>
 #include <CLI/CLI.hpp>
 
+#include "output/did_you_mean.hpp"
 #include "output/escape.hpp"
 
 namespace normquant::app {
 namespace {
 
+constexpr const char* empty_value = "the value is empty";  ///< a script's unset variable, not a wish
+
 /// What is wrong with a number; empty when nothing is.
 std::string why_no_number(const std::string& text, double least, double most, bool whole) {
+  if (text.empty()) return empty_value;
   const char* const end = text.data() + text.size();
   double value = 0;
   std::int64_t count = 0;
@@ -24,8 +28,11 @@ std::string why_no_number(const std::string& text, double least, double most, bo
     value = static_cast<double>(count);
   }
   const char* kind = whole ? "whole number" : "number";
-  if (read.ec == std::errc::result_out_of_range) return fmt::format("{} is too large a number", text);
-  if (read.ec != std::errc() || read.ptr != end || !std::isfinite(value)) {
+  if (read.ec == std::errc::result_out_of_range) return fmt::format("{} is too large or too small for a number", text);
+  if (read.ec == std::errc() && read.ptr == end && !std::isfinite(value)) {
+    return fmt::format("'{}' is not finite", text);
+  }
+  if (read.ec != std::errc() || read.ptr != end) {
     return fmt::format("'{}' is not a {}", output::printable(text), kind);
   }
   if (value >= least && value <= most) return {};
@@ -34,6 +41,7 @@ std::string why_no_number(const std::string& text, double least, double most, bo
 
 /// Seeds are the one kind of number that is never negative and may have 64 bits.
 std::string why_no_seed(const std::string& text) {
+  if (text.empty()) return empty_value;
   std::uint64_t value = 0;
   const char* const end = text.data() + text.size();
   const auto read = std::from_chars(text.data(), end, value);
@@ -42,7 +50,7 @@ std::string why_no_seed(const std::string& text) {
 }
 
 std::string why_no_text(const std::string& text) {
-  if (text.empty()) return "the value is empty";  // a script's unset variable, not a wish
+  if (text.empty()) return empty_value;
   return output::printable(text) == text ? "" : fmt::format("'{}' has control characters", output::printable(text));
 }
 
@@ -88,6 +96,17 @@ std::vector<std::string> option_names(const CLI::App& command) {
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   }
   return names;
+}
+
+std::string unexpected(const std::vector<std::string>& words, const std::vector<std::string>& options) {
+  for (const std::string& word : words) {
+    if (!word.starts_with("-")) continue;
+    const std::string name = word.substr(0, word.find('='));
+    return fmt::format("there is no option {}{}", output::printable(name), output::did_you_mean(name, options));
+  }
+  std::string list;
+  for (const std::string& word : words) list += (list.empty() ? "'" : ", '") + output::printable(word) + "'";
+  return list + (words.size() == 1 ? " is not expected" : " are not expected");
 }
 
 void add_force(CLI::App& command, output::Existing& existing) {

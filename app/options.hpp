@@ -32,6 +32,10 @@ CLI::Validator seconds_range();
 /// The options of a command, as `--device`.
 std::vector<std::string> option_names(const CLI::App& command);
 
+/// The sentence about words of the command line, in their order, that no option takes: an option that there is not, with one of
+/// `options` that was meant, or words too many.
+std::string unexpected(const std::vector<std::string>& words, const std::vector<std::string>& options);
+
 /// `--force`, for commands that write files.
 void add_force(CLI::App& command, output::Existing& existing);
 

@@ -16,6 +16,7 @@
 #include "output/interrupt.hpp"
 #include "output/output_file.hpp"
 #include "output/standard_streams.hpp"
+#include "output/words.hpp"
 #include "refusal.hpp"
 #include "validate/oracle/kernels.hpp"
 #include "validate/oracle/tightness.hpp"
@@ -69,8 +70,8 @@ void print_tightness(const std::vector<Tightness>& all) {
   fmt::print("| operation | tensor | lengths | elements | outside | worst / bound | median of bound / worst |\n");
   fmt::print("| --- | --- | ---: | ---: | ---: | ---: | ---: |\n");
   for (const Tightness& t : all) {
-    fmt::print("| {} | {} | {} | {} | {} | {:.3f} | {:.1f} |\n", name_of(t.op), t.tensor, t.lengths, t.evaluated,
-               t.outside, t.worst, t.median);
+    fmt::print("| {} | {} | {} | {} | {} | {} | {:.1f} |\n", name_of(t.op), t.tensor, t.lengths, t.evaluated, t.outside,
+               output::short_figure(t.worst), t.median);
   }
 }
 
@@ -215,7 +216,7 @@ int ask(const OracleOptions& options) {
   fmt::print("\n{}\n", doubt.empty() ? "nothing speaks against the checks" : "DOUBT: " + doubt);
   if (!doubt.empty()) throw Refusal{exit_wrong_results, doubt};
   if (findings.errors > 0)
-    throw Refusal{exit_infrastructure, fmt::format("{} checks ended in an error", findings.errors)};
+    throw Refusal{exit_infrastructure, output::counted(findings.errors, "check", "checks") + " ended in an error"};
   return exit_pass;
 }
 

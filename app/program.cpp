@@ -9,10 +9,12 @@
 
 #include "app/options.hpp"
 #include "exit_status.hpp"
+#include "kernels/plugin/orphans.hpp"
 #include "output/did_you_mean.hpp"
 #include "output/escape.hpp"
 #include "output/interrupt.hpp"
 #include "output/standard_streams.hpp"
+#include "output/words.hpp"
 #include "refusal.hpp"
 
 namespace normquant::app {
@@ -40,22 +42,25 @@ std::string unknown_subcommand(const CLI::App& app, int argc, char** argv) {
   return "'" + output::printable(argv[1]) + "' does not name a subcommand" + output::did_you_mean(argv[1], names);
 }
 
+/// CLI11 says `--op: 1 required TEXT missing`, and `--out: At Most 1 required but received 2`.
+std::string in_plain_words(const CLI::ParseError& error) {
+  const std::string text = output::printable(error.what());
+  if (error.get_name() != "ArgumentMismatch") return text;
+  const std::string option = text.substr(0, text.find(':'));
+  if (text.find("At Most") != std::string::npos) return option + " is given more than once";
+  return text.find("required") != std::string::npos ? option + " needs a value" : text;
+}
+
 int refused_arguments(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   if (const std::string sentence = unknown_subcommand(app, argc, argv); !sentence.empty()) {
     say(app.get_name(), sentence);
     say(app.get_name(), "run with --help for the subcommands");
     return exit_usage;
   }
-  std::string sentence = output::printable(error.what());
   const auto commands = app.get_subcommands();
   const CLI::App& meant = commands.empty() ? app : *commands.front();
-  for (const std::string& word : app.remaining(true)) {
-    if (word.starts_with("-")) {
-      sentence += output::did_you_mean(word.substr(0, word.find('=')), option_names(meant));
-      break;
-    }
-  }
-  say(speaker(app), sentence);
+  const std::vector<std::string> words = app.remaining(true);
+  say(speaker(app), words.empty() ? in_plain_words(error) : unexpected(words, option_names(meant)));
   say(speaker(app), "run with --help for more");
   return exit_usage;
 }
@@ -75,7 +80,7 @@ int parse_and_run(CLI::App& app, int argc, char** argv, const int& status) {
     return exit_infrastructure;
   } catch (const std::exception& error) {
     if (std::ferror(stdout) != 0) return exit_infrastructure;  // said below
-    say(speaker(app), output::printable(error.what()));
+    say(speaker(app), output::printable(output::json_trouble(error)));
     return exit_infrastructure;
   }
   if (status != exit_pass)
@@ -88,6 +93,7 @@ int parse_and_run(CLI::App& app, int argc, char** argv, const int& status) {
 int run_program(CLI::App& app, int argc, char** argv, const int& status) {
   output::secure_standard_streams();
   output::handle_interrupts();
+  const output::OnInterrupt along(plugins::end_all_children);
   refuse_meaningless_values(app);
   const int answer = parse_and_run(app, argc, argv, status);
   const std::string failure = output::standard_output_failure();

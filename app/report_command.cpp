@@ -84,7 +84,7 @@ void add_report_command(CLI::App& app, int& status) {
       app.add_subcommand("report", "what records and validation results say: table, md, csv, json or page");
   command
       ->add_option(
-          "files", options->files,
+          "FILE", options->files,
           "record files of `normquant bench --out`, results of `normquant validate` (--json, or what it prints)")
       ->required();
   command->add_option("--baseline", options->baseline, "record file to compare with (repeatable)")

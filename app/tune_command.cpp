@@ -19,6 +19,7 @@
 #include "bench/tune/timed_cases.hpp"
 #include "exit_status.hpp"
 #include "output/output_file.hpp"
+#include "output/words.hpp"
 #include "reports/records.hpp"
 
 namespace normquant::tune {
@@ -120,7 +121,10 @@ int finish(const TuneOptions& options, const Timings& timings) {
   if (!device) throw Refusal{exit_usage, why};
   std::vector<std::string> notes;
   const std::vector<TimedCase> tuned = timed_cases(timings.tuned, candidates_of_this_build(), notes);
-  if (tuned.empty()) throw Refusal{exit_usage, fmt::format("no table can be made; {}", fmt::join(notes, "; "))};
+  if (tuned.empty()) {
+    if (notes.empty()) notes.emplace_back("the records hold times of `auto` alone, and of none of its candidates");
+    throw Refusal{exit_usage, fmt::format("no table can be made; {}", fmt::join(notes, "; "))};
+  }
   choice::TunedTable table{device->name, device->compute_capability, device->sm_count, cells_of(tuned)};
   const std::string text = choice::to_text(table, {});  // costs are rounded in it, so it is what counts
   if (!choice::parse_table(text, table, why)) throw Refusal{exit_usage, "no table can be made: " + why};
@@ -141,14 +145,16 @@ int finish(const TuneOptions& options, const Timings& timings) {
   }
   const bench::Tally& counts = timings.counts;  // all 0 with --from
   if (counts.wrong > 0)
-    throw Refusal{exit_wrong_results, fmt::format("{} results were WRONG; the table does without them", counts.wrong)};
+    throw Refusal{exit_wrong_results,
+                  output::counted(counts.wrong, "result was WRONG", "results were WRONG") + "; the table does without"};
   if (counts.error > 0)
     throw Refusal{exit_infrastructure,
-                  fmt::format("{} cases ended in an error; the table does without them", counts.error)};
+                  output::counted(counts.error, "case", "cases") + " ended in an error; the table does without"};
   return exit_pass;
 }
 
 int run_tune(const TuneOptions& options) {
+  output::refuse_to_mix({options.out, options.records, held_out_path(options.records)});
   if (!options.out.empty()) output::refuse_unwritable(options.out, options.existing);
   return finish(options, options.from.empty() ? take_timings(options) : read_timings(options));
 }

@@ -23,6 +23,7 @@
 #include "output/interrupt.hpp"
 #include "output/output_file.hpp"
 #include "output/standard_streams.hpp"
+#include "output/words.hpp"
 #include "refusal.hpp"
 #include "validate/cost.hpp"
 #include "validate/earlier_results.hpp"
@@ -148,11 +149,13 @@ void refuse_to_lose_results(const EarlierResults& earlier, const Plan& plan, con
   }
   asked_for.erase(nullptr);
   if (asked_for.size() == earlier.size()) return;
-  throw Refusal{exit_usage,
-                fmt::format("{} holds {} results that this run does not ask for (of another --seed, --op, --variant, "
-                            "--shape or --shard?), and is left as it is; give another --json, or --force without "
-                            "--resume",
-                            options.json, earlier.size() - asked_for.size())};
+  throw Refusal{
+      exit_usage,
+      fmt::format("{} holds {} that this run does not ask for (of another --seed, --op, --variant, "
+                  "--shape or --shard?), and is left as it is; give another --json, or --force without "
+                  "--resume",
+                  options.json,
+                  output::counted(static_cast<std::int64_t>(earlier.size() - asked_for.size()), "result", "results"))};
 }
 
 void refuse_plugins_of_other_devices(const Plan& plan) {
@@ -207,19 +210,25 @@ void run_the_rest(std::size_t cases, const ValidateOptions& options, Found& foun
 }
 
 /// The sentence behind a status that is not 0.
-std::string reason_of(int status, const Totals& all, const LeftUndone& undone) {
-  if (all.failed > 0) return fmt::format("{} of {} cases are wrong", all.failed, all.passed + all.failed + all.errors);
+std::string reason_of(const Totals& all, const LeftUndone& undone) {
+  if (all.failed > 0) {
+    return output::counted(all.failed, "case is wrong", "cases are wrong") +
+           fmt::format(", of {} that were checked", all.passed + all.failed + all.errors);
+  }
   if (all.too_loose()) {
     return fmt::format(
         "more than {}% of the codes have two admissible values without a tie: the bounds are too loose to "
         "be trusted",
         100 * most_ambiguous);
   }
-  if (all.errors > 0) return fmt::format("{} cases ended in an error", all.errors);
+  if (all.errors > 0) return output::counted(all.errors, "case ended in an error", "cases ended in an error");
   if (all.passed == 0) {
-    return fmt::format("nothing was checked: all {} cases were skipped; --json FILE says why", all.skipped);
+    return fmt::format(
+        "nothing was checked: {}, for the reasons above",
+        all.skipped == 1 ? "the one case was skipped" : fmt::format("all {} cases were skipped", all.skipped));
   }
-  return fmt::format("{} variants were never checked (status {})", undone.never_checked.size(), status);
+  return output::counted(static_cast<std::int64_t>(undone.never_checked.size()), "variant was never checked",
+                         "variants were never checked");
 }
 
 /// Before anything runs: what shapes or cases ask for may be far more than was meant. A suite takes what it takes.
@@ -263,10 +272,11 @@ int validate(const ValidateOptions& options) {
   for (std::size_t i = 0; i < std::min(unmet.size(), most_named); ++i) fmt::print("NOT MET: {}\n", unmet[i]);
   if (options.slowest > 0) print_slowest(results, static_cast<std::size_t>(options.slowest));
   const int status = exit_status_of(all, undone.never_checked);
-  if (status != exit_pass) throw Refusal{status, reason_of(status, all, undone)};
+  if (status != exit_pass) throw Refusal{status, reason_of(all, undone)};
   if (!unmet.empty()) {
-    throw Refusal{exit_wrong_results,
-                  fmt::format("{} classes of the model are not met by this suite; --coverage lists all", unmet.size())};
+    throw Refusal{exit_wrong_results, output::counted(static_cast<std::int64_t>(unmet.size()), "class of the model is",
+                                                      "classes of the model are") +
+                                          " not met by this suite; --coverage lists all"};
   }
   return status;
 }

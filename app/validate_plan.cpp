@@ -44,12 +44,30 @@ std::vector<Shape> shapes_for(Operation op, const std::vector<Shape>& shapes, co
   return own;
 }
 
+/// Of --case: a problem that asks for nothing, and other options that say something else.
+void refuse_as_case(const Problem& p, const ValidateOptions& options) {
+  const bool weights = p.op == Operation::weight_quant;
+  const bool quantises = weights || p.op == Operation::norm_quant_forward || p.op == Operation::activation_quant;
+  if (quantises && !p.out && !p.codes && !(weights && p.packed)) {
+    throw Refusal{exit_usage, fmt::format("--case '{}' asks for no output; add out=bfloat16 or codes=1{}", to_text(p),
+                                          weights ? " or packed=1" : "")};
+  }
+  if (!options.shapes.empty() || !options.dtypes.empty()) {
+    throw Refusal{exit_usage, "--case names its own shape and types; leave --shape and --dtype out"};
+  }
+  const std::vector<Operation> ops = chosen_operations(options);
+  if (std::find(ops.begin(), ops.end(), p.op) == ops.end()) {
+    throw Refusal{exit_usage, fmt::format("--case is a problem of {}, and --op asks for others", name_of(p.op))};
+  }
+}
+
 std::vector<Case> chosen_cases(const ValidateOptions& options, const DeviceInfo& device, std::string& left_out) {
   std::string why;
   std::vector<Case> cases;
   for (const std::string& text : options.cases) {
     const auto problem = parse_problem(text, why);
     if (!problem) throw Refusal{exit_usage, why};
+    refuse_as_case(*problem, options);
     cases.push_back({*problem, distinct_rows(*problem), false});
   }
   if (!cases.empty()) return cases;

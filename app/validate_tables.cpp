@@ -6,7 +6,9 @@
 #include <string>
 
 #include "output/escape.hpp"
+#include "output/reasons.hpp"
 #include "output/standard_streams.hpp"
+#include "output/words.hpp"
 
 namespace normquant::validate {
 namespace {
@@ -25,7 +27,9 @@ void print_failure(const CaseResult& result) {
   for (const Mismatch& m : v.mismatches) {
     line(fmt::format("  {}[{},{}]: expected {}, got {}", m.tensor, m.row, m.column, m.expected, m.actual));
   }
-  if (v.elements_wrong > 0) fmt::print("  {} elements wrong of {}\n", v.elements_wrong, v.elements_checked);
+  if (v.elements_wrong > 0) {
+    fmt::print("  {} wrong of {}\n", output::counted(v.elements_wrong, "element", "elements"), v.elements_checked);
+  }
   fmt::print("  reproduce: {}\n", reproducing_command(result));
 }
 
@@ -47,9 +51,21 @@ void print_table(const std::vector<VariantSummary>& variants) {
     }
     before = &s;
     const double share = s.codes == 0 ? 0 : 100.0 * static_cast<double>(s.ambiguous) / static_cast<double>(s.codes);
-    fmt::print("{} {:>6} {:>6} {:>7} {:>6} {:>11.3f} {:>9.4f}%\n", first_cell(output::printable(s.variant), width),
-               s.passed, s.failed, s.skipped, s.errors, s.worst_error_over_bound, share);
+    fmt::print("{} {:>6} {:>6} {:>7} {:>6} {:>11} {:>9.4f}%\n", first_cell(output::printable(s.variant), width),
+               s.passed, s.failed, s.skipped, s.errors, output::short_figure(s.worst_error_over_bound), share);
   }
+}
+
+/// Why cases were skipped; what the device lacks is said by variant below.
+void print_skipped(const std::vector<CaseResult>& results) {
+  output::Reasons reasons;
+  for (const CaseResult& result : results) {
+    const Verdict& v = result.verdict;
+    if (v.outcome == Outcome::skipped && !v.for_other_devices) reasons.add(v.reason, result.variant);
+  }
+  constexpr std::size_t most_reasons = 8;
+  const std::string text = reasons.text(most_reasons);
+  if (!text.empty()) fmt::print("skipped (--json FILE lists each):\n{}", text);
 }
 
 }  // namespace
@@ -69,6 +85,7 @@ void print_results(const std::vector<CaseResult>& results, const std::vector<Var
       "\n{} elements checked, {:.1f} s;\n{:.4f}% of the codes with two admissible values ({:.4f}% but for exact "
       "ties)\n",
       all.elements, seconds, 100 * all.ambiguous_share(), 100 * all.loose_share());
+  print_skipped(results);
   for (const VariantSummary& s : variants) {
     if (s.device_lacks.empty()) continue;
     fmt::print("not for this device: {} on {}, it {}\n", output::printable(s.variant), s.device,
@@ -77,10 +94,16 @@ void print_results(const std::vector<CaseResult>& results, const std::vector<Var
   for (const std::string& name : undone.never_checked) {
     fmt::print("NEVER CHECKED: every case was skipped for {}\n", output::printable(name));
   }
-  if (undone.not_run > 0) fmt::print("NOT RUN: {} cases, {}\n", undone.not_run, undone.why_not_run);
-  if (all.watched)
-    fmt::print("every access of the kernels was watched: {} cases with hazards, which count as wrong\n", all.hazards);
-  fmt::print("{} passed, {} wrong, {} errors, {} skipped\n", all.passed, all.failed, all.errors, all.skipped);
+  if (undone.not_run > 0) {
+    fmt::print("NOT RUN: {}, {}\n", output::counted(undone.not_run, "case", "cases"), undone.why_not_run);
+  }
+  if (all.watched) {
+    fmt::print("every access of the kernels was watched: {}\n",
+               output::counted(all.hazards, "case with hazards, which counts as wrong",
+                               "cases with hazards, which count as wrong"));
+  }
+  fmt::print("{} passed, {} wrong, {}, {} skipped\n", all.passed, all.failed,
+             output::counted(all.errors, "error", "errors"), all.skipped);
 }
 
 void print_slowest(std::vector<CaseResult> results, std::size_t most) {

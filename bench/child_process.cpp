@@ -15,6 +15,7 @@
 #include <system_error>
 #include <thread>
 
+#include "kernels/plugin/orphans.hpp"
 #include "output/interrupt.hpp"
 
 extern char** environ;  // NOLINT(readability-redundant-declaration): not every system's unistd.h has it
@@ -111,12 +112,15 @@ std::optional<ChildEnd> run_child(const ChildRequest& request, std::string& why)
   std::array<int, 2> failure = {-1, -1};  // closed when the program runs
   int error = pipe2(failure.data(), O_CLOEXEC) == 0 ? 0 : errno;
   const pid_t parent = getpid();
-  const pid_t child = error == 0 ? fork() : -1;
-  if (error == 0 && child < 0) error = errno;
-  if (child == 0) {
-    become(argument_pointers, environment_pointers, request.output.empty() ? nullptr : request.output.c_str(), parent,
-           failure[1]);
-  }
+  const pid_t child = plugins::start_own([&] {
+    const pid_t forked = error == 0 ? fork() : -1;
+    if (error == 0 && forked < 0) error = errno;
+    if (forked == 0) {
+      become(argument_pointers, environment_pointers, request.output.empty() ? nullptr : request.output.c_str(), parent,
+             failure[1]);
+    }
+    return forked;
+  });
   if (failure[1] >= 0) close(failure[1]);
   if (child > 0) {
     (void)setpgid(child, child);  // whoever of the two comes first
@@ -125,6 +129,7 @@ std::optional<ChildEnd> run_child(const ChildRequest& request, std::string& why)
   if (failure[0] >= 0) close(failure[0]);
   if (error != 0) {
     why = fmt::format("cannot run {}: {}", arguments.front(), std::strerror(error));
+    plugins::disown(child);
     return std::nullopt;
   }
   ChildEnd end;
@@ -132,6 +137,8 @@ std::optional<ChildEnd> run_child(const ChildRequest& request, std::string& why)
     const output::OnInterrupt along([child] { end_group(child); });
     end = wait_for(child, request);
   }
+  plugins::disown(child);
+  plugins::end_orphans();
   return end;
 }
 

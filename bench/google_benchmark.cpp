@@ -15,6 +15,7 @@
 #include "bench/profiler_range.hpp"
 #include "bench/progress.hpp"
 #include "output/output_file.hpp"
+#include "output/place.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -69,7 +70,7 @@ class WithoutNoise final : public benchmark::BenchmarkReporter {
     const bool go_on = inner_.ReportContext(context);
     inner_.SetErrorStream(&errors);
     for (std::string line; std::getline(held, line);) {
-      if (line.find("built as DEBUG") == std::string::npos) errors << line << "\n";
+      if (line.find("built as DEBUG") == std::string::npos && !output::nothing_is_printed()) errors << line << "\n";
     }
     errors << std::flush;
     return go_on;

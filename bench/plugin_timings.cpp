@@ -100,7 +100,11 @@ TimingRecord PluginTimings::run(const PlannedCase& planned, long long least_laun
                   fmt::format("not tried: {} of the plugin {} ran out of time {} times", variant, file, time_outs_));
   }
   if (start(variant, why) && worker_->ask(request_of(planned, least_launches), options_.plugin_timeout, answer, why)) {
-    return record_from_json(Json::parse(answer), planned.timed);
+    try {
+      return record_from_json(Json::parse(answer), planned.timed);
+    } catch (const Json::exception&) {
+      why = plugins::wrote_into_the_line;
+    }
   }
   if (worker_ != nullptr && worker_->ran_out_of_time()) ++time_outs_;
   worker_.reset();

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "exit_status.hpp"
+#include "output/reasons.hpp"
 #include "output/table.hpp"
 
 namespace normquant::bench {
@@ -112,6 +113,16 @@ std::string tally_text(const Tally& counts) {
   if (counts.wrong > 0) text += fmt::format(", {} WRONG and not timed", counts.wrong);
   if (counts.error > 0) text += fmt::format(", {} ended in an error", counts.error);
   return text;
+}
+
+std::string skipped_text(const std::vector<TimingRecord>& records) {
+  output::Reasons reasons;
+  for (const TimingRecord& record : records) {
+    if (record.result == Result::skipped) reasons.add(record.reason, record.variant);
+  }
+  constexpr std::size_t most_reasons = 8;
+  const std::string text = reasons.text(most_reasons);
+  return text.empty() ? text : "skipped:\n" + text;
 }
 
 int exit_status_of(const Tally& counts) {

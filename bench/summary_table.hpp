@@ -22,6 +22,9 @@ Tally tally(const std::vector<TimingRecord>& records);
 /// `12 timed, 3 skipped (the variant does not serve the case)`; wrong and error only when there are any.
 std::string tally_text(const Tally& counts);
 
+/// Why variants did not serve cases, by reason; empty when they served all.
+std::string skipped_text(const std::vector<TimingRecord>& records);
+
 /// The exit status a sweep ends with: wrong results before errors before "nothing was timed".
 int exit_status_of(const Tally& counts);
 

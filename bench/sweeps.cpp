@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "output/did_you_mean.hpp"
+#include "output/words.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -185,7 +186,7 @@ std::optional<Sweep> parse_sweep(std::string_view text, std::string& why) {
   try {
     return parse_document(json::parse(text));
   } catch (const json::exception& error) {
-    why = fmt::format("it is not JSON ({})", error.what());
+    why = output::json_trouble(error);
   } catch (const Malformed& malformed) {
     why = malformed.sentence;
   }

@@ -1,6 +1,6 @@
 #include "output/interrupt.hpp"
 
-#include <fcntl.h>
+#include <semaphore.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,8 +25,8 @@ Actions& actions() {
 }
 
 constexpr std::array<int, 3> ending_signals = {SIGINT, SIGTERM, SIGHUP};
-std::array<int, 2> channel = {-1, -1};  ///< from the handler to the thread
-pid_t owner = 0;                        ///< a forked child has the handler too, but not the thread
+sem_t arrived;    ///< from the handler to the thread: no descriptor that other code could write to
+pid_t owner = 0;  ///< a forked child has the handler too, but not the thread
 volatile std::sig_atomic_t seen = 0;
 
 [[noreturn]] void end_by(int signal) {
@@ -42,13 +42,13 @@ volatile std::sig_atomic_t seen = 0;
 void handler(int signal) {
   if (getpid() != owner || seen != 0) end_by(signal);
   seen = signal;
-  const auto byte = static_cast<unsigned char>(signal);
-  if (write(channel[1], &byte, 1) != 1) end_by(signal);
+  if (sem_post(&arrived) != 0) end_by(signal);
 }
 
 void wait_for_signal() {
-  unsigned char signal = 0;
-  if (read(channel[0], &signal, 1) != 1) return;
+  while (sem_wait(&arrived) != 0) {
+  }
+  const int signal = seen;
   Actions& all = actions();
   const std::lock_guard lock(all.mutex);
   std::fprintf(stderr, "\nnormquant: interrupted by SIG%s\n", sigabbrev_np(signal));
@@ -61,7 +61,7 @@ void wait_for_signal() {
 void handle_interrupts() {
   owner = getpid();
   (void)actions();
-  if (pipe2(channel.data(), O_CLOEXEC) != 0) return;  // signals end the program as they always did
+  if (sem_init(&arrived, 0, 0) != 0) return;  // signals end the program as they always did
   struct sigaction handling {};
   handling.sa_handler = handler;
   handling.sa_flags = SA_RESTART;

@@ -28,11 +28,13 @@ void LineFile::open_file(const std::string& path, const Place& place, int flags)
 void LineFile::open(const std::string& path, Existing existing) {
   const Place place = place_of(path);
   if (!place.replaceable()) {
+    claim_ = Claim(path, place);
     descriptor_ = open_stream(place);
     path_ = path;
     return;
   }
   refuse_unwritable(path, existing);
+  claim_ = Claim(path, place);
   lock_ = std::make_unique<Lock>(place.path);
   refuse_existing(path, place_of(path), existing);  // what another process finished before it was locked
   open_file(path, place, O_CREAT | O_TRUNC);
@@ -43,6 +45,7 @@ void LineFile::open_behind(const std::string& path, std::size_t bytes) {
   if (!place.replaceable()) {
     throw Refusal{exit_usage, fmt::format("{} is no file that can be gone on with", path)};
   }
+  claim_ = Claim(path, place);
   lock_ = std::make_unique<Lock>(place.path);
   open_file(path, place, O_CREAT);
   if (ftruncate(descriptor_, static_cast<off_t>(bytes)) != 0) {

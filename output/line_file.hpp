@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "output/claim.hpp"
 #include "output/lock.hpp"
 #include "output/output_file.hpp"
 
@@ -32,6 +33,7 @@ class LineFile {
   void open_file(const std::string& path, const Place& place, int flags);
 
   std::string path_, failure_;
+  Claim claim_;
   std::unique_ptr<Lock> lock_;
   int descriptor_ = -1;
   bool regular_ = false;

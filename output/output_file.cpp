@@ -44,6 +44,7 @@ void refuse_existing(const std::string& path, const Place& place, Existing exist
 void OutputFile::open(const std::string& path, Existing existing) {
   if (path.empty()) return;
   place_ = place_of(path);
+  claim_ = Claim(path, place_);
   if (!place_.replaceable()) {
     stream_ = open_stream(place_);
     path_ = path;

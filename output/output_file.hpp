@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "output/claim.hpp"
 #include "output/interrupt.hpp"
 #include "output/lock.hpp"
 #include "output/place.hpp"
@@ -41,6 +42,7 @@ class OutputFile {
 
   std::string path_;  ///< as it was named
   Place place_;
+  Claim claim_;
   std::unique_ptr<Lock> lock_;
   std::unique_ptr<OnInterrupt> removal_;  ///< of the partial file
   int stream_ = -1;

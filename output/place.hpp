@@ -1,6 +1,8 @@
 // Where a path of an output leads: to a file, or to something that is written to and never replaced by a file.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <string>
 
 #include "refusal.hpp"
@@ -25,13 +27,20 @@ struct Place {
 /// The refusal of a file that cannot be written, with the system's reason (an errno).
 Refusal cannot_write(const std::string& path, int error);
 
-/// Follows symbolic links, also one whose target is not there. Throws a Refusal for an empty path, a folder, and a path that
+/// `-` is /dev/stdout. Follows symbolic links, also one whose target is not there. Throws a Refusal for an empty path, a folder, and a path that
 /// cannot be looked at.
 Place place_of(const std::string& path);
 
+/// What the system says of it; false when it is not there. /dev/stdout is what standard output was when the program began.
+bool status_of(const Place& place, struct stat& facts);
+
 /// Opens a stream or descriptor for writing; the caller closes what is returned. What is standard output becomes this output
-/// alone: what the program prints goes to standard error from then on. Throws a Refusal when it cannot be written.
+/// alone: what the program prints for people goes to standard error from then on, and nowhere if that leads to the same place.
+/// Throws a Refusal when it cannot be written.
 int open_stream(const Place& place);
+
+/// Whether results go where standard output and standard error lead, so that nothing is printed for people.
+bool nothing_is_printed();
 
 /// Writes all of it, however often the system takes a part. False, with errno, when it takes no more.
 bool write_all(int descriptor, const char* data, unsigned long size);

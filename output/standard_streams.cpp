@@ -28,7 +28,9 @@ std::string standard_output_failure() {
   std::cout.flush();
   const bool flushed = std::fflush(stdout) == 0;
   if (flushed && std::ferror(stdout) == 0) return {};
-  return errno != 0 ? std::strerror(errno) : "what was printed before could not be written";
+  // What failed was earlier, and whoever wrote it did not say why: the same write says it again.
+  if (errno == 0 && write(STDOUT_FILENO, "\n", 1) == 1) return "an earlier write failed, and this one did not";
+  return std::strerror(errno);
 }
 
 bool fancy_terminal() {

@@ -174,12 +174,14 @@ bool parse_records(std::string_view content, const std::string& file, RecordSet&
 
 std::optional<RecordSet> read_records(const std::vector<std::string>& files, std::string& why) {
   RecordSet set;
+  ReadOnce once;
   for (const std::string& file : files) {
     const std::optional<std::string> content = read_whole(file);
     if (!content) {
       why = fmt::format("cannot read {}", file);
       return std::nullopt;
     }
+    if (!once.add(file, *content, why)) return std::nullopt;
     if (!parse_records(*content, file, set, why)) return std::nullopt;
   }
   pool(set);

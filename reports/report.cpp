@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "output/standard_streams.hpp"
+#include "output/words.hpp"
 #include "reports/facts_csv.hpp"
 #include "reports/facts_json.hpp"
 #include "reports/page.hpp"
@@ -179,8 +180,8 @@ std::string validation_text(const Facts& facts, const Json& document) {
     return a.worst_error_over_bound < b.worst_error_over_bound;
   });
   const std::string line =
-      fmt::format("Validation: the worst error is {:.3f} of its bound ({} {}); --section validation lists all.",
-                  worst->worst_error_over_bound, worst->op, worst->variant);
+      fmt::format("Validation: the worst error is {} of its bound ({} {}); --section validation lists all.",
+                  output::short_figure(worst->worst_error_over_bound), worst->op, worst->variant);
   const std::string table = facts.cases.empty() ? to_terminal(section_table(document, "validation")) + "\n" : "";
   return table + printable(line) + "\n";
 }

@@ -8,12 +8,14 @@ namespace normquant::reports {
 
 std::optional<Results> read_results(const std::vector<std::string>& files, Repeated repeated, std::string& why) {
   Results results;
+  ReadOnce once;
   for (const std::string& file : files) {
     const std::optional<std::string> content = read_whole(file);
     if (!content) {
       why = fmt::format("cannot read {}", file);
       return std::nullopt;
     }
+    if (!once.add(file, *content, why)) return std::nullopt;
     if (looks_like_validation(*content)) {
       if (!parse_validation(*content, file, results.validation, why)) return std::nullopt;
       continue;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 #include <sstream>
 #include <nlohmann/json.hpp>
 
@@ -28,7 +30,10 @@ ValidatedVariant variant_of(const json& entry) {
   variant.wrong = count(entry, "failed");
   variant.skipped = count(entry, "skipped");
   variant.errors = count(entry, "errors");
-  variant.worst_error_over_bound = number(entry, "worst_error_over_bound").value_or(0);
+  const auto worst = entry.find("worst_error_over_bound");  // null stands for what JSON has no number for
+  variant.worst_error_over_bound = worst != entry.end() && worst->is_null()
+                                       ? std::numeric_limits<double>::infinity()
+                                       : number(entry, "worst_error_over_bound").value_or(0);
   const double codes = number(entry, "codes_checked").value_or(0);
   if (codes > 0) variant.ambiguous_share = number(entry, "codes_ambiguous").value_or(0) / codes;
   return variant;
@@ -83,13 +88,14 @@ std::vector<std::string> words_of(const std::string& line) {
 bool read_numbers(const std::vector<std::string>& words, std::size_t first, ValidatedVariant& variant) {
   if (words.size() != first + 6) return false;
   double ambiguous_percent = 0;
-  std::istringstream numbers(fmt::format("{} {} {} {} {} {}", words[first], words[first + 1], words[first + 2],
-                                         words[first + 3], words[first + 4],
-                                         words[first + 5].substr(0, words[first + 5].find('%'))));
-  numbers >> variant.passed >> variant.wrong >> variant.skipped >> variant.errors >> variant.worst_error_over_bound >>
-      ambiguous_percent;
+  std::istringstream counts(fmt::format("{} {} {} {} {}", words[first], words[first + 1], words[first + 2],
+                                        words[first + 3], words[first + 5].substr(0, words[first + 5].find('%'))));
+  counts >> variant.passed >> variant.wrong >> variant.skipped >> variant.errors >> ambiguous_percent;
   variant.ambiguous_share = ambiguous_percent / 100;
-  return !numbers.fail();
+  const std::string& worst = words[first + 4];
+  const auto [end, error] =  // also inf and nan, which streams do not read
+      std::from_chars(worst.data(), worst.data() + worst.size(), variant.worst_error_over_bound);
+  return !counts.fail() && error == std::errc() && end == worst.data() + worst.size();
 }
 
 /// Reads what validate printed, line by line.

@@ -1,6 +1,9 @@
 // No attack succeeds: each plugin of tests/attacks is found to be wrong, is an error, or is timed doing the work.
 #include <gtest/gtest.h>
+#include <signal.h>  // NOLINT(modernize-deprecated-headers): kill is POSIX's
+#include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -51,6 +54,8 @@ const std::vector<Expected>& expected() {
       {"exits", "error", "error", "attacks.so ended its process with status 0 before it was done"},
       {"exits_at_once", "error", "error", "ended its process with status 0 before it was done"},
       {"answers_for_the_judge", "error", "error", ""},  // it may end by what it wrote, too
+      {"writes_to_every_line", "error", "error", "wrote into the line between its process and this program"},
+      {"leaves_a_process_behind", "pass", "honest", ""},  // the environment names no file, so that it leaves none
       {"aborts", "error", "error", "was ended by signal 6"},
       {"crashes", "error", "error", ""},
       {"breaks_the_heap", "error", "error", ""},
@@ -69,6 +74,7 @@ TEST(Attacks, ValidateGoesOnAfterEachAndSaysWhatItWas) {
       run_program("validate --case 'op=activation_quant shape=40x512 x=float32 out=float32 rounding=half_even'" +
                   all_but_hangs + " --json " + file);
   EXPECT_EQ(r.status, 1) << r.output;
+  EXPECT_EQ(r.output.find("interrupted by"), std::string::npos) << "what a plugin writes is no signal: " << r.output;
   std::map<std::string, std::string> outcomes;
   const auto document = json::parse(std::ifstream(file));
   for (const json& result : document["results"]) {
@@ -119,6 +125,32 @@ TEST(Attacks, AHangIsAnErrorAfterItsTime) {
   const Answer timed = run_program("bench --device host" + hangs);
   EXPECT_EQ(timed.status, 5) << timed.output;
   EXPECT_NE(timed.output.find("was not done within 1 s"), std::string::npos) << timed.output;
+}
+
+/// Processes that were left behind, by the file that they are named in; waits until they are gone, a second at most.
+int still_there(const std::string& file, int& left) {
+  std::ifstream numbers(file);
+  int there = 0;
+  left = 0;
+  for (int process = 0; numbers >> process; ++left) {
+    for (int i = 0; i < 100 && kill(process, 0) == 0; ++i) usleep(10'000);
+    there += kill(process, 0) == 0 ? 1 : 0;
+  }
+  return there;
+}
+
+TEST(Attacks, WhatAPluginStartsEndsWithIt) {
+  const tests::ScratchFolder scratch("left_behind");
+  const std::string variant = " --op activation_quant --dtype float32 --shape 3x64 --variant leaves_a_process_behind";
+  for (const char* command : {"validate", "bench --device host"}) {
+    const std::string file = scratch.file(std::string("left_by_") + command[0]);
+    setenv("NORMQUANT_TEST_LEFT_BEHIND", file.c_str(), 1);
+    EXPECT_EQ(run_program(command + variant + " --plugin " + folder + "attacks.so").status, 0) << command;
+    unsetenv("NORMQUANT_TEST_LEFT_BEHIND");
+    int left = 0;
+    EXPECT_EQ(still_there(file, left), 0) << command;
+    EXPECT_GT(left, 0) << command << ": it left none";
+  }
 }
 
 TEST(Attacks, OneThatRunsOutOfTimeAgainAndAgainIsGivenUp) {

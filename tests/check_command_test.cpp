@@ -18,7 +18,7 @@ using namespace tests;
 
 TEST(Check, ARightOutputPassesAndSaysWhatWasNotChecked) {
   const Forward f;
-  expect_answer(f.command(), 0, "not checked: rstd, which was not given");
+  expect_answer(f.command(), 0, "not checked, since not given: ");
   expect_answer(f.command(), 0, "680 elements checked, 0 wrong");
 }
 
@@ -166,9 +166,13 @@ TEST(Check, BadQuestionsAreStatusTwoAndASentence) {
   expect_answer("check --op forward --eps 1e-5 --x " + x + " --out " + out, 2, "--norm");
   expect_answer("check --op forward --norm rms --x " + x + " --out " + out, 2, "--eps");
   expect_answer("check --op forward --norm rms --eps -1 --x " + x + " --out " + out, 2, "positive");
-  expect_answer("check --op forward --norm rms --eps nan --x " + x + " --out " + out, 2, "not a number");
+  expect_answer("check --op forward --norm rms --eps nan --x " + x + " --out " + out, 2, "not finite");
   expect_answer("check --op activation_quant --norm rms --x " + x + " --out " + out, 2, "--norm has no meaning");
-  expect_answer(forward + "--x " + x, 2, "no output");
+  expect_answer(forward + "--x " + x, 2, "no output of norm_quant_forward is given; there are out, codes, ");
+  expect_answer("check --op forwad", 2, "did you mean 'forward'?");
+  expect_answer(forward + "--x /dev/stdin --out " + out, 2, "save it to one first");
+  std::ofstream(f.folder.file("empty.npz")).flush();
+  expect_answer(forward + "--tensors " + f.folder.file("empty.npz"), 2, "it is empty");
   expect_answer(forward + "--out " + out, 2, "x is not given");
   expect_answer(forward + "--x " + x + " --out " + w, 2, "out has shape [136]");
   expect_answer(forward + "--x " + x + " --codes " + out, 2, "codes are int8");

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -86,6 +87,44 @@ TEST(Arguments, NumbersThatAreNoneAreRefusedEverywhere) {
   for (const char* negative : {"validate --seed=-1", "validate --jobs=-1", "validate --jobs=0", "oracle --elements=-1",
                                "oracle --seconds=-0.5", "gate --blocks=-3", "env --gpu=-1", "validate --slowest=-1"}) {
     EXPECT_EQ(run_program(negative).status, 2) << negative;
+  }
+}
+
+TEST(Arguments, WhatIsWrongIsSaidInPlainWords) {
+  for (const char* value : {"inf", "-inf", "nan"}) {
+    expect_answer(std::string("validate --most-minutes ") + value, 2,
+                  "--most-minutes: '" + std::string(value) + "' is not finite");
+  }
+  expect_answer("validate --most-minutes 1e999", 2, "too large or too small");
+  expect_answer("check --op norm --eps 1e-999", 2, "too large or too small");
+  for (const char* option :
+       {"validate --most-minutes", "validate --jobs", "validate --seed", "check --op norm --eps"}) {
+    expect_answer(std::string(option) + " ''", 2, ": the value is empty");
+    expect_answer(std::string(option) + "=''", 2, " needs a value");
+    expect_answer(option, 2, " needs a value");
+  }
+  expect_answer("validate --device host --device host", 2, "--device is given more than once");
+  expect_answer("validate one two three", 2, "'one', 'two', 'three' are not expected");
+  expect_answer("list one", 2, "'one' is not expected");
+  expect_answer("bench --device host one", 2, "'one' is not expected");
+  expect_answer("list --frob --knob=3", 2, "there is no option --frob\n");
+  expect_answer("validate --jobz=3", 2, "there is no option --jobz; did you mean '--jobs'?");
+}
+
+TEST(Arguments, NoFileThatIsNoJsonIsAnsweredInTheLibrarysWords) {
+  const tests::ScratchFolder folder("arguments_json");
+  const std::string file = folder.file("x");
+  for (const char* text : {"{", "hello", "[1]", "{}", "{\"schema\":3}", "{\"cases\":[{\"op\":3}]}", "\"x\"", "null"}) {
+    for (const char* command : {"validate --op forward --shape 2x8 --resume --json ", "bench --device host --sweep ",
+                                "report ", "merge --out /dev/null ", "tune --from ", "gate --candidate x --baseline ",
+                                "bench --device host --op forward --shape 2x64 --resume --out "}) {
+      if (std::string(command).ends_with("--out ") && text[0] == '{') continue;  // as a line that was cut off begins
+      std::ofstream(file) << text;
+      const Answer r = run_program(command + file);
+      EXPECT_EQ(r.status, 2) << command << text << "\n" << r.output;
+      EXPECT_EQ(r.output.find("json.exception"), std::string::npos) << command << text << "\n" << r.output;
+      EXPECT_EQ(r.output.find("parse error"), std::string::npos) << command << text << "\n" << r.output;
+    }
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <nlohmann/json.hpp>
 
@@ -81,10 +82,14 @@ TEST(CommandLine, OneElementIsNoShareAndANanWithItsSignIsWritten) {
 
 TEST(CommandLine, AMissingGpuIsSaid) {
   if (gpu_here()) {
-    expect_answer("validate --device cuda:99 --shape 2x8", 5, "99");
+    expect_answer("validate --device cuda:99 --shape 2x8", 77, "99");
     return;
   }
-  expect_answer("validate --device cuda", 5, "GPU");
+  for (const char* command :
+       {"validate --device cuda", "validate --device cuda:3", "bench --device cuda", "bench --device cuda --self-test",
+        "tune --device cuda", "products --device cuda", "oracle --device cuda"}) {
+    expect_answer(command, 77, "GPU");
+  }
   expect_answer("validate --device all --require-gpu", 77, "GPU");
   const Answer all = run_program("validate --device all --op forward --shape 2x16 --dtype float32");
   EXPECT_EQ(all.status, 0) << all.output;
@@ -96,6 +101,32 @@ TEST(CommandLine, ASkippedQuestionIsNotPassed) {
   const Answer r = run_program("validate --op forward --variant '^one_pass_e8$' --shape 2x3 --dtype bfloat16");
   EXPECT_EQ(r.status, 2) << r.output;
   EXPECT_NE(r.output.find("nothing was checked"), std::string::npos) << r.output;
+}
+
+TEST(CommandLine, ACaseThatContradictsItselfOrOtherOptionsIsRefused) {
+  const std::string problem = "op=activation_quant shape=2x8 x=float32";
+  expect_answer("validate --case '" + problem + " out=float32'", 0, "0 wrong");
+  expect_answer("validate --case '" + problem + "'", 2, "asks for no output; add out=bfloat16 or codes=1");
+  expect_answer("validate --case '" + problem + " out=float32 shape=3x8'", 2, "a problem has 'shape' once");
+  expect_answer("validate --op forward --case '" + problem + " out=float32'", 2, "--op asks for others");
+  expect_answer("validate --op activation_quant --case '" + problem + " out=float32'", 0, "0 wrong");
+  expect_answer("validate --shape 3x8 --case '" + problem + " out=float32'", 2, "leave --shape and --dtype out");
+}
+
+TEST(CommandLine, ASkipSaysWhy) {
+  const auto folder = scratch_folder("skips");
+  const std::string junit = (folder / "v.xml").string();
+  const std::string one = "--op forward --variant '^one_pass_e8$' --shape 2x3 --dtype bfloat16";
+  const std::string reason = "multiple of 8";
+  expect_answer("validate " + one + " --junit " + junit, 2, reason);
+  std::stringstream xml;
+  xml << std::ifstream(junit).rdbuf();
+  EXPECT_NE(xml.str().find(reason), std::string::npos) << xml.str();
+  expect_answer("bench --device host " + one, 2, reason);
+  const Answer some =
+      run_program("validate --op forward --variant '^(one_pass_e8|striped_e8)$' --shape 2x3 --dtype bfloat16");
+  EXPECT_EQ(some.status, 0) << some.output;
+  EXPECT_NE(some.output.find(reason), std::string::npos) << "also where others passed: " << some.output;
 }
 
 TEST(CommandLine, UnwritableResultFilesAreRefusedBeforeAnyWork) {

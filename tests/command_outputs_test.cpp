@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): kill is POSIX's
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,6 +84,70 @@ TEST(Outputs, JsonOnStandardOutputIsJsonAlone) {
   for (std::string line; std::getline(lines, line); ++records) EXPECT_TRUE(json::accept(line)) << line;
   EXPECT_EQ(records, 6);
   EXPECT_EQ(bash("$NQ " + small + "--json " + out + " --force >" + out), 2) << "the table would be lost";
+}
+
+TEST(Outputs, TwoOutputsNeverMix) {
+  const ScratchFolder folder("outputs_two");
+  const std::string out = folder.file("out"), err = folder.file("err"), fifo = folder.file("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  std::filesystem::create_symlink("fifo", folder.file("same_fifo"));
+  const std::string bench = "bench --device host --op forward --shape 2x64 --variant auto ";
+  for (const std::string& command :
+       {small + "--json /dev/stdout --junit /dev/stdout", small + "--json /dev/stdout --junit -",
+        small + "--json - --junit -", small + "--json /dev/fd/1 --junit /proc/self/fd/1",
+        small + "--junit /dev/stdout --json " + out, small + "--json /dev/fd/3 --junit /dev/stdout 3>&1",
+        small + "--json " + folder.file("x") + " --junit " + folder.file("./x"),
+        small + "--json " + fifo + " --junit " + folder.file("same_fifo") + " & cat " + fifo + " >/dev/null; wait $!",
+        bench + "--out /dev/stdout --benchmark_out=/dev/fd/1", bench + "--out - --benchmark_out=-",
+        std::string("tune --device host --records - --out /dev/stdout"),
+        std::string("gate --baseline x --candidate y --junit - --markdown /dev/stdout")}) {
+    std::filesystem::remove(out);
+    EXPECT_EQ(bash("{ $NQ " + command + "; } >" + out + " 2>" + err), 2) << command << "\n" << content(err);
+    EXPECT_EQ(content(out), "") << command;
+    const std::string said = content(err);
+    EXPECT_TRUE(said.find("two outputs") != std::string::npos || said.find("goes already") != std::string::npos)
+        << command << "\n"
+        << said;
+  }
+  EXPECT_EQ(bash("$NQ " + small + "--json >(cat >" + out + ") --junit >(cat >" + err + "); sleep 0.2"), 0)
+      << "two pipes are two";
+  EXPECT_TRUE(json::accept(content(out))) << content(out);
+  EXPECT_TRUE(content(err).starts_with("<?xml")) << content(err);
+  EXPECT_EQ(bash("$NQ " + small + "--json /dev/null --junit /dev/null >/dev/null"), 0);
+  EXPECT_EQ(bash("$NQ " + small + "--json - >" + out), 0);
+  EXPECT_TRUE(json::accept(content(out))) << content(out);
+  EXPECT_FALSE(std::filesystem::exists("-"));
+}
+
+TEST(Outputs, ATableIsLeftOutWhereItWouldMixWithResults) {
+  const ScratchFolder folder("outputs_both");
+  const std::string out = folder.file("out");
+  EXPECT_EQ(bash("$NQ " + small + "--json /dev/stdout >" + out + " 2>&1"), 0);
+  EXPECT_TRUE(json::accept(content(out))) << content(out);
+  EXPECT_EQ(bash("$NQ bench --device host --op forward --shape 2x64 --variant auto --out /dev/fd/3 3>&1 >" + out +
+                 " 3>&1 2>&1"),
+            0);
+  std::istringstream lines(content(out));
+  for (std::string line; std::getline(lines, line);) EXPECT_TRUE(json::accept(line)) << line;
+  EXPECT_EQ(bash("$NQ " + small + "--json /dev/null >" + out), 0);
+  EXPECT_NE(content(out).find("passed, 0 wrong"), std::string::npos) << "/dev/null takes no table along";
+}
+
+TEST(Outputs, AFailureOfAnEarlierWriteIsNamed) {
+  const ScratchFolder folder("outputs_earlier");
+  const std::string err = folder.file("err");
+  // More than a buffer, so that what fails is not the last write.
+  for (const char* command : {"list", "bench --device host --op activation_quant --shape 2x64 --dtype bfloat16"}) {
+    EXPECT_EQ(bash(std::string("$NQ ") + command + " >/dev/full 2>" + err), 5) << command;
+    EXPECT_NE(content(err).find("No space left on device"), std::string::npos) << command << content(err);
+    EXPECT_EQ(bash(std::string("$NQ ") + command + " 2>" + err + " >&-"), 5) << command;
+    EXPECT_NE(content(err).find("Bad file descriptor"), std::string::npos) << command << content(err);
+    EXPECT_EQ(bash(std::string("{ sleep 0.3; $NQ ") + command + " 2>" + err + "; echo $? >&2; } 2>" +
+                   folder.file("status") + " | true"),
+              0);
+    EXPECT_EQ(content(folder.file("status")), "5\n") << command;
+    EXPECT_NE(content(err).find("Broken pipe"), std::string::npos) << command << content(err);
+  }
 }
 
 TEST(Outputs, AClosedOrFullStandardOutputIsStatusFiveAndLosesNoResult) {

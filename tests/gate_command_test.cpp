@@ -84,6 +84,7 @@ TEST_F(GateCommand, OtherMachinesFailuresAndWrongResults) {
   };
   EXPECT_EQ(against("FAKE_GPU=Another"), exit_usage);
   EXPECT_TRUE(says("the GPUs differ")) << printed();
+  EXPECT_EQ(against("FAKE_STATUS=77"), exit_gpu_absent);
   EXPECT_EQ(against("FAKE_STATUS=5"), exit_infrastructure);
   EXPECT_TRUE(says("status 5: fake: as asked")) << printed();
   EXPECT_EQ(against("FAKE_WRONG=activation_quant"), exit_wrong_results);

@@ -5,16 +5,67 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
+#include <nlohmann/json.hpp>
 
 #include "output/did_you_mean.hpp"
 #include "output/escape.hpp"
+#include "output/reasons.hpp"
 #include "output/table.hpp"
+#include "output/words.hpp"
 
 namespace normquant::output {
 namespace {
+
+TEST(Words, OneIsNotMany) {
+  EXPECT_EQ(counted(1, "case is wrong", "cases are wrong"), "1 case is wrong");
+  EXPECT_EQ(counted(0, "case", "cases"), "0 cases");
+  EXPECT_EQ(counted(12, "case", "cases"), "12 cases");
+}
+
+TEST(Words, AFigureOfAnySizeIsShort) {
+  EXPECT_EQ(short_figure(0), "0.000");
+  EXPECT_EQ(short_figure(0.1234), "0.123");
+  EXPECT_EQ(short_figure(12345.6784), "12345.678");
+  EXPECT_EQ(short_figure(99999.9996), "1.00e+05");
+  EXPECT_EQ(short_figure(1.5e44), "1.50e+44");
+  EXPECT_EQ(short_figure(std::numeric_limits<double>::max()), "1.80e+308");
+  EXPECT_EQ(short_figure(std::numeric_limits<double>::infinity()), "inf");
+  for (const double value : {1e-300, 0.9999, 1e5 - 1e-4, 1e5, 1e99, 1e100, 1.7e308}) {
+    EXPECT_LE(short_figure(value).size(), 9U) << value;
+  }
+}
+
+std::string trouble_with(const std::string& text) {
+  try {
+    (void)nlohmann::json::parse(text).at("schema").get<std::string>();
+  } catch (const std::exception& error) {
+    return json_trouble(error);
+  }
+  return "none";
+}
+
+TEST(Words, TroubleWithJsonIsSaidInOurWords) {
+  EXPECT_EQ(trouble_with("{\n \"a\": nope}"), "it is no JSON at line 2, column 8");
+  EXPECT_EQ(trouble_with("{}"), "it has no field \"schema\"");
+  EXPECT_EQ(trouble_with("{\"schema\": 3}"), "a field of it has another type, or another value, than it must have");
+  EXPECT_EQ(trouble_with("[1]"), "a field of it has another type, or another value, than it must have");
+  EXPECT_EQ(json_trouble(std::runtime_error("ours")), "ours");
+}
+
+TEST(Reasons, TheMostFrequentFirstAndNumbersTakenTogether) {
+  Reasons reasons;
+  EXPECT_EQ(reasons.text(5), "");
+  reasons.add("too large", "a");
+  for (const char* who : {"a", "b", "c", "d", "e"})
+    reasons.add(std::string("N is ") + (who[0] == 'a' ? "3" : "5"), who);
+  EXPECT_EQ(reasons.text(5), "  5 cases: N is # (a, b, c and 2 more)\n  1 case: too large (a)\n");
+  EXPECT_EQ(reasons.text(1), "  5 cases: N is # (a, b, c and 2 more)\n  and for 1 other reason\n");
+}
 
 const std::vector<std::string> hostile = {"plain",
                                           "it's",

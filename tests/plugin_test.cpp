@@ -63,7 +63,7 @@ TEST(Plugin, EveryMistakeIsFound) {
   expect_mistake("leaves_the_last_row", 1, "never written");
   expect_mistake("changes_its_input", 1, "x: the input was changed");
   expect_mistake("varies", 1, "other bits");
-  expect_mistake("fails", 5, "mistakes:fails: no luck today");
+  expect_mistake("fails", 5, "ERROR mistakes:fails on host: its launch failed: no luck today");
   expect_mistake("skips", 2, "nothing was checked");
   expect_mistake("overruns_its_scratch", 1, "scratch memory: the guard band after the last row was written to");
   expect_mistake("knows_its_address", 1, "a second run, in other memory, gave other bits");
@@ -100,6 +100,7 @@ TEST(Plugin, BrokenOnesAreRefusedWithASentence) {
   expect_answer("validate --plugin /nonexistent.so", 2, "cannot load the plugin /nonexistent.so");
   expect_answer("bench --plugin /etc/hostname", 2, "cannot load the plugin");
   expect_answer("list" + example + example, 2, "loaded already");
+  expect_answer("list --plugin /nonexistent.so", 2, "plugin /nonexistent.so: cannot open shared object file");
 }
 
 TEST(Plugin, TheLayerIsCheckedAndTimed) {

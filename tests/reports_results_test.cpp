@@ -163,6 +163,8 @@ TEST(ReadResults, ACaseOfSeveralFilesIsPooledOrTheFirstFiles) {
       file_with("results_2.jsonl", head + short_timing_line("a", "1x1", "7") + short_timing_line("b", "1x1", "1") +
                                        short_timing_line("a", "2x2", "9"));
   std::string why;
+  EXPECT_FALSE(read_results({first, second, first}, Repeated::pool, why)) << "its samples would count twice";
+  EXPECT_NE(why.find("is given twice"), std::string::npos) << why;
   const auto pooled = read_results({first, second}, Repeated::pool, why);
   ASSERT_TRUE(pooled) << why;
   ASSERT_EQ(pooled->records.timings.size(), 3U);

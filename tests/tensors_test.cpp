@@ -214,6 +214,12 @@ TEST(Safetensors, RefusesWhatItsAuthorsRefuse) {
   EXPECT_TRUE(
       read(file("{" + x + R"(,"y":{"dtype":"F32","shape":[3],"data_offsets":[12,24],"z":[{"a":[1]}]}})"), "y", why))
       << why;  // fields that nobody knows are skipped
+  const auto deep = [&](std::size_t brackets) {
+    return file("{" + x + R"(,"y":{"dtype":"F32","shape":[3],"data_offsets":[12,24],"z":)" + Bytes(brackets, '[') +
+                Bytes(brackets, ']') + "}}");
+  };
+  EXPECT_TRUE(read(deep(125), "y", why)) << why;
+  for (const std::size_t brackets : {126, 100000}) expect_refused(deep(brackets), "y", "brackets more than 127 deep");
 }
 
 TEST(Npz, ReadsArraysByName) {

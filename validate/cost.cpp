@@ -5,19 +5,24 @@
 #include <algorithm>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <optional>
+#include <string_view>
 
 #include "validate/linear_weights.hpp"
+#include "validate/operations/prepared_problem.hpp"
 
 namespace normquant::validate {
 namespace {
 
-// Round guesses for one core, host device, bfloat16: seconds an element. They decide only what is far too large.
-constexpr double reference_seconds = 1.5e-7;  ///< inputs, float64 truth and bounds
-constexpr double host_kernel_seconds = 1e-7;  ///< one launch; a case has two
-constexpr double host_row_seconds = 2e-4;  ///< of a launch at least: the threads of a row are there however short it is
-constexpr double comparison_seconds = 1e-7;  ///< decoded and compared, and hashed twice
-constexpr double product_seconds = 3e-10;    ///< a multiplication and addition of a matrix product
+// Seconds of one core on the host device, bfloat16, as `scripts/validation_cost.py PROGRAM` measures them: @MEASURED@.
+// They decide only what is far too large.
+constexpr double reference_seconds = 1.5e-7;  ///< an element's input, float64 truth and bounds
+constexpr double host_kernel_seconds = 1e-7;  ///< an element of one launch; a case has two
+constexpr double host_row_seconds = 2e-5;     ///< of a launch at least, however short the row is
+constexpr double host_thread_seconds = 2e-6;  ///< a thread of a row, which is there however short the row is
+constexpr double comparison_seconds = 1e-7;   ///< an element decoded, compared, and hashed twice
+constexpr double product_seconds = 3e-10;     ///< a multiplication and addition of a matrix product
 
 constexpr double reference_bytes = 14 * sizeof(double);  ///< an element: values, truth, bounds, and temporaries
 
@@ -36,6 +41,20 @@ double matrix_bytes(const Problem& p) {
   return bytes + (p.codes ? 1 : 0) + (p.packed ? 0.25 : 0);
 }
 
+/// Of one launch of every variant.
+double host_seconds_a_row(const Job& job) {
+  const Problem& p = job.subject.problem;
+  std::map<std::string_view, double> threads;
+  for (const VariantEntry& v : catalogue(p.op, DeviceKind::host)) threads[v.name] = v.threads_per_row;
+  double seconds = 0;
+  for (const std::string& variant : job.variants) {
+    const auto known = threads.find(variant);
+    const double of_threads = known == threads.end() ? 0 : known->second * host_thread_seconds;
+    seconds += std::max({number(p.columns) * host_kernel_seconds, host_row_seconds, of_threads});
+  }
+  return seconds;
+}
+
 }  // namespace
 
 Cost cost_of(const Job& job) {
@@ -48,7 +67,7 @@ Cost cost_of(const Job& job) {
   Cost cost;
   cost.bytes = distinct * columns * reference_bytes + (on_host ? 2 * elements * matrix_bytes(p) : 0);
   cost.seconds = distinct * columns * reference_seconds + variants * elements * comparison_seconds;
-  if (on_host) cost.seconds += variants * 2 * rows * std::max(columns * host_kernel_seconds, host_row_seconds);
+  if (on_host) cost.seconds += 2 * rows * host_seconds_a_row(job);
   if (!is_layer(p.op)) return cost;
   const double outputs = number(p.outputs()), weights = outputs * columns;
   const double features = number(distinct_features(p));

@@ -34,9 +34,9 @@ DeviceSelection select_devices(std::string_view text, bool require_gpu) {
   const int gpus = cuda_device_count(absent);
   if (gpus == 0 && require_gpu) return stop(exit_gpu_absent, "a GPU is required and there is none: " + absent);
   const bool wants_gpu = indexed || text == "cuda";
-  if (wants_gpu && gpus == 0) return stop(exit_infrastructure, "there is no GPU to run on: " + absent);
+  if (wants_gpu && gpus == 0) return stop(exit_gpu_absent, "there is no GPU to run on: " + absent);
   if (wants_gpu && index >= gpus) {
-    return stop(exit_infrastructure,
+    return stop(exit_gpu_absent,
                 "there is no CUDA device " + std::to_string(index) + "; there are " + std::to_string(gpus));
   }
   if (!wants_gpu) selection.devices.push_back({DeviceKind::host, 0});

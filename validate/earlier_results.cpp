@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <nlohmann/json.hpp>
 
+#include "output/words.hpp"
 #include "validate/result_files.hpp"
 
 namespace normquant::validate {
@@ -137,7 +138,7 @@ std::optional<EarlierResults> read_earlier_results(const std::string& path, cons
   } catch (const std::exception& error) {
     why =
         fmt::format("{} is no file of `normquant validate --json` that can be gone on with, and is left as it is ({})",
-                    path, error.what());
+                    path, output::json_trouble(error));
     return std::nullopt;
   }
 }

@@ -85,7 +85,11 @@ Verdict PluginChecks::check(const Job& job, const std::string& variant) {
   }
   std::string answer, why;
   if (start(job, variant, why) && worker_->ask(request_of(job, variant, warm_), seconds_, answer, why)) {
-    return verdict_from_json(json::parse(answer));
+    try {
+      return verdict_from_json(json::parse(answer));
+    } catch (const json::exception&) {
+      why = plugins::wrote_into_the_line;
+    }
   }
   if (worker_ != nullptr && worker_->ran_out_of_time()) time_outs_.note(variant);
   worker_.reset();

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace normquant::validate {
@@ -222,7 +223,7 @@ std::string to_text(const Problem& p) {
 
 std::optional<Problem> parse_problem(std::string_view text, std::string& why) {
   Problem problem;
-  bool has_op = false, has_shape = false;
+  std::set<std::string_view> seen;
   while (!text.empty()) {
     const std::size_t start = text.find_first_not_of(' ');
     if (start == std::string_view::npos) break;
@@ -233,14 +234,16 @@ std::optional<Problem> parse_problem(std::string_view text, std::string& why) {
     const std::string_view key = word.substr(0, equals);
     const std::string_view value = equals == std::string_view::npos ? std::string_view{} : word.substr(equals + 1);
     why.clear();
+    if (!seen.insert(key).second) {
+      why = fmt::format("a problem has '{}' once, and '{}' is one more", key, word);
+      return std::nullopt;
+    }
     if (!set_member(problem, key, value, why)) {
       why = fmt::format("'{}' is not a member of a problem with that value{}{}", word, why.empty() ? "" : ": ", why);
       return std::nullopt;
     }
-    has_op = has_op || key == "op";
-    has_shape = has_shape || key == "shape";
   }
-  if (!has_op || !has_shape) {
+  if (!seen.contains("op") || !seen.contains("shape")) {
     why = "a problem needs op=... and shape=MxN";
     return std::nullopt;
   }

@@ -37,7 +37,11 @@ json to_json(const Verdict& v) {
 
 Verdict verdict_from_json(const json& document) {
   Verdict v;
-  v.outcome = static_cast<Outcome>(document.at("outcome").get<int>());
+  const int outcome = document.at("outcome").get<int>();
+  if (outcome < 0 || outcome > static_cast<int>(Outcome::error)) {
+    throw json::other_error::create(501, "there is no such outcome", &document);
+  }
+  v.outcome = static_cast<Outcome>(outcome);
   v.for_other_devices = document.at("for_other_devices").get<bool>();
   v.reason = document.at("reason").get<std::string>();
   document.at("elements").at(0).get_to(v.elements_checked);

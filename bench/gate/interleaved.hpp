@@ -21,6 +21,7 @@ enum class Side { baseline, candidate };
 /// What one process found.
 struct ProcessResult {
   std::string failure;                         ///< why there is nothing; empty when there is
+  bool gpu_absent = false;                     ///< that is why
   std::map<std::string, double> microseconds;  ///< by case: its one statistic
   std::map<std::string, std::string> untimed;  ///< by case: "wrong: ...", "skipped: ...", "error: ..."
   std::optional<reports::Environment> machine;

@@ -97,8 +97,10 @@ std::optional<Qualification> known_qualification(const GateOptions& options, con
 reports::Environment checked_machine(Processes& processes, Side side) {
   const char* which = side == Side::baseline ? "the baseline" : "the program to judge";
   const ProcessResult checked = processes.check(side);
-  if (!checked.failure.empty())
-    throw Refusal{exit_infrastructure, fmt::format("{} does not run: {}", which, checked.failure)};
+  if (!checked.failure.empty()) {
+    throw Refusal{checked.gpu_absent ? exit_gpu_absent : exit_infrastructure,
+                  fmt::format("{} does not run: {}", which, checked.failure)};
+  }
   for (const auto& [name, reason] : checked.untimed) {
     if (reason.starts_with("wrong")) throw Refusal{exit_wrong_results, fmt::format("{}: {}: {}", which, name, reason)};
   }

@@ -129,7 +129,9 @@ ProcessResult Processes::run(Side side, const std::vector<std::string>& names, b
   if (!end) return failed(why);
   if (end->killed) return failed(fmt::format("it ran longer than {:.0f} s", settings_.seconds));
   if (end->status != exit_pass && end->status != exit_wrong_results) {
-    return failed(fmt::format("status {}: {}", end->status, last_line(printed_file(settings_))));
+    ProcessResult result = failed(fmt::format("status {}: {}", end->status, last_line(printed_file(settings_))));
+    result.gpu_absent = end->status == exit_gpu_absent;
+    return result;
   }
   const auto set = reports::read_records({record_file(settings_)}, why);
   if (!set) return failed(why);

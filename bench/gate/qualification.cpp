@@ -9,6 +9,8 @@
 #include <numeric>
 #include <nlohmann/json.hpp>
 
+#include "output/words.hpp"
+
 namespace normquant::gate {
 namespace {
 
@@ -139,7 +141,7 @@ std::optional<Qualification> parse_qualification(const std::string& text, std::s
     if (q.rule.blocks >= 1 && q.rule.stages >= 1) return q;
     why = "it has no blocks or stages";
   } catch (const nlohmann::json::exception& error) {
-    why = fmt::format("it is not a qualification: {}", error.what());
+    why = "it is not a qualification: " + output::json_trouble(error);
   }
   return std::nullopt;
 }

@@ -92,8 +92,10 @@ bool load(const std::string& path, std::string& why) {
   const FloatMode before = float_mode();
   void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    const char* reason = dlerror();
-    why = fmt::format("cannot load the plugin {}: {}", path, reason == nullptr ? "unknown reason" : reason);
+    const char* said = dlerror();
+    std::string_view reason = said == nullptr ? "unknown reason" : said;
+    if (reason.starts_with(file + ": ")) reason.remove_prefix(file.size() + 2);  // it is named already
+    why = fmt::format("cannot load the plugin {}: {}", path, reason);
     return false;
   }
   const auto entry = reinterpret_cast<EntryFunction>(dlsym(library, "normquant_plugin_entry"));

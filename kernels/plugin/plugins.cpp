@@ -45,8 +45,7 @@ using Why = std::array<char, 512>;
 
 /// Calls a function of the plugin; what it threw is a failure, and a floating-point mode that it changed is put right and noted.
 template <class Call>
-auto guarded(const Entry& entry, std::string_view function, decltype(std::declval<Call>()()) otherwise,
-             const Call& call) {
+auto guarded(std::string_view function, decltype(std::declval<Call>()()) otherwise, const Call& call) {
   const FloatMode before = float_mode();
   auto answer = otherwise;
   std::string threw;
@@ -59,10 +58,9 @@ auto guarded(const Entry& entry, std::string_view function, decltype(std::declva
   }
   if (const FloatMode after = float_mode(); after != before) {
     set_float_mode(before);
-    misdeed() = fmt::format("{} of {} changed the floating-point mode: {}", function, entry.described.name,
-                            mode_difference(before, after));
+    misdeed() = fmt::format("its {} changed the floating-point mode: {}", function, mode_difference(before, after));
   } else if (!threw.empty()) {
-    misdeed() = fmt::format("{} of {}{}", function, entry.described.name, threw);
+    misdeed() = fmt::format("its {}{}", function, threw);
   }
   return answer;
 }
@@ -84,7 +82,7 @@ std::string why_not_of(const Entry& entry, const void* args, const normquant_dev
   if (loaded.why_not == nullptr) return {};
   Why why{};
   const int answer =
-      guarded(entry, "why_not", 0, [&] { return loaded.why_not(&loaded, args, &device, why.data(), why.size()); });
+      guarded("why_not", 0, [&] { return loaded.why_not(&loaded, args, &device, why.data(), why.size()); });
   if (answer == 0) return {};
   return plain_line(why.data(), why.size(), "does not serve this problem, and its plugin does not say why");
 }
@@ -105,11 +103,11 @@ std::size_t workspace_bytes(const Variant<Args>& variant, const Args& args, cons
   if (entry.loaded == nullptr || entry.loaded->workspace_bytes == nullptr) return 0;
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
-  const std::size_t bytes = guarded(entry, "workspace_bytes", std::size_t{0},
+  const std::size_t bytes = guarded("workspace_bytes", std::size_t{0},
                                     [&] { return entry.loaded->workspace_bytes(entry.loaded, &c_args, &c_device); });
   if (bytes <= NORMQUANT_PLUGIN_MOST_WORKSPACE) return bytes;
-  misdeed() = fmt::format("{} asks for {} bytes of scratch memory; the most is {} (NORMQUANT_PLUGIN_MOST_WORKSPACE)",
-                          variant.name, bytes, NORMQUANT_PLUGIN_MOST_WORKSPACE);
+  misdeed() = fmt::format("it asks for {} bytes of scratch memory; the most is {} (NORMQUANT_PLUGIN_MOST_WORKSPACE)",
+                          bytes, NORMQUANT_PLUGIN_MOST_WORKSPACE);
   return 0;
 }
 
@@ -122,17 +120,17 @@ template <class Args>
 Status launch(const Variant<Args>& variant, const Args& args, const DeviceInfo& device, void* workspace,
               Stream stream) {
   const Entry& entry = entry_of(variant.name);
-  if (entry.loaded == nullptr) return Status::infrastructure(fmt::format("{}: {}", variant.name, elsewhere));
+  if (entry.loaded == nullptr) return Status::infrastructure(std::string(elsewhere));
   if (std::string sentence = take_misdeed(); !sentence.empty()) return Status::infrastructure(std::move(sentence));
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
   Why why{};
-  const int answer = guarded(entry, "launch", -1, [&] {
+  const int answer = guarded("launch", -1, [&] {
     return entry.loaded->launch(entry.loaded, &c_args, &c_device, workspace, stream, why.data(), why.size());
   });
   if (std::string sentence = take_misdeed(); !sentence.empty()) return Status::infrastructure(std::move(sentence));
   if (answer == 0) return {};
-  return Status::infrastructure(fmt::format("{}: {}", variant.name, plain_line(why.data(), why.size(), "it failed")));
+  return Status::infrastructure("its launch failed: " + plain_line(why.data(), why.size(), "it does not say why"));
 }
 
 /// The rows of one operation, by device.

@@ -18,6 +18,8 @@
 #include <random>
 #include <system_error>
 
+#include "plugin/orphans.hpp"
+
 extern char** environ;  // NOLINT(readability-redundant-declaration): not every system's unistd.h has it
 
 namespace normquant::plugins {
@@ -26,6 +28,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int line_in_worker = 3;  ///< where the process finds it
+constexpr std::size_t longest_answer = std::size_t{64} << 20;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -97,7 +100,12 @@ std::unique_ptr<Worker> Worker::start(const std::vector<std::string>& arguments,
   posix_spawnattr_setpgroup(&attributes, 0);  // so that what the plugin starts can be ended with it
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   pid_t process = 0;
-  const int error = posix_spawn(&process, texts.front().c_str(), &actions, &attributes, pointers.data(), environ);
+  adopt_orphans();
+  int error = 0;
+  (void)start_own([&] {
+    error = posix_spawn(&process, texts.front().c_str(), &actions, &attributes, pointers.data(), environ);
+    return error == 0 ? process : 0;
+  });
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   ::close(ends[1]);
@@ -116,6 +124,8 @@ void Worker::end() {
     (void)kill(-process_, SIGKILL);
     (void)kill(process_, SIGKILL);
     (void)waitpid(process_, nullptr, 0);
+    disown(process_);
+    end_orphans();
   }
   if (line_ >= 0) ::close(line_);
   process_ = line_ = -1;
@@ -130,8 +140,9 @@ std::string Worker::how_it_ended() {
     if (ended == 0) (void)usleep(2000);
   }
   if (ended != process_) return "closed the line to this program";
-  process_ = -process_;  // it is gone; its group may not be
-  (void)kill(process_, SIGKILL);
+  (void)kill(-process_, SIGKILL);  // it is gone; its group may not be
+  disown(process_);
+  end_orphans();
   process_ = -1;
   if (WIFSIGNALED(answer)) {
     const int signal = WTERMSIG(answer);
@@ -145,6 +156,10 @@ bool Worker::read_line(double seconds, std::string& text, std::string& why) {
   const Clock::time_point start = Clock::now();
   while (!take_line(unread_, text)) {
     bool waiting = false;
+    if (unread_.size() > longest_answer) {
+      why = wrote_into_the_line;
+      return false;
+    }
     if (receive(line_, 50, unread_, waiting)) continue;
     if (!waiting) {
       why = how_it_ended();
@@ -178,7 +193,10 @@ bool Worker::ask(const std::string& request, double seconds, std::string& answer
   (void)send_all(line_, token + " " + request + "\n");
   double limit = 0;
   for (std::string line; read_line(limit, line, why);) {
-    if (!line.starts_with(token) || line.size() < token.size() + 2) continue;  // not from us
+    if (!line.starts_with(token) || line.size() < token.size() + 2) {
+      why = wrote_into_the_line;
+      break;
+    }
     answer = line.substr(token.size() + 2);
     if (line[token.size() + 1] == '=') return true;
     limit = seconds;
@@ -189,6 +207,7 @@ bool Worker::ask(const std::string& request, double seconds, std::string& answer
 
 Requests::Requests() {
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+  (void)prctl(PR_SET_CHILD_SUBREAPER, 1);  // what the plugin starts stays below this process as long as it lives
   (void)signal(SIGPIPE, SIG_IGN);
   std::random_device entropy;
   line_ = fcntl(line_in_worker, F_DUPFD_CLOEXEC, static_cast<int>(100 + entropy() % 800));

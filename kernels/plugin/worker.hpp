@@ -14,7 +14,7 @@ class Worker {
  public:
   /// `arguments` follow the program's name: a subcommand and its options. Null, with a sentence, when the process cannot be started.
   static std::unique_ptr<Worker> start(const std::vector<std::string>& arguments, std::string& why);
-  /// Ends the process, with whatever it has started.
+  /// Ends the process, with whatever it has started (orphans.hpp).
   ~Worker();
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -36,6 +36,9 @@ class Worker {
   bool ran_out_of_time_ = false;
   std::string unread_;
 };
+
+/// What became of a process whose answer is none of ours.
+inline constexpr const char* wrote_into_the_line = "wrote into the line between its process and this program";
 
 /// The process's side.
 class Requests {

@@ -25,6 +25,7 @@ function connect(facts) {
   for (const row of facts.validation) {
     row.ran_on = row.device;
     delete row.device;
+    row.worst_error_over_bound ??= Infinity;  // JSON has no number for it
   }
   facts.casesByPath = new Map();
   facts.cases.forEach((c, index) => {

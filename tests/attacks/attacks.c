@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #if defined(__x86_64__)
@@ -290,6 +291,36 @@ LAUNCH(answers_for_the_judge) {
   _exit(0);
 }
 
+/* No answer, and no end of a line, on every line that it finds open; the program's own answer follows. */
+LAUNCH(writes_to_every_line) {
+  UNUSED;
+  honest(args);
+  for (int line = 3; line < 1024; ++line) (void)!write(line, "hello", 5);
+  return 0;
+}
+/* A process that leaves the group and the session, whose number goes to the file that the environment names, if it does. */
+LAUNCH(leaves_a_process_behind) {
+  UNUSED;
+  honest(args);
+  const char* path = getenv("NORMQUANT_TEST_LEFT_BEHIND");
+  if (path == NULL) return 0;
+  const pid_t child = fork();
+  if (child == 0) {
+    setsid();
+    const pid_t grandchild = fork();
+    if (grandchild == 0) {
+      close(STDOUT_FILENO), close(STDERR_FILENO);
+      sleep(60);
+      _exit(0);
+    }
+    FILE* file = fopen(path, "a");
+    if (file != NULL) fprintf(file, "%d\n", (int)grandchild), fclose(file);
+    _exit(0);
+  }
+  waitpid(child, NULL, 0);
+  return 0;
+}
+
 static size_t absurd(const normquant_variant* self, const void* args, const normquant_device* device) {
   (void)args, (void)device;
   return (size_t)(uintptr_t)self->context;
@@ -346,6 +377,8 @@ static const normquant_variant variants[] = {ATTACK(is_honest),
                                              ATTACK(hangs),
                                              ATTACK(breaks_the_heap),
                                              ATTACK(answers_for_the_judge),
+                                             ATTACK(writes_to_every_line),
+                                             ATTACK(leaves_a_process_behind),
                                              SCRATCH("asks_for_all_memory", SIZE_MAX),
                                              SCRATCH("asks_for_half_of_all", SIZE_MAX / 2 + 1),
                                              SCRATCH("asks_for_a_terabyte", (size_t)1 << 40)};

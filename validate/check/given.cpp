@@ -1,6 +1,7 @@
 #include "validate/check/given.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -44,7 +45,7 @@ std::string wrong_shape(const Role& role, const Tensor& tensor, const Problem& p
   const std::int64_t last = tensor.shape.empty() ? 1 : tensor.shape.back(), all = tensor.elements();
   const auto unless = [&](bool fits, const std::string& wanted) {
     return fits ? std::string{}
-                : fmt::format("{} has shape {}; with {} rows of {} columns it must have {}", role.name,
+                : fmt::format("{} has shape {}; with M {} and N {} it must have {}", role.name,
                               tensors::shape_text(tensor.shape), p.rows, p.columns, wanted);
   };
   switch (role.place) {
@@ -106,6 +107,14 @@ std::string wrong_combination(const Given& given) {
   return {};
 }
 
+std::vector<std::string_view> outputs_of(Op op) {
+  std::vector<std::string_view> names;
+  for (const Role& role : roles_of(op)) {
+    if (role.output) names.push_back(role.name);
+  }
+  return names;
+}
+
 bool any_output(Op op, const Tensors& tensors) {
   const auto roles = roles_of(op);
   return std::any_of(roles.begin(), roles.end(),
@@ -143,7 +152,8 @@ std::optional<Given> arrange(const Switches& switches, Tensors tensors, std::str
   }
   why = wrong_combination(given);
   if (why.empty() && !any_output(switches.op, tensors)) {
-    why = fmt::format("no output of {} is given", name_of(switches.op));
+    why = fmt::format("no output of {} is given; there are {}", name_of(switches.op),
+                      fmt::join(outputs_of(switches.op), ", "));
   }
   if (!why.empty()) return std::nullopt;
   return given;

@@ -88,6 +88,7 @@ bool add_file(const std::string& path, std::span<const Role> roles, Loaded& load
   for (const std::string& name : file->names()) {
     const bool is_role = std::any_of(roles.begin(), roles.end(), [&](const Role& role) { return role.name == name; });
     if (!is_role) {
+      if (!name.empty()) loaded.other_names.push_back(printable(name));
       loaded.ignored.push_back(name.empty() ? path + " (its array has no name)" : printable(name));
       continue;
     }

@@ -20,7 +20,8 @@ struct Sources {
 
 struct Loaded {
   Tensors tensors;
-  std::vector<std::string> ignored;  ///< tensors of `files` that are no role of the operation, bytes behind arrays
+  std::vector<std::string> ignored;      ///< tensors of `files` that are no role of the operation, bytes behind arrays
+  std::vector<std::string> other_names;  ///< of those the tensors, which another name might make one
 };
 
 /// Reads them. Nothing, and in `why` the file, the tensor and what is wrong, when one cannot be had.

@@ -45,8 +45,8 @@ std::string wrong_packed_shape(const std::vector<std::int64_t>& shape, std::int6
   if (extent.last == 0) {
     why += fmt::format("{} packs rows of a multiple of 256 columns, and these have {}", name_of(packing), columns);
   } else {
-    why += fmt::format("with {} rows of {} columns the packing {} has {} bytes, {} in the last dimension", rows,
-                       columns, name_of(packing), extent.all, extent.last);
+    why += fmt::format("with M {} and N {} the packing {} has {} bytes, {} in the last dimension", rows, columns,
+                       name_of(packing), extent.all, extent.last);
   }
   for (Packing other : all_packings) {
     if (fits(shape, extent_of(rows, columns, other))) {

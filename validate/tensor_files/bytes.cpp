@@ -23,7 +23,7 @@ std::unique_ptr<FileBytes> FileBytes::open(const std::string& path, std::string&
     return nullptr;
   }
   if (!regular) {
-    why = fmt::format("cannot read {}: it is not a regular file", path);
+    why = fmt::format("cannot read {}: tensors are read from files, and this is none; save it to one first", path);
     return nullptr;
   }
   const std::uint64_t size = std::filesystem::file_size(path, error);

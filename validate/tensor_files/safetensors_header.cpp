@@ -17,6 +17,9 @@ using nlohmann::json;
 
 std::string shown(const std::string& name) { return name.substr(0, 60); }
 
+/// How deep the loader of the format's authors reads brackets within brackets.
+constexpr int most_depth = 127;
+
 /// Takes the header as it is parsed, so that nothing is kept of what is no header. Answers false to stop the parser.
 class Reader final : public nlohmann::json_sax<json> {
  public:
@@ -46,6 +49,7 @@ class Reader final : public nlohmann::json_sax<json> {
     return true;
   }
   bool start_object(std::size_t) override {
+    if (!deeper()) return false;
     if (skipping()) return ++skipped_depth_ > 0;
     switch (place_) {
       case Place::outside: place_ = Place::top; return true;
@@ -68,17 +72,20 @@ class Reader final : public nlohmann::json_sax<json> {
     return !twice;
   }
   bool end_object() override {
+    --depth_;
     if (skipped_depth_ > 0) return leave_skipped();
     const Place left = std::exchange(place_, place_ == Place::top ? Place::outside : Place::top);
     return left != Place::entry || keep_entry();
   }
   bool start_array(std::size_t) override {
+    if (!deeper()) return false;
     if (skipping()) return ++skipped_depth_ > 0;
     if (place_ != Place::entry || field_ == Field::dtype) return malformed();
     place_ = field_ == Field::shape ? Place::shape : Place::offsets;
     return true;
   }
   bool end_array() override {
+    --depth_;
     if (skipped_depth_ > 0) return leave_skipped();
     place_ = Place::entry;
     return true;
@@ -95,6 +102,11 @@ class Reader final : public nlohmann::json_sax<json> {
   bool leave_skipped() {
     --skipped_depth_;
     return true;
+  }
+  bool deeper() {
+    if (++depth_ <= most_depth) return true;
+    why = fmt::format("the header has brackets more than {} deep; the format's own loader reads no deeper", most_depth);
+    return false;
   }
   bool start_field(const std::string& name) {
     constexpr std::pair<std::string_view, Field> fields[] = {
@@ -137,6 +149,7 @@ class Reader final : public nlohmann::json_sax<json> {
   SafetensorsEntry entry_;
   std::vector<std::uint64_t> offsets_;
   std::int64_t skipped_depth_ = 0;
+  int depth_ = 0;
 };
 
 /// Bits of an element; 0 for a type that the format does not have.

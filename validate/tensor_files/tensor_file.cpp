@@ -73,7 +73,7 @@ std::unique_ptr<TensorFile> open_tensors(std::unique_ptr<ByteSource> bytes, std:
     if (!header) return nullptr;
     return std::make_unique<Safetensors>(std::move(bytes), std::move(*header));
   }
-  why = "it begins neither as .npy, nor as .npz, nor as .safetensors does";
+  why = bytes->size() == 0 ? "it is empty" : "it begins neither as .npy, nor as .npz, nor as .safetensors does";
   return nullptr;
 }
 
