@@ -49,8 +49,7 @@ KernelQuestion question_of(const OracleOptions& options, std::string& left_out) 
     }
     question.operations.insert(question.operations.end(), named.begin(), named.end());
   }
-  if (options.ops.empty())
-    question.operations.assign(std::begin(all_operations), std::end(all_operations));
+  if (options.ops.empty()) question.operations.assign(std::begin(all_operations), std::end(all_operations));
   const auto suite = validate::suite_named(options.suite);
   if (!suite) {
     throw Refusal{exit_usage,
