@@ -22,6 +22,7 @@ namespace {
 
 /// Never throws: standard error may be closed.
 void say(const std::string& program, const std::string& sentence) {
+  std::fflush(stdout);  // where both go to one place, what was printed before comes before
   std::fprintf(stderr, "%s: %s\n", program.c_str(), sentence.c_str());
 }
 

@@ -21,6 +21,7 @@ void secure_standard_streams() {
     (void)open("/dev/null", descriptor == STDOUT_FILENO ? O_RDONLY : O_RDWR);
   }
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit of the size of files (ulimit -f) is an error of the write, too
 }
 
 std::string standard_output_failure() {

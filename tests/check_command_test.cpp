@@ -178,7 +178,7 @@ TEST(Check, BadQuestionsAreStatusTwoAndASentence) {
   expect_answer(forward + "--x " + x + " --codes " + out, 2, "codes are int8");
   expect_answer(forward + "--x " + x + " --dx " + out, 2, "has no tensor dx");
   expect_answer(forward + "--x " + f.folder.file("none.npy") + " --out " + out, 2, "No such file");
-  expect_answer(forward + "--x / --out " + out, 2, "not a regular file");
+  expect_answer(forward + "--x / --out " + out, 2, "tensors are read from files");
   expect_answer(forward + "--x " + x + " --out " + out + " --as x=bfloat16", 2, "no type of 16 bits");
   expect_answer(forward + "--x " + x + " --out " + out + " --mean " + out, 2, "must have 5 elements");
   tests::write_file(f.folder.file("cut.npy"), "\x93NUMPY\x01");

@@ -172,6 +172,28 @@ TEST(Outputs, AClosedOrFullStandardOutputIsStatusFiveAndLosesNoResult) {
   for (std::string line; std::getline(lines, line);) EXPECT_TRUE(json::accept(line)) << line;
 }
 
+TEST(Outputs, ALimitOfTheSizeOfFilesIsStatusFive) {
+  const ScratchFolder folder("outputs_limit");
+  const std::string err = folder.file("err"), file = folder.file("x");
+  for (const std::string& command : {small + "--json " + file, small + "--junit " + file, "list >" + file,
+                                     "bench --device host --op forward --shape 2x64 --out " + file + " >/dev/null"}) {
+    std::filesystem::remove(file);
+    EXPECT_EQ(bash("(ulimit -f 1; $NQ " + command + ") 2>" + err), 5) << command << content(err);
+    EXPECT_NE(content(err).find("File too large"), std::string::npos) << command << content(err);
+    EXPECT_FALSE(std::filesystem::exists(file + ".partial")) << command;
+    EXPECT_FALSE(std::filesystem::exists(file + ".lock")) << command;
+  }
+}
+
+TEST(Outputs, TheSentenceComesBehindWhatWasPrinted) {
+  const ScratchFolder folder("outputs_order");
+  const std::string out = folder.file("out");
+  EXPECT_EQ(bash("$NQ validate --op forward --variant '^one_pass_e8$' --shape 2x3 --dtype bfloat16 >" + out + " 2>&1"),
+            2);
+  const std::string text = content(out);
+  EXPECT_LT(text.find(" skipped\n"), text.find("normquant validate: nothing was checked")) << text;
+}
+
 TEST(Outputs, AFullDiskIsStatusFive) {
   for (const std::string& command :
        {small + "--json /dev/full", small + "--junit /dev/full",
