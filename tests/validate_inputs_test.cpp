@@ -37,6 +37,34 @@ TEST(Inputs, TheLargestAreFiniteAndNothingIsLarger) {
   }
 }
 
+TEST(Inputs, ANanMayHaveItsSignBitSet) {
+  for (DType type : all_types) {
+    const Array plus = x_of(Values::one_nan, type), minus = x_of(Values::minus_nan, type);
+    ASSERT_TRUE(std::isnan(plus(3, 66)) && std::isnan(minus(3, 66)));
+    EXPECT_FALSE(std::signbit(plus(3, 66)));
+    EXPECT_TRUE(std::signbit(minus(3, 66)));
+    EXPECT_EQ(minus.isNaN().count(), 1);
+  }
+}
+
+// Where the scale's reciprocal is no normal number, and what is quantised is finite all the same.
+TEST(Inputs, HugeRowsAreBeyond1e30AndFinite) {
+  for (DType type : {DType::float32, DType::bfloat16}) {
+    const Array x = x_of(Values::huge, type);
+    const Eigen::ArrayXd absmax = x.abs().rowwise().maxCoeff();
+    EXPECT_TRUE((absmax > 1e30).all());
+    EXPECT_LT(absmax(0), 1e32);
+    EXPECT_GT(absmax(2), 2e37);
+    EXPECT_LT(absmax.maxCoeff(), 3.4e38);
+    Problem p;
+    p.x = type, p.weight = type, p.values = Values::huge;
+    EXPECT_GT(input_tensor(p, Tensor::weight, type, 1, 64).values().minCoeff(), 1e30) << "y of a norm";
+    EXPECT_LT(input_tensor(p, Tensor::x, type, 4, 64).values().abs().maxCoeff(), 10);
+    EXPECT_LT(x_of(Values::huge, type, Operation::weight_quant).abs().sum(), 3.4e38);
+  }
+  EXPECT_TRUE(x_of(Values::huge, DType::float16).isFinite().all());
+}
+
 TEST(Inputs, SubnormalsAreSubnormalAndNotAllZero) {
   for (DType type : all_types) {
     const Array x = x_of(Values::subnormals, type);
@@ -59,7 +87,7 @@ TEST(Inputs, AbsmaxLiesOnBothSidesOfTheFloor) {
 TEST(Inputs, NoRowsHaveNoValuesOfAnyKind) {
   std::string why;
   for (const char* values : {"normal", "outlier_columns", "one_nan", "huge_weight", "last_row", "last_nan", "minus_inf",
-                             "ties", "at_floor", "one_hot"}) {
+                             "ties", "at_floor", "one_hot", "minus_nan", "huge"}) {
     const auto p = parse_problem(std::string("op=weight_quant shape=0x200 x=float16 values=") + values, why);
     ASSERT_TRUE(p.has_value()) << why;
     EXPECT_EQ(input_tensor(*p, Tensor::x, p->x, 0, 200).bytes.size(), 0U) << values;

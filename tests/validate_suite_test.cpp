@@ -109,6 +109,19 @@ TEST(Coverage, IsComputedForTheDeviceAtHand) {
   for (std::int64_t count : {131, 132, 133, 265, 132 * 15 + 1}) EXPECT_TRUE(rows(count)) << count;
 }
 
+TEST(Suite, OnAGpuTheLayerHasMoreRowsThanAChunkOfItsInt32Sums) {
+  DeviceInfo device = open_host_device()->info();
+  const auto has_chunks = [&] {
+    const auto cases = suite_cases(Operation::bit_linear_forward, SuiteSize::standard, 1, {}, &device);
+    return std::any_of(cases.begin(), cases.end(), [](const Case& c) {
+      return c.problem.rows > 256 && c.problem.k_out * 4 * 256 >= std::int64_t{512} << 20;
+    });
+  };
+  EXPECT_FALSE(has_chunks());
+  device.kind = DeviceKind::cuda;
+  EXPECT_TRUE(has_chunks());
+}
+
 TEST(Covering, EveryPairOfLevelsThatCanGoTogetherMeets) {
   for (Operation op : {Operation::norm_quant_forward, Operation::activation_quant, Operation::weight_quant}) {
     const space::Table table = space::table_of(op);
@@ -198,6 +211,32 @@ TEST(Suite, KindsThatOnceWereMissing) {
        [](const Problem& p) { return p.save_quant_scale; }},
       {"ties that the layer's backward rounds to even", Operation::bit_linear_backward, "",
        [](const Problem& p) { return p.values == Values::ties && p.bias && p.rounding == Rounding::half_even; }},
+      {"NaN with its sign bit set", Operation::activation_quant, "one_pass",
+       [](const Problem& p) { return p.values == Values::minus_nan; }},
+      {"an absmax beyond 1e30", Operation::activation_quant, "two_pass",
+       [](const Problem& p) { return p.values == Values::huge && p.x == f32; }},
+      {"y beyond 1e30", Operation::norm_quant_forward, "one_pass",
+       [](const Problem& p) { return p.values == Values::huge && p.x == f32 && p.weight == f32; }},
+      {"float32's largest number", Operation::activation_quant, "one_pass",
+       [](const Problem& p) { return p.values == Values::largest && p.x == f32; }},
+      {"a column whose number needs 17 bits, where the row's largest element is", Operation::activation_quant,
+       "two_pass_t1024_v16",
+       [](const Problem& p) { return p.columns > 65536 && p.values == Values::one_large && p.at_column >= 65536; },
+       false},
+      {"more rows than a GPU has multiprocessors, than 8 bits hold", Operation::activation_quant, "one_pass",
+       [](const Problem& p) { return p.rows > 256 && p.columns <= 64; }},
+      {"more rows than a GPU has multiprocessors, each of a block", Operation::activation_quant, "two_pass",
+       [](const Problem& p) { return p.rows > 132; }},
+      {"more rows than 16 bits hold", Operation::activation_quant, "one_pass_t16",
+       [](const Problem& p) { return p.rows > 65536; }, false},
+      {"four turns and a whole last packet", Operation::activation_quant, "one_pass_t128",
+       [](const Problem& p) {
+         return p.columns * static_cast<std::int64_t>(size_of(p.x)) == std::int64_t{4} * 128 * 16;
+       }},
+      {"large tiles of the packed product's stream", Operation::bit_linear_forward, "packed",
+       [](const Problem& p) { return p.rows <= 16 && p.columns <= 4096 && p.k_out > 192 && p.k_out < 256; }},
+      {"more rows than the packed product has blocks for", Operation::bit_linear_forward, "packed",
+       [](const Problem& p) { return p.rows > std::int64_t{65535} * 16; }, false},
       {"floor(x + 0.5)", Operation::activation_quant, "",
        [](const Problem& p) { return p.values == Values::near_ties && p.x == f32; }},
   };
@@ -242,6 +281,18 @@ TEST(Classes, FollowFromTheConstantsOfAVariant) {
   EXPECT_TRUE(classes(2048).contains("last block: full"));
   EXPECT_TRUE(classes(2056).contains("last block: a warp without work"));
   EXPECT_TRUE(classes(2056).contains("warps of the row: 2"));
+  EXPECT_FALSE(classes(65536).contains("N: beyond 16 bits")) << "its last column is 65535";
+  EXPECT_TRUE(classes(65544).contains("N: beyond 16 bits"));
+
+  Tuning loop;
+  loop.threads_per_row = 128;
+  const auto of_loop = [&](std::int64_t columns) {
+    const auto all = space::column_classes(space::cut_of(loop, bf16), columns);
+    return std::set<std::string>(all.begin(), all.end());
+  };
+  EXPECT_TRUE(of_loop(3 * 1024 + 8).contains("turns over the row: 4"));
+  EXPECT_FALSE(of_loop(3 * 1024 + 8).contains("turns over the row: 4, the last one whole"));
+  EXPECT_TRUE(of_loop(4 * 1024).contains("turns over the row: 4, the last one whole"));
 }
 
 }  // namespace

@@ -82,6 +82,17 @@ double huge_weight_scale(DType x, DType weight) {
   return weight == DType::float16 ? 4e4 : 1e40 / huge_weight_x_scale(x);
 }
 
+/// Magnitudes of `huge` in a row of x: the row's absmax lies between 1e30 and float32's largest, near either and amid. Of weights
+/// the sum of a few thousand must still be finite.
+double huge_scale(Operation op, DType type, std::int64_t row) {
+  constexpr double scales[] = {2e30, 1e34, 2e37};
+  if (type == DType::float16) return 1e4;
+  return op == Operation::weight_quant ? 1e33 : scales[row % 3];
+}
+
+/// What makes y of a norm `huge`. float16 has no such weights, and could not hold such outputs.
+double huge_output_scale(DType x, DType weight) { return x == DType::float16 || weight == DType::float16 ? 1e4 : 1e32; }
+
 /// The largest finite number; of weights a thread's float32 sum of 144 must still be finite.
 double largest_value(Operation op, DType type) {
   if (type == DType::float16) return 65504;
@@ -144,6 +155,13 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::one_inf: return with_one(infinity, rows / 2, columns / 3);
     case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
     case Values::minus_inf: return with_one(-infinity, 0, columns / 2);
+    case Values::minus_nan: return with_one(std::copysign(nan, -1.0), rows / 2, columns / 3);
+    case Values::huge: {
+      Array values = normal();
+      if (follows_a_norm(problem.op)) return values;
+      for (Eigen::Index i = 0; i < rows; ++i) values.row(i) *= huge_scale(problem.op, problem.x, i);
+      return values;
+    }
     case Values::nan_weight: break;
     case Values::one_large: return with_one(100.0, 0, columns / 2);
     case Values::near_ties:
@@ -186,8 +204,10 @@ Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std
   // y is the bias where its values are what the problem is about.
   const bool floor = problem.values == Values::at_floor;
   const bool near_ties = problem.values == Values::near_ties, ties = problem.values == Values::ties || near_ties;
-  const bool huge_weight = problem.values == Values::huge_weight;
-  const double huge = huge_weight ? huge_weight_scale(problem.x, problem.weight.value_or(problem.x)) : 1.0;
+  const DType weight_type = problem.weight.value_or(problem.x);
+  const double huge = problem.values == Values::huge_weight ? huge_weight_scale(problem.x, weight_type)
+                      : problem.values == Values::huge      ? huge_output_scale(problem.x, weight_type)
+                                                            : 1.0;
   switch (tensor) {
     case Tensor::x: return x_values(problem, rows, columns);
     case Tensor::weight:

@@ -14,7 +14,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, 24> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, kinds_of_values> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -39,6 +39,8 @@ constexpr std::array<std::pair<Values, std::string_view>, 24> value_names = {{
     {Values::nan_weight, "nan_weight"},
     {Values::one_large, "one_large"},
     {Values::near_ties, "near_ties"},
+    {Values::minus_nan, "minus_nan"},
+    {Values::huge, "huge"},
 }};
 
 template <class Integer>

@@ -46,8 +46,11 @@ enum class Values {
   minus_inf,      ///< normal, with one -Inf in the first row
   nan_weight,     ///< normal, with one NaN in the weight: no row's y is finite, though all statistics are
   one_large,      ///< normal, with one element a hundred times larger: the row's absmax lies there and nowhere else
-  near_ties       ///< y lies a float32 beside rounding ties: 0.49999997 is no half
+  near_ties,      ///< y lies a float32 beside rounding ties: 0.49999997 is no half
+  minus_nan,      ///< normal, with one NaN whose sign bit is set
+  huge  ///< the absmax of what is quantised lies between 1e30 and float32's largest (float16: near its largest)
 };
+inline constexpr int kinds_of_values = static_cast<int>(Values::huge) + 1;
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);
 

@@ -54,12 +54,17 @@ std::shared_ptr<const BitLinearBackwardTruth> bit_linear_backward_truth(const Pr
   if (p.bias) truth->bias = tensor(Tensor::bias, *p.bias, 1, p.columns);
   truth->weights = linear_weights_of(p);
 
-  // The forward's statistics, as it hands them over: rounded to float32.
+  // The forward's statistics, as it hands them over: rounded to float32. One that saves its scale took all of them from h before
+  // it was stored, so that the saved scale is not the one that h itself would give.
   const Array h = truth->h->values(), dout = truth->dout->values();
+  const Array forwards_h =
+      p.save_quant_scale
+          ? reference::round_to_storage(input_values(p, Tensor::x, distinct, p.columns), reference::Storage::float32)
+          : h;
   reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
   if (truth->weight) forward.weight = vector_values(*truth->weight);
   if (truth->bias) forward.bias = vector_values(*truth->bias);
-  const auto statistics = reference::norm_quant_forward(h, forward);
+  const auto statistics = reference::norm_quant_forward(forwards_h, forward);
   const Vector mean = p.norm == NormKind::layer ? rounded_to_float(statistics.mean) : Vector{};
   const Vector rstd = rounded_to_float(statistics.rstd);
   if (p.norm == NormKind::layer) truth->mean = std::make_shared<const HostTensor>(repeated_row_values(mean, p.rows));

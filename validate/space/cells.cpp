@@ -5,6 +5,7 @@
 #include <set>
 
 #include "validate/space/bases.hpp"
+#include "validate/space/common_factors.hpp"
 
 namespace normquant::validate::space {
 namespace {
@@ -104,7 +105,7 @@ class Cell {
         p.at_row = row;
         runs_.push_back({p, variant_});
       };
-      with(Values::one_nan, static_cast<std::int64_t>(i % 3));
+      with(i % 2 == 0 ? Values::one_nan : Values::minus_nan, static_cast<std::int64_t>(i % 3));
       if (length->base->out || length->base->codes) with(Values::one_large, static_cast<std::int64_t>((i + 1) % 3));
       if (!length->base->weight) continue;
       with(Values::nan_weight, -1);
@@ -112,30 +113,64 @@ class Cell {
     }
   }
 
-  /// Every kind of value, where rows take two warps or two turns and have a rest.
+  /// Every kind of value, where rows take two warps or two turns and have a rest: in every type of x where its magnitudes follow
+  /// from the type, else in one.
   void add_kinds() {
-    const Length* length = &lengths_.front();
-    for (const Length& one : lengths_) {
-      if (one.columns <= 600 && one.columns % 64 == one.cut.packet % 64) length = &one;
+    std::vector<const Length*> of_types;
+    for (DType x : {bf16, f32, f16}) {
+      if (const Length* length = where_kinds_are(x)) of_types.push_back(length);
     }
-    const bool has_bias = length->base->bias.has_value(), norm = op_ != Operation::activation_quant;
-    for (int i = 0; i <= static_cast<int>(Values::near_ties); ++i) {
+    for (int i = 0; i < kinds_of_values; ++i) {
       const auto values = static_cast<Values>(i);
-      if ((values == Values::huge_weight || values == Values::nan_weight) && !length->base->weight) continue;
-      const bool of_bias = values == Values::ties || values == Values::near_ties || values == Values::at_floor;
-      if (norm && of_bias && !has_bias) continue;
-      for (Rounding rounding : {Rounding::half_away, Rounding::half_even}) {
-        Problem p = made(*length, 4);
-        if (!of_bias && rounding != p.rounding) continue;
-        p.rounding = rounding;
-        p.values = values;
-        if (values == Values::huge_mean) p.save_quant_scale = norm;
-        runs_.push_back({p, variant_});
+      if (follows_the_type(values)) {
+        for (const Length* length : of_types) add_kind(*length, values);
+      } else {
+        add_kind(*of_types[(static_cast<std::uint64_t>(i) + seed_) % of_types.size()], values);
       }
     }
   }
 
+  /// More rows than 16 bits count, where a warp or less takes a row: few threads, and as many blocks as may be.
+  void add_many_rows() {
+    constexpr std::int64_t many = 65537;
+    const Length& length = lengths_.front();
+    const bool few_threads = length.cut.tiles ? length.cut.cluster == 1 : length.cut.warps <= 1;
+    if (few_threads) add(length, many);
+  }
+
  private:
+  static bool follows_the_type(Values values) {
+    return values == Values::large || values == Values::largest || values == Values::huge || values == Values::tiny ||
+           values == Values::subnormals || values == Values::at_floor || values == Values::huge_weight;
+  }
+
+  /// Of the lengths at which x has that type; null where there are none.
+  const Length* where_kinds_are(DType x) const {
+    const Length* found = nullptr;
+    for (const Length& one : lengths_) {
+      if (one.base->x != x) continue;
+      if (found == nullptr || (one.columns <= 600 && one.columns % 64 == one.cut.packet % 64)) found = &one;
+    }
+    return found;
+  }
+
+  void add_kind(const Length& length, Values values) {
+    const Problem& base = *length.base;
+    const bool norm = op_ != Operation::activation_quant;
+    const bool of_weight = values == Values::huge_weight || values == Values::nan_weight || values == Values::huge;
+    if (norm && of_weight && !base.weight) return;
+    const bool of_bias = values == Values::ties || values == Values::near_ties || values == Values::at_floor;
+    if (norm ? of_bias && !base.bias : values == Values::huge_weight || values == Values::nan_weight) return;
+    for (Rounding rounding : {Rounding::half_away, Rounding::half_even}) {
+      Problem p = made(length, 4);
+      if (!of_bias && rounding != p.rounding) continue;
+      p.rounding = rounding;
+      p.values = values;
+      if (values == Values::huge_mean) p.save_quant_scale = norm;
+      runs_.push_back({p, variant_});
+    }
+  }
+
   /// Of many rows; wider ones are as long as they have to be, but few.
   static constexpr std::int64_t most_elements = 70000;
 
@@ -229,6 +264,7 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
   std::vector<Run> runs;
   const std::vector<Base> bases = bases_of(op);
   std::set<std::pair<std::string, std::string>> with_kinds;
+  std::set<std::string> with_many_rows;
   for (const Base& base : bases) {
     for (std::size_t v = 0; v < served.variants().size(); ++v) {
       Cell cell(served, v, base, device, seed, runs);
@@ -238,6 +274,7 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
       cell.add_places();
       if (!with_kinds.insert({algorithm_of(served.variants()[v].name), base.form}).second) continue;
       cell.add_kinds();
+      if (with_many_rows.insert(algorithm_of(served.variants()[v].name)).second) cell.add_many_rows();
       if (base.form != "any" || op == Operation::activation_quant) continue;
       const Base other = both_outputs_with_bias(op);
       for (std::size_t first : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}}) {

@@ -89,10 +89,12 @@ std::vector<std::string> column_classes(const Cut& cut, std::int64_t columns) {
   std::vector<std::string> all;
   const std::int64_t tiles = divide_up(columns, cut.tile), left = columns - (tiles - 1) * cut.tile;
   if (columns == 1) all.emplace_back("N: a single column");
-  if (columns > 65535) all.emplace_back("N: beyond 16 bits");
+  if (columns > 65536) all.emplace_back("N: beyond 16 bits");  // the count of columns, and the last one's number
   all.push_back("N ends: " + ending(cut, left));
   if (!cut.tiles) {
-    all.push_back("turns over the row: " + counted(tiles, {1, 2, 4, 8}));
+    const std::string turns = counted(tiles, {1, 2, 3, 4, 7, 8});
+    all.push_back("turns over the row: " + turns);
+    if (tiles > 1 && left == cut.tile) all.push_back("turns over the row: " + turns + ", the last one whole");
     all.push_back("warps with work in the last turn: " + counted(divide_up(left, cut.across), {1, 2, 4, 8, 16, 32}));
     if (cut.piece > 0) {
       const std::int64_t pieces = divide_up(columns, cut.piece), of_last = columns - (pieces - 1) * cut.piece;
@@ -186,6 +188,8 @@ std::vector<std::int64_t> row_counts(Operation op, const Tuning& t, Width width,
   const auto around = [&](std::int64_t rows) {
     for (std::int64_t d : {-1, 0, 1}) all.insert(rows + d);
   };
+  all.insert(133);                              // more than a GPU has multiprocessors
+  if (width == Width::narrow) all.insert(300);  // than 8 bits hold
   // Rows that a block may have side by side.
   std::set<std::int64_t> beside = {1, t.rows_per_block};
   if (t.lanes > 0 && t.lanes < warp) beside.insert(warp / t.lanes);

@@ -92,6 +92,9 @@ std::map<std::string, Owed> coverage_of(Operation op, SuiteSize size, std::uint6
     // Of the layer only `packed` and the backward serve every problem that the library of products may refuse.
     for (const Problem& problem : layer_sizes(op, device, seed)) owe(variants.back(), problem);
     for (const Problem& problem : layer_values(op, seed)) owe(variants.back(), problem);
+    if (size != SuiteSize::smoke) {
+      for (const Problem& problem : large_layers(op, device, seed)) owe(variants.back(), problem);
+    }
   } else {
     for (const Run& run : all_runs(op, seed, device)) owe(variants[run.variant], run.problem);
   }

@@ -119,7 +119,7 @@ Table forward() {
                    eps_values(),
                    placements(Operation::norm_quant_forward),
                    general_values({Values::normal, Values::outlier_columns, Values::negative_zeros, Values::ties,
-                                   Values::one_nan, Values::huge_mean}),
+                                   Values::one_nan, Values::minus_nan, Values::huge_mean}),
                    small_sizes(),
                    few_rows({0, 1, 2, 3, 5, 17})};
   table.repair = [](Problem& p) {
@@ -141,26 +141,27 @@ Table backward() {
   const auto dx = [](std::string name, bool same) {
     return Level{std::move(name), [same](Problem& p) { p.dx = same ? p.x : other_than(p.x); }};
   };
-  table.factors = {types_of_x(),
-                   norms(),
-                   optional_tensor("weight", &Problem::weight),
-                   optional_tensor("bias", &Problem::bias),
-                   {"dy", {dy("x's type", true), dy("x's type, again", true), dy("another type", false)}},
-                   {"dx", {dx("x's type", true), dx("x's type, again", true), dx("another type", false)}},
-                   optional_tensor("dresidual", &Problem::dresidual),
-                   optional_tensor("dx_residual", &Problem::dx_residual),
-                   recomputed,
-                   flag("quant_scale", &Problem::save_quant_scale),
-                   may_be_null("dweight"),
-                   may_be_null("dbias"),
-                   may_be_given("dweight"),
-                   may_be_given("dbias"),
-                   roundings(),
-                   eps_values(),
-                   placements(Operation::norm_quant_backward),
-                   general_values({Values::normal, Values::outlier_columns, Values::one_nan, Values::huge_mean}),
-                   small_sizes(),
-                   few_rows({0, 1, 2, 5, 17, 67})};
+  table.factors = {
+      types_of_x(),
+      norms(),
+      optional_tensor("weight", &Problem::weight),
+      optional_tensor("bias", &Problem::bias),
+      {"dy", {dy("x's type", true), dy("x's type, again", true), dy("another type", false)}},
+      {"dx", {dx("x's type", true), dx("x's type, again", true), dx("another type", false)}},
+      optional_tensor("dresidual", &Problem::dresidual),
+      optional_tensor("dx_residual", &Problem::dx_residual),
+      recomputed,
+      flag("quant_scale", &Problem::save_quant_scale),
+      may_be_null("dweight"),
+      may_be_null("dbias"),
+      may_be_given("dweight"),
+      may_be_given("dbias"),
+      roundings(),
+      eps_values(),
+      placements(Operation::norm_quant_backward),
+      general_values({Values::normal, Values::outlier_columns, Values::one_nan, Values::minus_nan, Values::huge_mean}),
+      small_sizes(),
+      few_rows({0, 1, 2, 5, 17, 67})};
   table.repair = [](Problem& p) {
     if (!p.weight) p.without.erase("dweight");
     if (!p.bias) p.without.erase("dbias");
@@ -178,7 +179,8 @@ Table activation() {
                    roundings(),
                    placements(Operation::activation_quant),
                    general_values({Values::normal, Values::outlier_columns, Values::ties, Values::near_ties,
-                                   Values::negative_zeros, Values::one_nan, Values::minus_inf, Values::zeros}),
+                                   Values::negative_zeros, Values::one_nan, Values::minus_nan, Values::minus_inf,
+                                   Values::zeros, Values::largest, Values::huge}),
                    small_sizes(),
                    few_rows({0, 1, 2, 3, 5, 17})};
   table.repair = [](Problem&) {};

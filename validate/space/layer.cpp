@@ -13,6 +13,9 @@ constexpr std::array types = {bf16, f32, f16};
 /// What a block of packed_product has at a time (kernels/bit_linear/packed_codes.cuh, packed_product.cu): rows, features,
 /// columns of a warp; and how many warps share the depth.
 constexpr std::int64_t block_rows = 16, block_features = 32, warp_columns = 256;
+/// Groups of those rows in one launch; rows of a chunk of the variant `integer` at least, and bytes of its int32 sums at most
+/// (kernels/bit_linear/forward.cpp).
+constexpr std::int64_t most_groups = 65535, least_chunk_rows = 256, chunk_bytes = std::int64_t{512} << 20;
 /// Rows that a block of sum_rows adds at least, and blocks that share them at most.
 constexpr std::int64_t summed_rows = 32, summing_blocks = 128;
 /// Columns of out that a block of scale_product takes, aligned and not.
@@ -135,6 +138,10 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
     add(block_rows + d, 40, 2 * wide + 3, nothing);
     add(5, block_rows * warp_columns + 1 + d, wide + 5, nothing);
     add(1, 2 * block_rows * warp_columns + d, wide + 1, nothing);
+    // Where small tiles share the work no better: the first such widths, the last, and those of a third tile of a block.
+    add(3, 260 + d, wide + wide / 2 + 1 + d, nothing);
+    add(block_rows, 72, 2 * wide + d, padded);
+    add(block_rows + d, 128 + d, 2 * wide + wide / 2 + block_features / 2 + 1 + d, nothing);
     add(1, 40, scaled_columns + 8 * d, nothing);
     add(2, 9, scaled_single + d, padded);
   }
@@ -154,9 +161,24 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
   return all;
 }
 
+std::vector<Problem> large_layers(Operation op, const DeviceInfo& device, std::uint64_t seed) {
+  std::vector<Problem> all;
+  if (op != Operation::bit_linear_forward) return all;
+  const auto add = [&](std::int64_t rows, std::int64_t k_in, std::int64_t k_out) {
+    Problem p = plain(op);
+    p.rows = rows, p.columns = k_in, p.k_out = k_out;
+    p.codes = true;
+    p.seed = seed;
+    all.push_back(p);
+  };
+  add(most_groups * block_rows + 1, 8, 1);
+  if (device.kind == DeviceKind::cuda) add(least_chunk_rows + 1, 16, chunk_bytes / (4 * least_chunk_rows));
+  return all;
+}
+
 std::vector<Problem> layer_values(Operation op, std::uint64_t seed) {
   std::vector<Problem> all;
-  for (int i = 0; i <= static_cast<int>(Values::near_ties); ++i) {
+  for (int i = 0; i < kinds_of_values; ++i) {
     const auto values = static_cast<Values>(i);
     for (int k = 0; k < 2; ++k) {
       Problem p = plain(op);
@@ -169,7 +191,9 @@ std::vector<Problem> layer_values(Operation op, std::uint64_t seed) {
       const bool of_bias = values == Values::ties || values == Values::near_ties || values == Values::at_floor;
       if (of_bias) p.bias = p.x;
       if (k == 1) p.norm = NormKind::layer;
-      if (values == Values::largest || values == Values::huge_weight || values == Values::large) continue;
+      if (values == Values::largest || values == Values::huge_weight || values == Values::large ||
+          values == Values::huge)
+        continue;
       all.push_back(p);
       if (!of_bias) continue;
       p.rounding = Rounding::half_even;  // what is on a tie is another code

@@ -15,6 +15,10 @@ Table layer_table(Operation op);
 /// packed_product and its stream, the rows that sum_rows shares out, the columns that scale_product takes, M = 0.
 std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::uint64_t seed);
 
+/// What only size makes interesting: more rows than one launch of packed_product has blocks for; on a GPU, more rows than the
+/// variant `integer` keeps sums of at a time.
+std::vector<Problem> large_layers(Operation op, const DeviceInfo& device, std::uint64_t seed);
+
 /// Kinds of values in the forms that products have.
 std::vector<Problem> layer_values(Operation op, std::uint64_t seed);
 

@@ -13,6 +13,8 @@ namespace {
 
 /// Rows from which a problem's repeat, so that the reference stays small.
 constexpr std::int64_t rows_that_differ = 400, most_elements = std::int64_t{1} << 20;
+/// More take seconds on the host device.
+constexpr std::int64_t most_rows_of_smoke = 65536;
 
 /// The problems of a suite in the order in which they came, each once, with the variants that it is for.
 class Cases {
@@ -128,6 +130,7 @@ std::vector<Problem> rest_of(Operation op, SuiteSize size, std::uint64_t seed) {
 }
 
 std::vector<Shown> shown_by(const VariantEntry& variant, const Problem& problem) {
+  if (problem.rows > most_rows_of_smoke) return {};
   const std::string form = form_of(problem), algorithm = algorithm_of(variant.name), name(variant.name);
   std::vector<Shown> all = {{name, form}};
   for (const std::string& one : classes_of(variant, problem)) {
@@ -156,6 +159,11 @@ std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, con
     add_row_operations(cases, op, size, seed, device);
   }
   for (const Problem& p : rest_of(op, size, seed)) cases.add(p);
+  if (size != SuiteSize::smoke && is_layer(op)) {
+    // Of the many rows the host device would be at work for minutes, were they for all variants.
+    const char* variant = device.kind == DeviceKind::host ? "packed" : "";
+    for (const Problem& p : large_layers(op, device, seed)) cases.add(p, variant);
+  }
   if (size == SuiteSize::smoke || is_layer(op)) return cases.take();
   add_large(cases, op, device, seed);
   std::vector<Case> all = cases.take();

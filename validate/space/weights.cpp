@@ -75,9 +75,9 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
     }
     // Every kind of value in every form; NaN at every end.
     for (bool gaps : {false, true}) {
-      for (int i = 0; i <= static_cast<int>(Values::one_large); ++i) {
+      for (int i = 0; i < kinds_of_values; ++i) {
         const auto values = static_cast<Values>(i);
-        if (values == Values::huge_weight || values == Values::nan_weight) continue;
+        if (values == Values::huge_weight || values == Values::nan_weight || values == Values::near_ties) continue;
         for (int k = 0; k < 2; ++k) {
           add(7, 520, [&](Problem& p) {
             p.values = values;
@@ -89,7 +89,7 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
       for (std::int64_t row : {0, 3, 6}) {
         for (std::int64_t column : {0, 3, 4, 7, 8, 255, 256, 519}) {
           add(7, 520, [&](Problem& p) {
-            p.values = column % 2 == 0 ? Values::one_nan : Values::one_large;
+            p.values = column % 2 != 0 ? Values::one_large : row == 3 ? Values::minus_nan : Values::one_nan;
             p.at_row = row, p.at_column = column;
             if (gaps) p.row_padding = 8;
           });
