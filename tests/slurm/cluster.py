@@ -162,6 +162,11 @@ class Cluster:
                     pass
         self.daemons.pop(name).wait()
 
+    def stop(self, name):
+        """In order, as an administrator does."""
+        self.daemons[name].terminate()
+        self.daemons.pop(name).wait(30)
+
     def end(self):
         for name in reversed(list(self.daemons)):
             self.kill(name)

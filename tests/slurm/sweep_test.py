@@ -19,9 +19,12 @@ import time
 from cluster import Cluster, wait_until, why_not
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from record_times import without_times  # noqa: E402
+
 SHARDS, FULL = 6, 3  # the shard FULL finds no room at first
 SWEEP = {"name": "tiny", "about": "small cases of long enough a time", "cases": [
-    {"op": "activation_quant", "shapes": ["48x4096", "56x4096", "64x4096", "72x4096", "80x4096", "88x4096"],
+    {"op": "activation_quant", "shapes": ["40x4096", "44x4096", "48x4096", "52x4096", "56x4096", "60x4096"],
      "dtypes": ["bfloat16"], "forms": ["out", "codes"]}]}
 # What every site has a file for: modules. This one leaves one task room for 4 KiB in a file.
 SETUP = f"""\
@@ -30,12 +33,6 @@ if [ "$SLURM_ARRAY_TASK_ID" = {FULL} ] && [ ! -e "$NORMQUANT_OUT/room" ]; then
   ulimit -f 4
 fi
 """
-# Numbers that another run measures anew.
-TIMES = re.compile(r'"(samples|median_us|q1_us|q3_us|spread|mean_us|time|drifting|stopped|[a-z_]*_us)":(\[[^\]]*\]|"[^"]*"|[^,}]*)')
-
-
-def without_times(text):
-    return TIMES.sub(r'"\1":0', text)
 
 
 class Run:
@@ -49,14 +46,18 @@ class Run:
         (self.folder / "tiny.json").write_text(json.dumps(SWEEP))
         (self.folder / "setup.sh").write_text(SETUP)
 
-    def submit(self, *options):
+    def submit(self):
         """{"array": job, "merge": job} of submit.sh, and what it printed."""
-        done = subprocess.run([ROOT / "scripts/slurm/submit.sh", "--out", self.out, "--shards", str(SHARDS), "--sweep",
-                               self.folder / "tiny.json", "--program", self.program, "--setup", self.folder / "setup.sh",
-                               "--bench", "--device host", *options, "--", "--partition=low"],
+        printed = self.ask_to_submit("--out", self.out, "--shards", str(SHARDS), "--sweep", self.folder / "tiny.json", "--setup",
+                                     self.folder / "setup.sh", "--kind", "=--gres=gpu:small:1")
+        return dict(re.findall(r"(array|merge) (\d+)", printed)), printed
+
+    def ask_to_submit(self, *options):
+        done = subprocess.run([ROOT / "scripts/slurm/submit.sh", "--program", self.program, "--bench", "--device host", *options, "--",
+                               "--partition=low"],
                               env=self.cluster.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert done.returncode == 0, done.stdout
-        return dict(re.findall(r"(array|merge) (\d+)", done.stdout)), done.stdout
+        return done.stdout
 
     def lines(self, shard):
         path = self.out / "tasks" / f"tiny.{shard:05}.jsonl"
@@ -91,9 +92,8 @@ class Run:
         self.began = time.monotonic()
         self.cluster.start_all()
         self.say("the cluster is up")
-        jobs, _ = self.submit("--kind", "=--gres=gpu:small:1")
-        self.node_dies_and_task_is_preempted()
-        self.controller_restarts()
+        jobs, _ = self.submit()
+        self.machines_fail()
         wait_until(lambda: not self.cluster.queued(jobs["array"] + "," + jobs["merge"]) or None, "the array's end", 120)
         self.say("the array has ended")
         said = (self.out / "logs/merge.txt").read_text()
@@ -104,14 +104,15 @@ class Run:
         self.seen[FULL] = self.lines(FULL)
         finished = {shard: self.lines(shard) for shard in range(1, SHARDS + 1) if shard != FULL}
         (self.out / "room").touch()
-        jobs, printed = self.submit("--kind", "=--gres=gpu:small:1")
+        jobs, printed = self.submit()
         assert f"shards {FULL} of {SHARDS}" in printed, printed
         wait_until((self.out / "report.html").exists, "the page", 60)
         self.say("submitted again: merged")
         assert all(self.lines(shard) == lines for shard, lines in finished.items()), "a finished shard was written to"
 
-    def node_dies_and_task_is_preempted(self):
+    def machines_fail(self):
         shard, job, node = self.freeze_a_task()
+        self.another_array_is_refused(shard, job, node)
         other, other_job, other_node = self.freeze_a_task(avoid=[shard])
         self.cluster.kill(node)
         self.say(f"{node} died with the shard {shard} in its midst")
@@ -120,22 +121,46 @@ class Run:
         assert high, "the job of high priority was refused"
         wait_until(lambda: self.restarted(other_job), "preemption")
         self.say(f"the shard {other} was preempted on {other_node}")
+        self.controller_restarts()
+        self.start_undivided()
         wait_until(lambda: self.restarted(job), "the death being noticed", 90)
         self.say(f"the death was noticed, the shard {shard} requeued")
+
+    def another_array_is_refused(self, shard, job, node):
+        """A task of a second array for the same folder, while the first one's runs."""
+        environment = {**self.cluster.environment, "NORMQUANT": str(self.program), "NORMQUANT_OUT": str(self.out),
+                       "NORMQUANT_SHARDS": str(SHARDS), "NORMQUANT_SWEEPS": str(self.folder / "tiny.json"),
+                       "NORMQUANT_OPTIONS": "--device host", "SLURM_ARRAY_TASK_ID": str(shard), "SLURM_JOB_ID": "999999"}
+        done = subprocess.run(["bash", ROOT / "scripts/slurm/sweep.sbatch"], env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 5 and f"is being written by job {job} on {node} since 20" in done.stdout, done.stdout
+        self.say(f"a second array is refused, and is told of job {job} on {node}")
 
     def restarted(self, job):
         return "Restarts=1" in self.cluster.ask("scontrol", "show", "job", job)
 
     def controller_restarts(self):
-        self.cluster.kill("slurmctld")
-        time.sleep(0.5)
+        self.cluster.stop("slurmctld")
         self.cluster.start_controller()
-        self.say("the controller was killed and started again")
+        self.say("the controller was stopped and started again")
+
+    def start_undivided(self):
+        self.undivided = subprocess.Popen([self.program, "bench", "--device", "host", "--sweep", self.folder / "tiny.json", "--out",
+                                           self.folder / "whole.jsonl"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def fleet(self):
+        """An array, a merge and a table for each of the two kinds of GPU that sinfo shows."""
+        out = self.folder / "fleet"
+        (self.folder / "mini.json").write_text(json.dumps({"name": "mini", "about": "two", "cases": [
+            {"op": "activation_quant", "shapes": ["2x64", "4x64"], "dtypes": ["bfloat16"], "forms": ["out"]}]}))
+        self.ask_to_submit("--out", out, "--shards", "2", "--sweep", self.folder / "mini.json", "--kinds", "all", "--tune")
+        for kind in ("small", "large"):
+            wait_until((out / kind / f"{kind}.table").exists, f"the table of {kind}", 60)
+        self.say("a fleet of two kinds: a table for each")
 
     def compare(self):
         whole, merged = self.folder / "whole.jsonl", self.out / "tiny.jsonl"
-        subprocess.run([self.program, "bench", "--device", "host", "--sweep", self.folder / "tiny.json", "--out", whole],
-                       check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert self.undivided.wait(120) == 0
         expected, found = without_times(whole.read_text()), without_times(merged.read_text())
         assert expected == found, "the merged file is another than an undivided run's:\n" + "\n".join(
             f"{a}\n{b}" for a, b in zip(expected.splitlines(), found.splitlines()) if a != b)
@@ -157,6 +182,7 @@ def main():
         run = Run(folder, program)
         try:
             run.play()
+            run.fleet()
             run.compare()
         except BaseException:
             for path in [*sorted((run.out / "logs").glob("*")), run.folder / "slurmctld.log"]:
