@@ -17,7 +17,7 @@ struct Environment {
   std::optional<bool> ecc;
   std::optional<double> power_limit_w;
   std::optional<double> launch_floor_us;  ///< an empty kernel in the same run, microseconds
-  std::string card;  ///< tells devices of one kind apart: a GPU's UUID; empty when not recorded
+  std::string card;                       ///< tells devices of one kind apart: a GPU's UUID; empty when not recorded
   std::string cpu;
   std::string json;  ///< the whole record, for `--format json`
 

@@ -23,18 +23,16 @@ class NormquantBuild(rfm.CompileOnlyRegressionTest):
     """Builds the checkout that this file is in. Its program is NormquantBuild's stage folder + /build/normquant."""
     valid_systems = ["*"]
     valid_prog_environs = ["*"]
-    build_system = "CMake"
+    build_system = "CustomBuild"
     sourcesdir = None
     checkout = variable(str, value=os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
     tags = {"build"}
 
     @run_before("compile")
     def set_up(self):
-        self.build_system.srcdir = self.checkout
-        self.build_system.builddir = "build"
-        self.build_system.config_opts = ["-DCMAKE_BUILD_TYPE=Release", "-DNORMQUANT_TESTS=OFF"]
-        self.build_system.make_opts = ["normquant"]
-        self.build_system.max_concurrency = 8
+        self.build_system.commands = [
+            f"cmake -S {self.checkout} -B build -DCMAKE_BUILD_TYPE=Release -DNORMQUANT_TESTS=OFF",
+            "cmake --build build -j 8 --target normquant"]
 
     @sanity_function
     def is_there(self):
