@@ -103,6 +103,7 @@ int status_of(const Tally& counts) {
 int run_on_many(const BenchOptions& options, const std::vector<validate::ListedDevice>& devices,
                 const std::vector<PlannedCase>& plan) {
   for (const auto& [given, name] : {std::pair(options.profiled, "--profiled"),
+                                    {options.lean, "--lean"},
                                     {options.self_test, "--self-test"},
                                     {!options.extra_work.empty(), "--extra-work"},
                                     {!options.plugins.empty(), "--plugin"},

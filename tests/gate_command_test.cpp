@@ -72,6 +72,7 @@ TEST_F(GateCommand, TwoGpusShareTheCases) {
       << printed();
   EXPECT_EQ(gate("--device cuda:0,0 --against " + same), exit_usage) << printed();
   EXPECT_EQ(gate("--device cuda:0,x --against " + same), exit_usage) << printed();
+  EXPECT_EQ(gate("--device cuda:0,1 --qualify"), exit_usage) << printed();
 }
 
 TEST_F(GateCommand, ASlowerProgramIsARegressionEverywhereItIsTold) {

@@ -269,6 +269,9 @@ AgainstResult compare_programs(const GateOptions& options) {
 }
 
 int qualify_this_gpu(const GateOptions& options) {
+  if (validate::listed_devices(options.device, false, validate::Listed::as_named)) {
+    throw Refusal{exit_usage, fmt::format("--qualify is about one GPU, not about {}", options.device)};
+  }
   const ScratchFolder folder;
   const ProcessSettings settings = settings_of(options, folder);
   Processes processes(settings);

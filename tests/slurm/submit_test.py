@@ -89,6 +89,17 @@ class Submit(unittest.TestCase):
         self.assertIn("sbatch refused", self.submit("--out", "out", REFUSE="1", status=5))
         self.assertEqual(self.calls(), [])
 
+    def test_a_task_never_falls_back_to_the_cpu(self):
+        (self.folder / "normquant").write_text('#!/bin/sh\necho "$@"\n')
+        environment = {**os.environ, "NORMQUANT": str(self.folder / "normquant"), "NORMQUANT_OUT": str(self.folder / "out"),
+                       "NORMQUANT_SHARDS": "4", "NORMQUANT_SWEEPS": "a b", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "7"}
+        for options, device in (("", "--device cuda"), ("--quick --device host", "--quick --device host")):
+            printed = subprocess.check_output(["bash", SUBMIT.with_name("sweep.sbatch")], text=True,
+                                              env={**environment, "NORMQUANT_OPTIONS": options})
+            out = f"--resume --out {self.folder}/out/tasks"
+            self.assertEqual(printed, f"bench --sweep a --shard 3/4 {out}/a.00003.jsonl {device}\n"
+                                      f"bench --sweep b --shard 3/4 {out}/b.00003.jsonl {device}\n")
+
     def test_a_dry_run_submits_nothing(self):
         self.assertIn("--array=1-16", self.submit("--out", "out", "--dry-run"))
         self.assertEqual(self.calls(), [])
