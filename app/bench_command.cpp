@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "app/bench_sweep.hpp"
 #include "app/commands.hpp"
 #include "app/options.hpp"
 #include "bench/bench_options.hpp"
@@ -49,43 +49,11 @@ std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, Device
   const std::optional<Shard> shard = parse_shard(options.shard, why);
   if (!shard) throw Refusal{exit_usage, why};
   std::vector<PlannedCase> part = part_of(*plan, *shard);
-  if (part.empty()) throw Refusal{exit_usage, fmt::format("the shard {} holds no case", options.shard)};
-  return part;
-}
-
-/// The first record of this sweep's file: the session's, and what was planned.
-nlohmann::ordered_json first_record_of(const Session& session, const BenchOptions& options,
-                                       const std::vector<PlannedCase>& plan) {
-  auto record = first_record(session);
-  const std::string sweep = std::filesystem::path(options.request.sweep).filename().string();  // no path in a record
-  record["plan"] = {{"sweep", sweep}, {"shard", options.shard}, {"cases", plan.size()}};
-  return record;
-}
-
-/// Opens the file of --out, and says what of the plan it holds already.
-Finished open_file(const BenchOptions& options, const nlohmann::ordered_json& first,
-                   const std::vector<PlannedCase>& plan, RecordFile& file) {
-  Finished finished;
-  if (options.out.empty()) return finished;
-  if (!options.resume) {
-    file.open(options.out, options.existing);
-    return finished;
+  if (part.empty()) {
+    fmt::print(stderr, "normquant bench: the shard {} holds no case: its file will merge, and has no times\n",
+               options.shard);
   }
-  std::string why;
-  auto found = read_finished(options.out, first, plan, why);
-  if (!found) throw Refusal{exit_usage, why};
-  file.open_behind(options.out, found->bytes);
-  return std::move(*found);
-}
-
-/// While it lives, an interruption says what was finished and how to go on.
-output::OnInterrupt say_how_to_go_on(const BenchOptions& options, std::size_t planned,
-                                     const std::atomic<std::size_t>& done) {
-  return output::OnInterrupt([&options, planned, &done] {
-    const std::string where = options.out.empty() ? "nothing keeps them: give --out FILE"
-                                                  : options.out + " holds them; the same command with --resume goes on";
-    std::fprintf(stderr, "normquant bench: %zu of %zu cases are finished; %s\n", done.load(), planned, where.c_str());
-  });
+  return part;
 }
 
 /// Times what is left; the counts include what was finished before.
@@ -96,6 +64,7 @@ Tally time_the_rest(const BenchOptions& options, Session& session, const std::ve
   std::vector<TimingRecord> records;
   const CaseInFlight in_flight(options.out);
   const auto finished = [&](TimingRecord record) {
+    record.card = session.card;
     if (file.write(to_json(record))) ++done;
     record.samples = {};  // in the file; the table needs the summary only
     records.push_back(std::move(record));
@@ -133,28 +102,12 @@ Tally time_the_rest(const BenchOptions& options, Session& session, const std::ve
   return counts;
 }
 
-int status_of(const Tally& counts) {
-  if (counts.pass + counts.skipped + counts.wrong + counts.error == 0) return exit_pass;  // --benchmark_list_tests
-  if (counts.pass + counts.wrong + counts.error == 0) {
-    throw Refusal{exit_usage,
-                  "nothing was timed: no variant asked for serves any of these cases, for the reasons above"};
-  }
-  const int status = exit_status_of(counts);
-  if (counts.wrong > 0) {
-    throw Refusal{status, output::counted(counts.wrong, "result is WRONG and was not timed",
-                                          "results are WRONG and were not timed")};
-  }
-  if (counts.error > 0) {
-    throw Refusal{status, output::counted(counts.error, "case ended in an error", "cases ended in an error")};
-  }
-  return status;
-}
-
 int run_plan(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& plan) {
-  const auto first = first_record_of(session, options, plan);
+  const auto first = with_plan(first_record(session), options, plan);
   RecordFile file;
   const Finished before = open_file(options, first, plan, file);
-  if (before.bytes == 0 && !file.write(first)) {
+  const bool new_card = before.cards.count(session.card) == 0;  // an interrupted sweep may go on on another of its kind
+  if ((before.bytes == 0 || new_card) && !file.write(first)) {
     throw Refusal{exit_infrastructure, file.failure()};
   }
   if (session.choice.kind == DeviceKind::host && prints_for_people(options.benchmark_flags)) {
@@ -200,8 +153,10 @@ void refuse_unknown(const std::vector<std::string>& words, const std::vector<std
 }
 
 int run_bench(const BenchOptions& options, const std::vector<std::string>& known) {
-  const validate::DeviceChoice choice = choose_device(options.device, options.require_gpu);
-  if (options.self_test) return run_self_test(choice);
+  const auto devices = validate::listed_devices(options.device, options.require_gpu);
+  const validate::DeviceChoice choice =
+      devices ? devices->front().choice : choose_device(options.device, options.require_gpu);
+  if (options.self_test && !devices) return run_self_test(choice);
   std::string why;
   if (!plugins::open(options.plugins, options.plugin_timeout, why)) throw Refusal{exit_usage, why};
   if (const std::string sentence = plugins::runs_elsewhere({choice.kind}); !sentence.empty()) {
@@ -216,6 +171,7 @@ int run_bench(const BenchOptions& options, const std::vector<std::string>& known
     throw Refusal{exit_usage, "--resume and --case-timeout need the file of --out, which says what is finished"};
   }
   refuse_unknown(options.benchmark_flags, known);
+  if (devices) return run_on_many(options, *devices, plan);
   if (options.case_timeout > 0) return run_watched(options, plan);
   if (!take_benchmark_flags(options.benchmark_flags, options.existing, why)) throw Refusal{exit_usage, why};
   if (!options.table.empty()) use_tuned_table(options.table);

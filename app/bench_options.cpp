@@ -18,7 +18,9 @@ void add_texts(CLI::App& command, BenchOptions& options) {
   const auto repeatable = [&command](const char* name, std::vector<std::string>& values, const char* help) {
     command.add_option(name, values, help)->allow_extra_args(false);
   };
-  single("--device", options.device, "host, cuda or cuda:I (default: cuda when usable, else host)");
+  single("--device", options.device,
+         "host, cuda or cuda:I (default: cuda when usable, else host); cases shared by several: cuda:all, cuda:0,2, "
+         "host:K");
   repeatable("--op", request.ops, "forward, backward, activation_quant, weight_quant or bit_linear; repeatable");
   single("--variant", request.variant,
          "variants whose name matches this expression, or auto (default: every variant that serves the case)");

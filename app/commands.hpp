@@ -11,7 +11,8 @@ class App;
 namespace normquant::validate {
 void add_list_command(CLI::App& app, int& status);
 void add_validate_command(CLI::App& app, int& status);
-/// The hidden `plugin-worker`: a process in which a plugin is described or checked (validate/plugin_checks.hpp).
+/// The hidden `plugin-worker`: a process in which a plugin is described or checked (validate/plugin_checks.hpp); and
+/// `device-checker`: one that checks on one of several devices (validate/device_checks.hpp).
 void add_plugin_worker_command(CLI::App& app, int& status);
 }  // namespace normquant::validate
 
@@ -30,6 +31,8 @@ void add_bench_options(CLI::App& command, BenchOptions& options);
 void add_bench_command(CLI::App& app, int& status);
 /// The hidden `plugin-timer`: a process in which a plugin's variants are timed (bench/plugin_timings.hpp).
 void add_plugin_timer_command(CLI::App& app, int& status);
+/// The hidden `device-timer`: a process that times on one of several devices (bench/many_devices.hpp).
+void add_device_timer_command(CLI::App& app, int& status);
 /// `normquant merge`: joins the record files of shards.
 void add_merge_command(CLI::App& app, int& status);
 /// `normquant products`: times the layer's matrix products alone.

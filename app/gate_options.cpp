@@ -21,7 +21,9 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
   command.add_option("--against", options.against, "program or commit to compare this program with; a commit is built")
       ->group(programs);
   command.add_option("--program", options.candidate_program, "program to judge (default: this one)")->group(programs);
-  command.add_option("--device", options.device, "cuda or cuda:I")->capture_default_str()->group(programs);
+  command.add_option("--device", options.device, "cuda or cuda:I; cases shared by several: cuda:all, cuda:0,2")
+      ->capture_default_str()
+      ->group(programs);
   command.add_option("--sweep", options.sweep, "name or file, as of `normquant bench`")
       ->capture_default_str()
       ->group(programs);

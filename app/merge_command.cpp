@@ -19,17 +19,21 @@ namespace normquant::bench {
 namespace {
 
 struct MergeOptions {
-  std::vector<std::string> files;
+  std::vector<std::string> files, allowed;
   std::string out;
   output::Existing existing = output::Existing::refuse;
 };
 
 int run_merge(const MergeOptions& options) {
   std::string why;
-  if (!reports::read_records(options.files, why)) throw Refusal{exit_usage, why};
-  const std::optional<std::string> merged = merge_shards(options.files, why);
+  output::OutputFile file;
+  file.open(options.out, options.existing);
+  for (const std::string& one : options.files) {  // one by one, so that thousands take no memory
+    if (!reports::read_records({one}, why)) throw Refusal{exit_usage, why};
+  }
+  const std::optional<std::string> merged = merge_shards(options.files, options.allowed, why);
   if (!merged) throw Refusal{exit_usage, why};
-  output::write_document(options.out, *merged, options.existing);
+  file.commit(*merged);
   return exit_pass;
 }
 
@@ -41,6 +45,14 @@ void add_merge_command(CLI::App& app, int& status) {
   command->add_option("FILE", options->files, "record files of `normquant bench --shard I/N`, one of each shard")
       ->required();
   command->add_option("--out", options->out, "file to write")->required();
+  command
+      ->add_option(
+          "--allow", options->allowed,
+          fmt::format("merge shards that differ in it all the same: {}; repeatable. Each kind gets an environment "
+                      "record of its own",
+                      fmt::join(allowable_differences(), ", ")))
+      ->allow_extra_args(false)
+      ->check(CLI::IsMember(allowable_differences()));
   app::add_force(*command, options->existing);
   command->callback([options, &status] { status = run_merge(*options); });
 }

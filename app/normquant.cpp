@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   oracle::add_oracle_command(app, status);
   bench::add_bench_command(app, status);
   bench::add_plugin_timer_command(app, status);
+  bench::add_device_timer_command(app, status);
   bench::add_merge_command(app, status);
   bench::add_products_command(app, status);
   bench::add_env_command(app, status);

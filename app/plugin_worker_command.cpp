@@ -1,10 +1,12 @@
-// The hidden `normquant plugin-worker`: a process in which a plugin runs, started by the commands that take --plugin.
+// The hidden `normquant plugin-worker` and `normquant device-checker`: processes in which a plugin runs, started by the commands
+// that take --plugin, and in which cases are checked on one of several devices.
 #include <memory>
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/worker.hpp"
+#include "validate/device_checks.hpp"
 #include "validate/plugin_checks.hpp"
 
 namespace normquant::validate {
@@ -30,6 +32,13 @@ void add_plugin_worker_command(CLI::App& app, int& status) {
   command->add_option("--plugin", options->plugin)->required();
   command->add_option("--role", options->role)->required();
   command->callback([options, &status] { status = work(*options); });
+  CLI::App* checker =
+      app.add_subcommand(checker_command, "A process that checks on one of several devices; not for people");
+  checker->group("");
+  checker->callback([&status] {
+    plugins::Requests requests;
+    status = serve_device_checks(requests);
+  });
 }
 
 }  // namespace normquant::validate

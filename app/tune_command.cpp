@@ -66,7 +66,9 @@ std::string held_out_path(const std::string& records) {
 /// Refuses what can be refused before the first minute of timing.
 Timings take_timings(const TuneOptions& options) {
   if (options.held_out.size() > 1) throw Refusal{exit_usage, "--held-out names one sweep where there is no --from"};
-  const validate::DeviceChoice chosen = bench::choose_device(options.device, options.require_gpu);
+  const auto devices = validate::listed_devices(options.device, options.require_gpu);
+  const validate::DeviceChoice chosen =
+      devices ? devices->front().choice : bench::choose_device(options.device, options.require_gpu);
   const bool gpu = chosen.kind == DeviceKind::cuda;
   const std::string held_out_sweep = !options.held_out.empty() ? options.held_out.front() : gpu ? "held_out" : "";
   const auto plan = plan_sweep(!options.sweep.empty() ? options.sweep : gpu ? "tuning" : "host", options.ops);
@@ -80,11 +82,13 @@ Timings take_timings(const TuneOptions& options) {
   }
   if (!gpu) fmt::print("host: CPU execution, not a GPU time; this table says nothing about any GPU\n");
   Timings timings;
-  timings.tuned = time_plan(session, plan, options.quick, {options.records, options.existing}, timings.counts);
-  if (!held_out_plan.empty()) {
-    timings.held_out =
-        time_plan(session, held_out_plan, options.quick, {held_out_records, options.existing}, timings.counts);
-  }
+  const auto time = [&](const std::vector<bench::PlannedCase>& cases, const std::string& file) {
+    const KeptRecords kept{file, options.existing};
+    return devices ? time_plan_on_many(*devices, cases, options.quick, kept, timings.counts)
+                   : time_plan(session, cases, options.quick, kept, timings.counts);
+  };
+  timings.tuned = time(plan, options.records);
+  if (!held_out_plan.empty()) timings.held_out = time(held_out_plan, held_out_records);
   fmt::print("{}\n", bench::tally_text(timings.counts));
   return timings;
 }
@@ -171,7 +175,10 @@ void add_options(CLI::App& command, TuneOptions& options) {
   repeatable("--held-out", options.held_out,
              "shapes to take the regret on: a sweep (default: held_out); with --from record files, repeatable");
   single("--out", options.out, "the table (default: the device's name with .table, in the current folder)");
-  single("--device", options.device, "host, cuda or cuda:I (default: cuda when usable, else host)")->excludes(from);
+  single("--device", options.device,
+         "host, cuda or cuda:I (default: cuda when usable, else host); cases shared by several: cuda:all, cuda:0,2, "
+         "host:K")
+      ->excludes(from);
   repeatable("--op", options.ops, "tune this operation only; repeatable")->excludes(from);
   single("--sweep", options.sweep, "sweep to tune on (default: tuning; host on the host)")->excludes(from);
   single("--records", options.records, "keep the timings here, those left out in FILE.held_out.jsonl")->excludes(from);

@@ -166,14 +166,17 @@ void refuse_plugins_of_other_devices(const Plan& plan) {
   }
 }
 
-int threads_for(const ValidateOptions& options) {
+/// Every device of a list has one at least.
+int threads_for(const ValidateOptions& options, const Plan& plan) {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  return options.jobs > 0 ? options.jobs : std::min(cores, 8);
+  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, 8);
+  return std::max(threads, static_cast<int>(plan.cards.size()));
 }
 
 /// Runs what is left; what an interruption finds finished is written, and how to go on is said.
-void run_the_rest(std::size_t cases, const ValidateOptions& options, Found& found, ResultFiles& files,
+void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found, ResultFiles& files,
                   LeftUndone& undone) {
+  const std::size_t cases = cases_of(plan.jobs);
   const std::vector<Job>& left = found.left();
   const std::size_t before = cases - cases_of(left);
   if (before > 0) fmt::print(stderr, "{} of {} cases were finished before\n", before, cases);
@@ -196,7 +199,8 @@ void run_the_rest(std::size_t cases, const ValidateOptions& options, Found& foun
                  results.size(), cases, bad, where.c_str());
   });
   RunOptions run;
-  run.threads = threads_for(options);
+  run.threads = threads_for(options, plan);
+  run.cards = plan.cards;
   run.warm = options.warm;
   run.plugin_seconds = options.plugin_timeout;
   run.finished = [&](std::size_t job, const std::vector<CaseResult>& results, std::size_t done) {
@@ -248,7 +252,7 @@ int validate(const ValidateOptions& options) {
     list_jobs(plan.jobs, options);
     return exit_pass;
   }
-  refuse_what_is_too_large(plan.jobs, threads_for(options), options);
+  refuse_what_is_too_large(plan.jobs, threads_for(options, plan), options);
   const EarlierResults earlier = earlier_results(options);
   refuse_to_lose_results(earlier, plan, options);
   ResultFiles files(options);
@@ -258,10 +262,15 @@ int validate(const ValidateOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   Found found(plan.jobs, earlier);
   LeftUndone undone{plan.left_out, {}};
-  run_the_rest(cases_of(plan.jobs), options, found, files, undone);
+  run_the_rest(plan, options, found, files, undone);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
   const std::vector<CaseResult> results = found.all();
+  if (plan.jobs.empty()) {
+    files.write(results, undone);
+    fmt::print("the shard {} holds no case\n", options.shard);
+    return exit_pass;
+  }
   const auto variants = summarise(results);
   const Totals all = totals(variants);
   if (options.full()) undone.never_checked = never_checked(variants);
@@ -286,7 +295,10 @@ int validate(const ValidateOptions& options) {
 void add_validate_command(CLI::App& app, int& status) {
   auto options = std::make_shared<ValidateOptions>();
   CLI::App* command = app.add_subcommand("validate", "Check every variant against the float64 reference");
-  command->add_option("--device", options->device, "host, cuda, cuda:I or all")->capture_default_str();
+  command
+      ->add_option("--device", options->device,
+                   "host, cuda, cuda:I or all; cases shared by several: cuda:all, cuda:0,2, host:K")
+      ->capture_default_str();
   command->add_option("--op", options->ops, fmt::format("Only this operation: {}", known_operations));
   command->add_option("--variant", options->variant, "Only variants whose name matches this expression; or auto");
   command->add_option("--shape", options->shapes,

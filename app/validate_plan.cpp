@@ -101,6 +101,17 @@ DeviceInfo info_of(const DeviceChoice& choice) {
   return device->info();
 }
 
+/// Suites are drawn for a kind of device.
+void refuse_different_kinds(const std::vector<ListedDevice>& cards) {
+  const std::string first = info_of(cards.front().choice).name;
+  for (const ListedDevice& card : cards) {
+    const std::string name = info_of(card.choice).name;
+    if (name == first) continue;
+    throw Refusal{exit_usage, fmt::format("{} is {} and {} is {}; name those of one kind, as cuda:0,2",
+                                          cards.front().name(), first, card.name(), name)};
+  }
+}
+
 /// Of the operations and devices that were asked for.
 std::vector<std::string> variant_names(const Plan& plan) {
   std::vector<std::string> names = {"auto"};
@@ -152,8 +163,7 @@ std::vector<Job> part_of(std::vector<Job> jobs, const std::string& text) {
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (shard->holds(static_cast<long long>(i))) part.push_back(std::move(jobs[i]));
   }
-  if (part.empty()) throw Refusal{exit_usage, fmt::format("the shard {} holds no case", text)};
-  return part;
+  return part;  // may be empty: there are more shards than cases
 }
 
 }  // namespace
@@ -180,12 +190,19 @@ SuiteSize chosen_suite(const ValidateOptions& options) {
 }
 
 Plan plan_of(const ValidateOptions& options) {
-  DeviceSelection selection = select_devices(options.device, options.require_gpu);
-  if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
   Plan plan;
+  DeviceSelection selection;
+  if (const auto listed = listed_devices(options.device, options.require_gpu)) {
+    plan.cards = *listed;
+    refuse_different_kinds(plan.cards);
+    selection.devices = {{plan.cards.front().choice.kind, DeviceChoice::any_of_list}};
+  } else {
+    selection = select_devices(options.device, options.require_gpu);
+  }
+  if (selection.exit_status != 0) throw Refusal{selection.exit_status, selection.why};
   plan.left_out = selection.left_out;
   for (const DeviceChoice& choice : selection.devices) {
-    const DeviceInfo info = info_of(choice);
+    const DeviceInfo info = info_of(plan.cards.empty() ? choice : plan.cards.front().choice);
     plan.of_other_shapes.clear();  // the same on every device
     std::vector<Case> cases = chosen_cases(options, info, plan.of_other_shapes);
     // A case list that was asked for by shape repeats rows when it is large, as the suites' large cases do.

@@ -34,6 +34,7 @@ struct Plan {
     std::vector<Case> cases;  ///< drawn for this device
   };
   std::vector<OnDevice> devices;
+  std::vector<ListedDevice> cards;  ///< of a list (--device cuda:all): they share the jobs of the one in `devices`
   std::vector<Job> jobs;
   std::string left_out;
   std::string of_other_shapes;  ///< operations that have none of the shapes: a sentence each

@@ -132,6 +132,7 @@ Json describe_environment(std::optional<int> gpu_index) {
   if (gpu_index) {
     if (const std::optional<GpuFacts> facts = gpu_facts(*gpu_index, why)) {
       environment["gpu"] = describe_gpu(*facts);
+      environment["card"] = facts->uuid;
       return environment;
     }
   }

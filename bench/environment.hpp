@@ -14,7 +14,8 @@ namespace normquant::bench {
 ///   cpu {model, logical_cores}, os {system, distribution},
 ///   gpu {name, compute_capability, sm_count, l2_bytes, memory_bytes, memory_bus_bits, ecc, driver, cuda_driver,
 ///        cuda_runtime, sm_clock_mhz, sm_clock_max_mhz, memory_clock_mhz, memory_clock_max_mhz, temperature_c,
-///        power_limit_w, throttle_reasons}, or null and then gpu_absent says why.
+///        power_limit_w, throttle_reasons}, or null and then gpu_absent says why;
+///   card: the GPU's UUID, absent without a GPU.
 /// `gpu_index` is the CUDA device; nothing when the host device runs the case.
 /// What is unknown is null. Never fails.
 nlohmann::ordered_json describe_environment(std::optional<int> gpu_index);

@@ -24,6 +24,13 @@ std::string text(const Json& record, const char* key) {
   return found != record.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+/// `cuda` of `cuda:1`: which of the machine's GPUs it was, the card says (environment.hpp).
+Json kind_of(const Json& device) {
+  if (!device.is_string()) return device;
+  const auto name = device.get<std::string>();
+  return name.substr(0, name.find(':'));
+}
+
 void count(Tally& counts, const std::string& verdict) {
   if (verdict == "pass") ++counts.pass;
   if (verdict == "skipped") ++counts.skipped;
@@ -42,16 +49,45 @@ std::string misfit(const Json& record, const std::map<std::int64_t, std::string>
   return found != planned.end() && found->second == name ? "" : fmt::format("{} is not what was planned there", name);
 }
 
+/// Of a case that is repeated: what was read before its first record, in case an interruption came between its repetitions.
+class Repetitions {
+ public:
+  explicit Repetitions(const Json& first_record)
+      : wanted_(first_record.value(Json::json_pointer("/plan/repetitions"), 1)) {}
+  void note(std::int64_t index, const Finished& so_far) {
+    if (index != index_ && wanted_ > 1) before_ = so_far;
+    if (index != index_) count_ = 0;
+    index_ = index;
+    ++count_;
+  }
+  void take_back_the_unfinished(Finished& finished) const {
+    if (count_ > 0 && count_ < wanted_) finished = before_;
+  }
+
+ private:
+  int wanted_, count_ = 0;
+  std::int64_t index_ = -1;
+  Finished before_;
+};
+
 }  // namespace
 
-std::string sweep_difference(const Json& before, const Json& now) {
-  for (const char* where : same_in_one_sweep) {
-    const Json::json_pointer pointer(where);
-    const Json was = before.value(pointer, Json()), is = now.value(pointer, Json());
-    if (was != is)
-      return fmt::format("\"{}\" was {} and is {}", std::string_view(where).substr(1), was.dump(), is.dump());
+std::vector<Difference> sweep_differences(const Json& before, const Json& now) {
+  std::vector<Difference> differences;
+  for (const std::string_view where : same_in_one_sweep) {
+    const Json::json_pointer pointer{std::string(where)};
+    Json was = before.value(pointer, Json()), is = now.value(pointer, Json());
+    if (where == "/device") was = kind_of(was), is = kind_of(is);
+    if (was == is) continue;
+    differences.push_back({std::string(where.substr(where.rfind('/') + 1)),
+                           fmt::format("\"{}\" was {} and is {}", where.substr(1), was.dump(), is.dump())});
   }
-  return {};
+  return differences;
+}
+
+std::string sweep_difference(const Json& before, const Json& now) {
+  const std::vector<Difference> differences = sweep_differences(before, now);
+  return differences.empty() ? std::string() : differences.front().clause;
 }
 
 std::optional<Finished> read_finished(const std::string& path, const Json& first_record,
@@ -67,6 +103,7 @@ std::optional<Finished> read_finished(const std::string& path, const Json& first
   std::map<std::int64_t, std::string> planned;
   for (const PlannedCase& one : plan) planned.emplace(one.index, one.name());
   Finished finished;
+  Repetitions last(first_record);
   int line_number = 0;
   for (std::size_t end = content.find('\n'); end != std::string::npos; end = content.find('\n', finished.bytes)) {
     const auto line = std::string_view(content).substr(finished.bytes, end - finished.bytes);
@@ -75,7 +112,7 @@ std::optional<Finished> read_finished(const std::string& path, const Json& first
     std::string wrong;
     if (record.is_discarded()) {
       wrong = "it is not JSON";
-    } else if (line_number == 1) {
+    } else if (line_number == 1 || text(record, "kind") == "environment") {
       const bool ours = record.is_object() && text(record, "suite") == "normquant";
       wrong = ours ? sweep_difference(record, first_record) : "it is not normquant's environment record";
     } else {
@@ -86,12 +123,16 @@ std::optional<Finished> read_finished(const std::string& path, const Json& first
                         path, line_number, wrong);
       return std::nullopt;
     }
-    if (line_number > 1) {
+    if (text(record, "kind") == "environment") {
+      finished.cards.insert(text(record, "card"));
+    } else {
+      last.note(record.at("index").get<std::int64_t>(), finished);
       finished.indices.insert(record.at("index").get<std::int64_t>());
       count(finished.counts, text(record, "verdict"));
     }
     finished.bytes = end + 1;
   }
+  last.take_back_the_unfinished(finished);
   return finished;
 }
 

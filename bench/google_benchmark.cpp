@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
@@ -165,6 +166,13 @@ bool take_benchmark_flags(const std::vector<std::string>& flags, output::Existin
   if (argc <= 1) return true;
   why = fmt::format("Google Benchmark does not know \"{}\", or its value is malformed", argv[1]);
   return false;
+}
+
+int repetitions_asked_for(const std::vector<std::string>& flags) {
+  const std::string text = flag_value(flags, "--benchmark_repetitions").value_or("1");
+  int repetitions = 1;
+  (void)std::from_chars(text.data(), text.data() + text.size(), repetitions);
+  return std::max(repetitions, 1);
 }
 
 bool prints_for_people(const std::vector<std::string>& flags) {

@@ -19,6 +19,9 @@ using RunCase = std::function<TimingRecord(const PlannedCase& planned, long long
 /// already and is to stay.
 bool take_benchmark_flags(const std::vector<std::string>& flags, output::Existing existing, std::string& why);
 
+/// Of --benchmark_repetitions; 1 where it is not there.
+int repetitions_asked_for(const std::vector<std::string>& flags);
+
 /// Whether the library prints for people (console) rather than for programs (json, csv) on stdout.
 bool prints_for_people(const std::vector<std::string>& flags);
 

@@ -3,6 +3,7 @@
 #include <normquant/device.hpp>
 
 #include "bench/gpu_facts.hpp"
+#include "validate/card.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -30,6 +31,7 @@ std::optional<GpuFacts> gpu_facts(int index, std::string& why) {
   }
   GpuFacts facts;
   facts.name = properties.name;
+  facts.uuid = validate::uuid_of_gpu(index);
   char bus_id[32] = {};
   if (cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, index) == cudaSuccess) facts.pci_bus_id = bus_id;
   facts.compute_capability = 10 * properties.major + properties.minor;

@@ -11,6 +11,7 @@ namespace normquant::bench {
 struct GpuFacts {
   std::string name;
   std::string pci_bus_id;      ///< finds the same GPU in NVML; not for records
+  std::string uuid;            ///< "GPU-...", as nvidia-smi -L shows it: tells cards of one kind apart
   int compute_capability = 0;  ///< 10 * major + minor
   int sm_count = 0;
   int memory_bus_bits = 0;

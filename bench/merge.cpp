@@ -2,12 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
-#include <iterator>
 #include <map>
-#include <set>
-#include <string_view>
+#include <sstream>
 #include <nlohmann/json.hpp>
 
 #include "bench/finished.hpp"
@@ -22,71 +21,187 @@ struct Unmergeable {
   std::string sentence;
 };
 
-/// What has been read so far.
-struct Merged {
+/// An environment record and the timings of its device.
+struct Part {
   Json environment;
-  std::set<int> shards;
-  int of = 0;
-  std::int64_t cases = 0;
-  std::map<std::int64_t, std::string> lines;  ///< by index
+  std::string identity;                            ///< the environment without what differs from run to run
+  std::multimap<std::int64_t, std::string> lines;  ///< by index
 };
 
-void take_environment(Json record, const std::string& where, Merged& merged) {
-  std::string why;
-  const bool ours = record.is_object() && record.value("suite", "") == "normquant" && record.contains("plan");
-  const std::optional<Shard> shard =
-      ours ? parse_shard(record.at("plan").value("shard", ""), why) : std::optional<Shard>();
-  if (!shard)
-    throw Unmergeable{where + ": this is not the record file of a shard (normquant bench --shard I/N --out FILE)"};
-  merged.cases += record.at("plan").value("cases", std::int64_t{0});
-  record["plan"]["cases"] = 0;
-  record["plan"]["shard"] = "";
-  if (merged.environment.is_null()) merged.environment = record;
-  if (const std::string differ = sweep_difference(merged.environment, record); !differ.empty()) {
-    throw Unmergeable{fmt::format("{}: {}, so these are not shards of one sweep", where, differ)};
-  }
-  if (merged.of != 0 && merged.of != shard->of)
-    throw Unmergeable{fmt::format("{}: other files are of {} shards", where, merged.of)};
-  merged.of = shard->of;
-  if (!merged.shards.insert(shard->number).second) {
-    throw Unmergeable{fmt::format("{}: the shard {}/{} is there twice", where, shard->number, shard->of)};
-  }
-}
+/// What has been read so far.
+struct Merged {
+  std::vector<Part> parts;
+  std::map<int, std::string> shards;            ///< number and file
+  std::vector<std::string> unfinished;          ///< what to say of each
+  std::map<std::int64_t, std::size_t> file_of;  ///< by index
+  int of = 0;
+  std::int64_t cases = 0;
+};
 
-void take_line(const std::string& line, const std::string& where, Merged& merged) {
-  const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (!record.is_object() || record.value("kind", "") != "timing" || !record.contains("index") ||
-      !record.at("index").is_number_integer()) {
-    throw Unmergeable{where + ": this is not a timing record of a shard"};
-  }
-  if (!merged.lines.emplace(record.at("index").get<std::int64_t>(), line).second) {
-    throw Unmergeable{where + ": this case is there twice"};
-  }
-}
-
-void take_file(const std::string& path, Merged& merged) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Unmergeable{"cannot read " + path};
-  int number = 0;
-  for (std::string line; std::getline(file, line);) {
-    const std::string where = fmt::format("{}:{}", path, ++number);
-    if (file.eof()) throw Unmergeable{where + ": the last line is cut off; run that shard again with --resume"};
-    if (number == 1) {
-      Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-      take_environment(std::move(record), where, merged);
-    } else {
-      take_line(line, where, merged);
+std::string identity_of(Json environment) {
+  for (const char* key : {"time", "launch_floor_us", "events", "memory_peak_gb_per_s", "plan"}) environment.erase(key);
+  if (environment.contains("gpu") && environment.at("gpu").is_object()) {
+    for (const char* key : {"sm_clock_mhz", "memory_clock_mhz", "temperature_c", "throttle_reasons"}) {
+      environment.at("gpu").erase(key);
     }
   }
-  if (number == 0) throw Unmergeable{path + " holds no records"};
+  return environment.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+/// The part of a record's environment; a new one where there is none yet.
+std::size_t part_of(std::vector<Part>& parts, const Json& environment) {
+  const std::string identity = identity_of(environment);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].identity == identity) return i;
+  }
+  parts.push_back({environment, identity, {}});
+  return parts.size() - 1;
+}
+
+std::string text_of(const std::vector<Part>& parts) {
+  std::string text;
+  for (const Part& part : parts) {
+    text += part.environment.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    for (const auto& [index, line] : part.lines) text += line + "\n";
+  }
+  return text;
+}
+
+std::string shortened(const std::vector<std::string>& list) {
+  constexpr std::size_t most_named = 20;
+  const std::vector<std::string> named(list.begin(),
+                                       list.begin() + static_cast<std::ptrdiff_t>(std::min(list.size(), most_named)));
+  return fmt::format("{}{}", fmt::join(named, ", "),
+                     list.size() > most_named ? fmt::format(" and {} more", list.size() - most_named) : "");
+}
+
+void refuse_differences(const Json& first, const Json& record, const std::string& where,
+                        const std::vector<std::string>& allowed) {
+  const std::vector<std::string> allowable = allowable_differences();
+  for (const Difference& one : sweep_differences(first, record)) {
+    if (std::find(allowed.begin(), allowed.end(), one.name) != allowed.end()) continue;
+    const bool may = std::find(allowable.begin(), allowable.end(), one.name) != allowable.end();
+    throw Unmergeable{fmt::format("{}: {}, so these are not shards of one sweep{}", where, one.clause,
+                                  may ? fmt::format("; --allow {} takes them all the same", one.name) : "")};
+  }
+}
+
+/// Reads the file of one shard.
+class ShardFile {
+ public:
+  ShardFile(std::string path, std::size_t number, const std::vector<std::string>& allowed, Merged& merged)
+      : path_(std::move(path)), number_(number), allowed_(allowed), merged_(merged) {}
+
+  void take() {
+    std::ifstream file(path_, std::ios::binary);
+    if (!file) throw Unmergeable{"cannot read " + path_};
+    bool cut_off = false;
+    for (std::string line; std::getline(file, line);) {
+      const std::string where = fmt::format("{}:{}", path_, ++line_);
+      cut_off = file.eof();
+      if (cut_off && line_ > 1) break;
+      const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (line_ == 1 || (record.is_object() && record.value("kind", "") == "environment")) {
+        take_environment(record, where);
+      } else {
+        take_timing(record, line, where);
+      }
+    }
+    if (line_ == 0) throw Unmergeable{path_ + " holds no records"};
+    if (cut_off) {
+      unfinished("its last line is cut off");
+    } else if (static_cast<std::int64_t>(counts_.size()) < cases_) {
+      unfinished(fmt::format("{} of {} cases", counts_.size(), cases_));
+    }
+  }
+
+ private:
+  void unfinished(const std::string& what) const {
+    merged_.unfinished.push_back(fmt::format("{}/{} ({}: {})", shard_, merged_.of, path_, what));
+  }
+
+  void take_environment(Json record, const std::string& where) {
+    std::string why;
+    const bool ours = record.is_object() && record.value("suite", "") == "normquant" && record.contains("plan");
+    const auto shard = ours ? parse_shard(record.at("plan").value("shard", ""), why) : std::optional<Shard>();
+    if (!shard) {
+      throw Unmergeable{where + ": this is not the record file of a shard (normquant bench --shard I/N --out FILE)"};
+    }
+    if (line_ == 1) note(*shard, record, where);
+    record["plan"]["cases"] = 0;
+    record["plan"]["shard"] = "";
+    if (!merged_.parts.empty()) refuse_differences(merged_.parts.front().environment, record, where, allowed_);
+    const std::size_t part = part_of(merged_.parts, record);
+    latest_ = part;
+    by_card_[record.value("card", "")] = part;
+  }
+
+  void note(const Shard& shard, const Json& record, const std::string& where) {
+    cases_ = record.at("plan").value("cases", std::int64_t{0});
+    repetitions_ = record.at("plan").value("repetitions", 1);
+    shard_ = shard.number;
+    merged_.cases += cases_;
+    if (merged_.of != 0 && merged_.of != shard.of) {
+      throw Unmergeable{fmt::format("{}: this is of {} shards, {} is of {}", where, shard.of,
+                                    merged_.shards.begin()->second, merged_.of)};
+    }
+    merged_.of = shard.of;
+    const auto [before, added] = merged_.shards.emplace(shard.number, path_);
+    if (!added) {
+      throw Unmergeable{
+          fmt::format("{}: the shard {}/{} is there twice, in {} too", where, shard.number, shard.of, before->second)};
+    }
+  }
+
+  void take_timing(const Json& record, const std::string& line, const std::string& where) {
+    if (!record.is_object() || record.value("kind", "") != "timing" || !record.contains("index") ||
+        !record.at("index").is_number_integer()) {
+      throw Unmergeable{where + ": this is not a timing record of a shard"};
+    }
+    const auto index = record.at("index").get<std::int64_t>();
+    const std::size_t file = merged_.file_of.emplace(index, number_).first->second;
+    if (file != number_ || ++counts_[index] > repetitions_) throw Unmergeable{where + ": this case is there twice"};
+    const auto card = by_card_.find(record.value("card", ""));
+    merged_.parts[card == by_card_.end() ? latest_ : card->second].lines.emplace(index, line);
+  }
+
+  std::string path_;
+  std::size_t number_;
+  const std::vector<std::string>& allowed_;
+  Merged& merged_;
+  int line_ = 0, shard_ = 0, repetitions_ = 1;
+  std::int64_t cases_ = 0;
+  std::size_t latest_ = 0;
+  std::map<std::string, std::size_t> by_card_;
+  std::map<std::int64_t, int> counts_;  ///< records by index
+};
+
+/// What is missing of all shards; empty when nothing is.
+std::string missing_of(const Merged& merged) {
+  std::vector<std::string> missing;
+  for (int number = 1; number <= merged.of; ++number) {
+    if (merged.shards.count(number) == 0) missing.push_back(fmt::format("{}/{}", number, merged.of));
+  }
+  const bool one = missing.size() == 1, one_open = merged.unfinished.size() == 1;
+  std::string text;
+  if (!missing.empty()) {
+    text = fmt::format("the shard{} {} {} missing", one ? "" : "s", shortened(missing), one ? "is" : "are");
+  }
+  if (merged.unfinished.empty()) return text;
+  return fmt::format("{}{}{} of {} cases are missing: the shard{} {} did not end; run {} again with --resume", text,
+                     text.empty() ? "" : "; ", merged.cases - static_cast<std::int64_t>(merged.file_of.size()),
+                     merged.cases, one_open ? "" : "s", shortened(merged.unfinished), one_open ? "it" : "them");
 }
 
 }  // namespace
 
-std::optional<std::string> merge_shards(const std::vector<std::string>& files, std::string& why) {
+std::vector<std::string> allowable_differences() { return {"commit", "build", "driver", "ecc", "power_limit_w"}; }
+
+std::optional<std::string> merge_shards(const std::vector<std::string>& files, const std::vector<std::string>& allowed,
+                                        std::string& why) {
   Merged merged;
   try {
-    for (const std::string& path : files) take_file(path, merged);
+    for (std::size_t i = 0; i < files.size(); ++i) ShardFile(files[i], i, allowed, merged).take();
   } catch (const Unmergeable& found) {
     why = found.sentence;
     return std::nullopt;
@@ -94,20 +209,27 @@ std::optional<std::string> merge_shards(const std::vector<std::string>& files, s
     why = "a record is malformed";
     return std::nullopt;
   }
-  for (int number = 1; number <= merged.of; ++number) {
-    if (merged.shards.count(number) > 0) continue;
-    why = fmt::format("the shard {}/{} is missing", number, merged.of);
-    return std::nullopt;
+  if (why = missing_of(merged); !why.empty()) return std::nullopt;
+  for (Part& part : merged.parts) part.environment["plan"]["cases"] = merged.cases;
+  return text_of(merged.parts);
+}
+
+std::string in_plan_order(const std::string& content) {
+  std::vector<Part> parts;
+  std::map<std::string, std::size_t> by_card;
+  std::size_t latest = 0;
+  std::istringstream lines(content);
+  for (std::string line; std::getline(lines, line);) {
+    const Json record = Json::parse(line);
+    if (record.at("kind") == "environment") {
+      latest = part_of(parts, record);
+      by_card[record.value("card", "")] = latest;
+      continue;
+    }
+    const auto card = by_card.find(record.value("card", ""));
+    parts.at(card == by_card.end() ? latest : card->second).lines.emplace(record.at("index").get<std::int64_t>(), line);
   }
-  if (static_cast<std::int64_t>(merged.lines.size()) != merged.cases) {
-    why = fmt::format("{} of {} cases are missing: a shard did not end; run it again with --resume",
-                      merged.cases - static_cast<std::int64_t>(merged.lines.size()), merged.cases);
-    return std::nullopt;
-  }
-  merged.environment["plan"]["cases"] = merged.cases;
-  std::string text = merged.environment.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  for (const auto& [index, line] : merged.lines) text += line + "\n";
-  return text;
+  return text_of(parts);
 }
 
 }  // namespace normquant::bench

@@ -6,6 +6,7 @@
 
 #include "bench/bench_options.hpp"
 #include "bench/plan.hpp"
+#include "bench/timer_session.hpp"
 #include "bench/timing_record.hpp"
 #include "kernels/plugin/worker.hpp"
 
@@ -33,12 +34,6 @@ class PluginTimings {
   std::unique_ptr<plugins::Worker> worker_;
   std::string serves_, given_up_;
   int time_outs_ = 0;  ///< of the variant that is served
-};
-
-/// What a timing process is started with.
-struct TimerProcess {
-  std::string plugin, device;
-  bool quick = false, cold = false, hot = false, copy = false, profiled = false;
 };
 
 /// The process's side: loads the plugin and answers requests until there are no more. The exit status.

@@ -79,6 +79,7 @@ TimingRecord record_from_json(const Json& line, const Case& timed) {
   record.bytes = line.at("bytes").get<std::int64_t>();
   record.requested_bytes = line.at("requested_bytes").get<std::int64_t>();
   record.index = line.value("index", std::int64_t{-1});
+  record.card = line.value("card", "");
   record.scrutiny_seed = optional<std::uint64_t>(line, "scrutiny_seed");
   if (record.result != Result::pass) return record;
   read_times(line, record);

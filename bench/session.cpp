@@ -82,6 +82,7 @@ void open_gpu_session(Session& session) {
   if (session.figures.profiled) launch_empty_kernels(session);
   const auto facts = gpu_facts(session.choice.index, why);
   if (facts) session.pci_bus_id = facts->pci_bus_id;
+  if (facts) session.card = facts->uuid;
   session.nvml = Nvml::open(why);
   if (facts && session.nvml != nullptr) session.peak_gb_per_s = memory_peak(*facts, *session.nvml);
 }

@@ -47,6 +47,7 @@ struct Session {
   std::optional<double> peak_gb_per_s;  ///< of the GPU's memory
   std::unique_ptr<Nvml> nvml;
   std::string pci_bus_id;
+  std::string card;  ///< tells devices of one kind apart: a GPU's UUID; empty on the host
 
   bool on_gpu() const { return choice.kind == DeviceKind::cuda; }
   /// What a runner on this device works with.

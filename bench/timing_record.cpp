@@ -119,6 +119,7 @@ Json to_json(const TimingRecord& record) {
                {"bytes", record.bytes},
                {"requested_bytes", record.requested_bytes}};
   if (record.index >= 0) line["index"] = record.index;
+  if (!record.card.empty()) line["card"] = record.card;
   if (record.scrutiny_seed) line["scrutiny_seed"] = *record.scrutiny_seed;
   if (record.result == Result::pass) {
     add_times(line, record);

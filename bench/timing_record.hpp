@@ -57,6 +57,7 @@ struct TimingRecord {
   std::optional<double> copy_us;  ///< fastest copy of the same traffic in the same run
   std::string copy_way;
   std::optional<double> peak_gb_per_s;  ///< of the GPU's memory, by its clock and bus
+  std::string card;                     ///< which of several devices of one kind ran it: a GPU's UUID; may be empty
   std::int64_t index = -1;              ///< place in the plan of the whole sweep, from 0; -1: not from a plan
 
   bool timed_on_gpu() const { return time_kind == "steady"; }

@@ -90,12 +90,17 @@ Lock::Lock(const std::string& file) : path_(file + ".lock") {
     close(descriptor_);
     throw Refusal{exit_infrastructure, fmt::format("cannot write {}: {}", file, std::strerror(error))};
   }
-  removal_ = std::make_unique<OnInterrupt>([path = path_] { (void)unlink(path.c_str()); });
+  removal_ = std::make_unique<OnInterrupt>([this] { remove(); });
+}
+
+/// Not one that another process made meanwhile, after somebody had removed this one.
+void Lock::remove() const {
+  if (still_named(path_, descriptor_)) (void)unlink(path_.c_str());
 }
 
 Lock::~Lock() {
   removal_.reset();
-  (void)unlink(path_.c_str());  // before it is unlocked: who waits for it sees that the name is gone
+  remove();  // before it is unlocked: who waits for it sees that the name is gone
   close(descriptor_);
 }
 

@@ -19,6 +19,8 @@ class Lock {
   Lock& operator=(const Lock&) = delete;
 
  private:
+  void remove() const;
+
   std::string path_;
   int descriptor_ = -1;
   std::unique_ptr<OnInterrupt> removal_;

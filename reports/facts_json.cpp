@@ -26,7 +26,7 @@ Json cases_json(const Facts& facts) {
     const Timing& best = ranked.best;
     const Environment& environment = facts.records.environments[best.environment];
     list.push_back({{"environment", best.environment},
-                    {"device", environment.device()},
+                    {"device", environment.one_device()},
                     {"op", best.op},
                     {"shape", best.shape},
                     {"rows", best.rows},

@@ -33,7 +33,7 @@ std::vector<RankedCase> rank(const RecordSet& set) {
   for (std::size_t i = 0; i < set.timings.size(); ++i) {
     const Timing& timing = set.timings[i];
     if (!timing.passed()) continue;
-    const std::string key = set.environments[timing.environment].device() + "\n" + timing.case_text();
+    const std::string key = set.environments[timing.environment].one_device() + "\n" + timing.case_text();
     const auto [at, added] = index.emplace(key, cases.size());
     if (added) cases.emplace_back();
     cases[at->second].push_back(i);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -44,6 +45,7 @@ Environment environment_of(const json& record) {
   environment.time = text(record, "time");
   environment.commit = text(record, "commit");
   environment.version = text(record, "version");
+  environment.card = text(record, "card");
   environment.launch_floor_us = number(record, "launch_floor_us");
   if (const auto cpu = record.find("cpu"); cpu != record.end() && cpu->is_object()) {
     environment.cpu = text(*cpu, "model");
@@ -137,7 +139,14 @@ void add_record(const json& record, std::size_t environments_before, RecordSet& 
   }
   if (kind != "timing") throw Malformed{fmt::format("the record kind \"{}\" is unknown", kind)};
   set.timings.push_back(timing_of(record));
-  set.timings.back().environment = set.environments.size() - 1;
+  std::size_t of = set.environments.size() - 1;
+  const std::string card = text(record, "card");  // of several that one file is of
+  for (std::size_t i = set.environments.size(); !card.empty() && i-- > environments_before;) {
+    if (set.environments[i].card != card) continue;
+    of = i;
+    break;
+  }
+  set.timings.back().environment = of;
 }
 
 }  // namespace
@@ -190,7 +199,7 @@ std::optional<RecordSet> read_records(const std::vector<std::string>& files, std
 
 void keep_first(RecordSet& set, std::size_t begin) {
   const auto key = [&set](const Timing& timing) {
-    return set.environments[timing.environment].device() + "\n" + timing.case_text();
+    return set.environments[timing.environment].one_device() + "\n" + timing.case_text();
   };
   const auto later = set.timings.begin() + static_cast<std::ptrdiff_t>(begin);
   std::set<std::string> passed;
@@ -206,7 +215,7 @@ void pool(RecordSet& set) {
   std::vector<Timing> pooled;
   std::vector<bool> grown;
   for (Timing& timing : set.timings) {
-    const std::string device = set.environments[timing.environment].device();
+    const std::string device = set.environments[timing.environment].one_device();
     const std::string key = fmt::format("{}\n{}\n{}\n{}", device, timing.case_text(), timing.variant, timing.time_kind);
     const auto known = timing.passed() ? first.find(key) : first.end();
     if (known != first.end()) {
@@ -230,6 +239,36 @@ void pool(RecordSet& set) {
     if (timing.copy_us) timing.share_of_copy = *timing.copy_us / timing.median_us;
   }
   set.timings = std::move(pooled);
+}
+
+std::vector<std::string> devices_apart(const RecordSet& set) {
+  using OneDevice = std::map<std::string, double>;              // median by case and variant
+  std::map<std::string, std::map<std::string, OneDevice>> all;  // by kind and card
+  for (const Timing& timing : set.timings) {
+    const Environment& environment = set.environments[timing.environment];
+    if (!timing.passed() || environment.card.empty()) continue;
+    const std::string name = fmt::format("{} {} {}", timing.case_text(), timing.variant, timing.time_kind);
+    all[environment.device()][environment.card].emplace(name, timing.median_us);
+  }
+  std::vector<std::string> sentences;
+  for (const auto& [kind, cards] : all) {
+    for (auto a = cards.begin(); a != cards.end(); ++a) {
+      for (auto b = std::next(a); b != cards.end(); ++b) {
+        std::vector<double> ratios;
+        for (const auto& [name, median] : a->second) {
+          if (const auto other = b->second.find(name); other != b->second.end())
+            ratios.push_back(other->second / median);
+        }
+        if (ratios.empty()) continue;
+        ratios = ascending(ratios);
+        sentences.push_back(
+            fmt::format("{}: {} takes {:.3f} times as long as {} in the median of {} timings of both ({:.3f} "
+                        "to {:.3f}).",
+                        kind, b->first, quantile(ratios, 0.5), a->first, ratios.size(), ratios.front(), ratios.back()));
+      }
+    }
+  }
+  return sentences;
 }
 
 }  // namespace normquant::reports

@@ -17,11 +17,14 @@ struct Environment {
   std::optional<bool> ecc;
   std::optional<double> power_limit_w;
   std::optional<double> launch_floor_us;  ///< an empty kernel in the same run, microseconds
+  std::string card;                       ///< tells devices of one kind apart: a GPU's UUID; empty when not recorded
   std::string cpu;
   std::string json;  ///< the whole record, for `--format json`
 
   /// The GPU's name, or "host".
   std::string device() const { return gpu.empty() ? "host" : gpu; }
+  /// The device alone and not its like: timings of two of one kind are never put together.
+  std::string one_device() const { return card.empty() ? device() : device() + " " + card; }
 };
 
 /// What became of one case on one variant.
@@ -59,6 +62,9 @@ bool parse_records(std::string_view content, const std::string& file, RecordSet&
 
 /// Reads the files one after another; nothing, and a sentence in `why`, when one cannot be read or parsed.
 std::optional<RecordSet> read_records(const std::vector<std::string>& files, std::string& why);
+
+/// How far devices of one kind lie apart: a sentence for every two that timed the same cases and variants.
+std::vector<std::string> devices_apart(const RecordSet& set);
 
 /// From entry `begin` on, leaves out the timings of cases that passed before it on the same device.
 void keep_first(RecordSet& set, std::size_t begin);

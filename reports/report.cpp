@@ -109,7 +109,7 @@ std::vector<std::vector<const RankedCase*>> by_device(const RecordSet& set, cons
   std::vector<std::string> devices;
   std::vector<std::vector<const RankedCase*>> groups;
   for (const RankedCase& ranked : cases) {
-    const std::string device = set.environments[ranked.best.environment].device();
+    const std::string device = set.environments[ranked.best.environment].one_device();
     const auto found = std::find(devices.begin(), devices.end(), device);
     const auto index = static_cast<std::size_t>(found - devices.begin());
     if (found == devices.end()) {
@@ -151,6 +151,9 @@ std::string device_tables(const Facts& facts, bool markdown) {
                      : fmt::format("{}\n\n{}\n", printable(line), to_terminal(table));
   }
   if (facts.cases.empty()) text += "Nothing was timed.\n\n";
+  for (const std::string& sentence : devices_apart(facts.records)) {
+    text += (markdown ? escaped_for_markdown(sentence) : printable(sentence)) + "\n\n";
+  }
   return text;
 }
 
@@ -248,7 +251,7 @@ std::optional<Format> format_named(std::string_view name) {
 }
 
 std::string environment_line(const Environment& environment) {
-  std::string line = environment.device();
+  std::string line = environment.one_device();
   if (environment.gpu.empty()) {
     line +=
         fmt::format(" ({}): CPU execution, not a GPU time", environment.cpu.empty() ? "CPU unknown" : environment.cpu);

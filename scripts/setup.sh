@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what normquant is built and tested with, by package name with apt-get (Debian 12, Ubuntu 24.04).
 #
-#   scripts/setup.sh [--checks]
+#   scripts/setup.sh [--checks] [--reframe]
 #
 #   --checks   also what scripts/test.sh checks the sources with: clang-format 14, clang-tidy 14, shellcheck; what the fuzzers
-#              are compiled with: clang 14; what pages and records are tested with: chromium, python3, its jsonschema; and
-#              what finds the places of mechanical mutants: python3-clang-14
+#              are compiled with: clang 14; what pages and records are tested with: chromium, python3, its jsonschema; what
+#              finds the places of mechanical mutants: python3-clang-14; and the cluster of a test: slurm-wlm, munge
+#   --reframe  also ReFrame (PyPI: ReFrame-HPC, 240 MB), into build/reframe, for the test of examples/reframe
 #   --help     this text
 #
 # Does nothing, in a second, when all is there. The CUDA Toolkit is not installed; this says whether it is found.
@@ -17,11 +18,12 @@ packages=(build-essential g++ cmake ninja-build git libeigen3-dev libcli11-dev n
   libboost-context-dev libbenchmark-dev libgtest-dev libgmock-dev zlib1g-dev libjs-chart.js)
 # The version in the name: other versions format differently and check for other things.
 check_packages=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev shellcheck chromium python3
-  python3-jsonschema python3-clang-14)
-checks=no
+  python3-jsonschema python3-clang-14 slurm-wlm munge)
+checks=no reframe=no
 while [ $# -gt 0 ]; do
   case $1 in
     --checks) checks=yes ;;
+    --reframe) reframe=yes ;;
     --help | -h) usage_of "$0" && exit 0 ;;
     *) fail $exit_usage "there is no option $1; --help shows the options" ;;
   esac
@@ -73,6 +75,11 @@ if [ $((${#missing[@]} + ${#missing_checks[@]})) -gt 0 ]; then
   fi
 fi
 echo "setup: all packages are there"
+if [ $reframe = yes ] && [ ! -x "$root/build/reframe/bin/reframe" ]; then
+  { python3 -m venv "$root/build/reframe" && "$root/build/reframe/bin/pip" install --quiet ReFrame-HPC; } ||
+    fail $exit_infrastructure "ReFrame could not be installed into build/reframe; see the message above"
+  echo "setup: ReFrame is in build/reframe"
+fi
 
 if nvcc=$(find_nvcc); then
   echo "setup: CUDA compiler: $("$nvcc" --version | sed -n 's/.*release \([^,]*\),.*/nvcc \1/p')"

@@ -31,9 +31,9 @@ cd "$root"
 
 check_shell_scripts() {
   local file
-  for file in scripts/*.sh .ci/run; do bash -n "$file"; done
+  for file in scripts/*.sh scripts/slurm/* .ci/run; do bash -n "$file"; done
   if command -v shellcheck >/dev/null; then
-    shellcheck --external-sources --severity=warning scripts/*.sh .ci/run
+    shellcheck --external-sources --severity=warning scripts/*.sh scripts/slurm/* .ci/run
   else
     echo "shellcheck is not installed: only the syntax was checked"
   fi

@@ -180,8 +180,34 @@ TEST_F(SweepFiles, MergeNamesWhatIsMissingTwiceOrForeign) {
   EXPECT_NE(printed().find("cut off"), std::string::npos) << printed();
   std::ofstream(two) << text.substr(0, text.rfind('\n', text.size() - 2) + 1);
   EXPECT_EQ(normquant("merge " + one + " " + two + out), exit_usage);
-  EXPECT_NE(printed().find("1 of 15 cases are missing"), std::string::npos) << printed();
-  EXPECT_EQ(normquant(sweep + "--shard 16/16 --out " + one), exit_usage) << "an empty shard";
+  EXPECT_NE(printed().find("1 of 15 cases are missing: the shard 2/2 ("), std::string::npos) << printed();
+}
+
+TEST_F(SweepFiles, AnEmptyShardMerges) {
+  const std::string one_case = "bench --device host --op activation_quant --shape 2x64 --variant auto ";
+  std::string shards;
+  for (const char* shard : {"1/3", "2/3", "3/3"}) {  // two cases: out, codes
+    const std::string file = path(std::string("shard") + shard[0]);
+    ASSERT_EQ(normquant(one_case + "--shard " + shard + " --out " + file), exit_pass) << printed();
+    shards += " " + file;
+  }
+  EXPECT_EQ(lines(path("shard3")).size(), 1U) << "the environment alone";
+  ASSERT_EQ(normquant("merge --out " + path("merged") + shards), exit_pass) << printed();
+  EXPECT_EQ(lines(path("merged")).size(), 3U);
+}
+
+TEST_F(SweepFiles, RepetitionsMergeAndGoOn) {
+  const std::string repeated =
+      "bench --device host --op activation_quant --shape 2x64 --variant auto --benchmark_repetitions=3 ";
+  const std::string one = path("one"), two = path("two");
+  ASSERT_EQ(normquant(repeated + "--shard 1/2 --out " + one), exit_pass) << printed();
+  ASSERT_EQ(normquant(repeated + "--shard 2/2 --out " + two), exit_pass) << printed();
+  ASSERT_EQ(normquant("merge --out " + path("merged") + " " + one + " " + two), exit_pass) << printed();
+  EXPECT_EQ(lines(path("merged")).size(), 7U);
+  const std::string text = content(one);  // an interruption between two repetitions
+  std::ofstream(one) << text.substr(0, text.rfind('\n', text.size() - 2) + 1);
+  ASSERT_EQ(normquant(repeated + "--shard 1/2 --resume --out " + one), exit_pass) << printed();
+  EXPECT_EQ(lines(one).size(), 4U) << "the case is repeated anew, and none too often";
 }
 
 TEST_F(SweepFiles, ACaseThatTakesTooLongBecomesAnErrorAndTheSweepGoesOn) {

@@ -64,6 +64,17 @@ TEST_F(GateCommand, AgainstAnEqualProgramNothingIsSlower) {
   EXPECT_TRUE(says("not qualified")) << printed();
 }
 
+TEST_F(GateCommand, TwoGpusShareTheCases) {
+  const std::string same = program("same", ""), slow = program("slow", "FAKE_FACTOR=1.05");
+  EXPECT_EQ(gate("--device cuda:0,1 --blocks 2 --against " + same + " --program " + same), exit_pass) << printed();
+  EXPECT_TRUE(says("cuda:0: ") && says("cuda:1: ")) << "how many cases each had: " << printed();
+  EXPECT_EQ(gate("--device cuda:0,1 --blocks 2 --against " + same + " --program " + slow), exit_regression)
+      << printed();
+  EXPECT_EQ(gate("--device cuda:0,0 --against " + same), exit_usage) << printed();
+  EXPECT_EQ(gate("--device cuda:0,x --against " + same), exit_usage) << printed();
+  EXPECT_EQ(gate("--device cuda:0,1 --qualify"), exit_usage) << printed();
+}
+
 TEST_F(GateCommand, ASlowerProgramIsARegressionEverywhereItIsTold) {
   const std::string command = "--against " + program("base", "") + " --program " + program("slow", "FAKE_FACTOR=1.05") +
                               " --blocks 2 --junit " + path("j.xml") + " --markdown " + path("s.md") + " --annotate";

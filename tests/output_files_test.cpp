@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -157,6 +158,15 @@ TEST(OutputFile, ASecondWriterIsRefusedWithTheFirstOnesName) {
   EXPECT_EQ(content(path), "theirs");
   write_document(path, "ours", Existing::replace);  // what the other left behind stops nobody
   EXPECT_EQ(names_in(folder.file("")), std::vector<std::string>{"a"});
+}
+
+TEST(Lock, GoneByHandItLeavesTheNextOnesAlone) {
+  const ScratchFolder folder("lock_removed");
+  auto first = std::make_unique<Lock>(folder.file("a"));
+  std::filesystem::remove(folder.file("a.lock"));  // somebody took the process for dead
+  const Lock second(folder.file("a"));
+  first.reset();
+  EXPECT_TRUE(std::filesystem::exists(folder.file("a.lock"))) << "it is the second one's";
 }
 
 TEST(OutputFile, ALockOfAnotherHostIsRespected) {

@@ -55,6 +55,7 @@ CaseResult result_of(const json& entry, const RunIdentity& run) {
                     {},
                     {},
                     run.schedule_seed};
+  result.card = entry.value("card", "");
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
 #include "validate/check_job.hpp"
+#include "validate/job_json.hpp"
 #include "validate/verdict_json.hpp"
 
 namespace normquant::validate {
@@ -16,35 +17,8 @@ namespace {
 
 using nlohmann::json;
 
-std::string request_of(const Job& job, const std::string& variant, bool warm) {
-  return json{{"variant", variant},
-              {"case", to_text(job.subject.problem)},
-              {"distinct_rows", job.subject.distinct_rows},
-              {"gpu_only", job.subject.gpu_only},
-              {"after_others", job.subject.after_others},
-              {"host", job.device.kind == DeviceKind::host},
-              {"index", job.device.index},
-              {"schedule_seed", job.schedule_seed},
-              {"warm", warm}}
-      .dump();
-}
-
-Job job_of(const json& request) {
-  std::string why;
-  Job job;
-  job.device.kind = request.at("host").get<bool>() ? DeviceKind::host : DeviceKind::cuda;
-  job.device.index = request.at("index").get<int>();
-  job.subject.problem = parse_problem(request.at("case").get<std::string>(), why).value();
-  job.subject.distinct_rows = request.at("distinct_rows").get<std::int64_t>();
-  job.subject.gpu_only = request.at("gpu_only").get<bool>();
-  job.subject.after_others = request.at("after_others").get<bool>();
-  job.variants = {request.at("variant").get<std::string>()};
-  job.schedule_seed = request.at("schedule_seed").get<std::uint64_t>();
-  return job;
-}
-
 Verdict check_here(const json& request, OpenDevices& devices, const plugins::Requests& requests) {
-  const Job job = job_of(request);
+  const Job job = job_from_json(request.at("job"));
   OpenDevice* open = nullptr;
   const Status current = devices.make_current(job.device, job.schedule_seed, request.at("warm").get<bool>(), open);
   if (!current.ok()) return outcome(Outcome::error, current.message);
@@ -84,7 +58,10 @@ Verdict PluginChecks::check(const Job& job, const std::string& variant) {
                                                most_time_outs));
   }
   std::string answer, why;
-  if (start(job, variant, why) && worker_->ask(request_of(job, variant, warm_), seconds_, answer, why)) {
+  Job one = job;
+  one.variants = {variant};
+  const std::string request = json{{"job", to_json(one)}, {"warm", warm_}}.dump();
+  if (start(job, variant, why) && worker_->ask(request, seconds_, answer, why)) {
     try {
       return verdict_from_json(json::parse(answer));
     } catch (const json::exception&) {

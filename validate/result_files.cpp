@@ -24,6 +24,7 @@ json result_as_json(const CaseResult& result) {
   if (v.outcome == Outcome::hazard) entry["findings"] = v.findings;
   if (v.for_other_devices) entry["for_other_devices"] = true;
   if (v.watched) entry["watched"] = true;
+  if (!result.card.empty()) entry["card"] = result.card;
   if (v.outcome == Outcome::fail || v.outcome == Outcome::hazard) {
     entry["reproduce"] = reproducing_command(result);
     entry["elements_wrong"] = v.elements_wrong;
@@ -57,6 +58,7 @@ json case_as_json(const CaseResult& result) {
                 {"worst_tensor", v.worst_tensor},
                 {"seconds", std::round(result.seconds * 1e6) / 1e6}};
   if (v.watched) entry["watched"] = true;
+  if (!result.card.empty()) entry["card"] = result.card;
   return entry;
 }
 

@@ -7,12 +7,14 @@
 #include <chrono>
 #include <iterator>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
 #include "kernels/plugin/plugins.hpp"
 #include "output/escape.hpp"
 #include "validate/check_job.hpp"
+#include "validate/device_checks.hpp"
 #include "validate/plugin_checks.hpp"
 
 namespace normquant::validate {
@@ -49,10 +51,13 @@ std::vector<Part> parts_of(const std::vector<Job>& jobs) {
 /// What one thread has.
 class Checker {
  public:
-  Checker(const RunOptions& options, TimeOuts& time_outs)
-      : warm_(options.warm), plugin_checks_(options.plugin_seconds, options.warm, time_outs) {}
+  Checker(const RunOptions& options, TimeOuts& time_outs, std::size_t thread)
+      : warm_(options.warm), plugin_checks_(options.plugin_seconds, options.warm, time_outs) {
+    if (!options.cards.empty()) device_checks_.emplace(options.cards, thread, options.warm);
+  }
 
   std::vector<CaseResult> check(const Job& job, bool of_a_plugin) {
+    if (device_checks_) return of_a_plugin ? check_plugin_on_own(job) : device_checks_->check(job);
     if (of_a_plugin) return all_alike(job, plugin_checks_.check(job, job.variants.front()));
     OpenDevice* open = nullptr;
     const Status current = devices_.make_current(job.device, job.schedule_seed, warm_, open);
@@ -61,9 +66,18 @@ class Checker {
   }
 
  private:
+  std::vector<CaseResult> check_plugin_on_own(const Job& job) {
+    Job there = job;
+    there.device = device_checks_->own().choice;
+    std::vector<CaseResult> results = all_alike(job, plugin_checks_.check(there, job.variants.front()));
+    for (CaseResult& result : results) result.ran_on = there.device.name();
+    return results;
+  }
+
   bool warm_;
   OpenDevices devices_;
   PluginChecks plugin_checks_;
+  std::optional<DeviceChecks> device_checks_;  ///< of several devices
 };
 
 /// What --variant takes for this one: an expression that its name alone matches, as a word of the shell.
@@ -98,8 +112,9 @@ std::string reproducing_command(const CaseResult& result) {
   const std::string seed = result.schedule_seed == 1 ? "" : fmt::format("--schedule-seed {} ", result.schedule_seed);
   return fmt::format("{} validate{} --device {} {}--variant {} --case '{}'",
                      result.verdict.watched ? "normquant-watched" : "normquant",
-                     plugin.empty() ? "" : fmt::format(" --plugin {}", output::quoted_for_shell(plugin)), result.device,
-                     seed, expression_for(result.variant), to_text(result.problem));
+                     plugin.empty() ? "" : fmt::format(" --plugin {}", output::quoted_for_shell(plugin)),
+                     result.ran_on.empty() ? result.device : result.ran_on, seed, expression_for(result.variant),
+                     to_text(result.problem));
 }
 
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options) {
@@ -109,8 +124,8 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
   std::size_t done = 0;
   std::mutex reporting;
   TimeOuts time_outs;
-  const auto work = [&] {
-    Checker checker(options, time_outs);
+  const auto work = [&](std::size_t thread) {
+    Checker checker(options, time_outs, thread);
     for (std::size_t i = next++; i < parts.size(); i = next++) {
       Job job = jobs[parts[i].job];
       job.variants = parts[i].variants;
@@ -128,8 +143,9 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
     }
   };
   std::vector<std::thread> threads;
-  for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(parts.size())); ++i) threads.emplace_back(work);
-  work();
+  for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(parts.size())); ++i)
+    threads.emplace_back(work, i);
+  work(0);
   for (std::thread& thread : threads) thread.join();
 
   std::vector<CaseResult> flat;

@@ -21,6 +21,8 @@ struct CaseResult {
   std::string command = {};         ///< that gives this result again, where it is not `normquant validate --case`
   std::uint64_t schedule_seed = 1;  ///< of the host device
   double seconds = 0;               ///< of this variant alone: launches, checks
+  std::string card = {};            ///< which of several devices it was: a GPU's UUID, or as host:1
+  std::string ran_on = {};          ///< the --device that means it alone, where `device` is a list
 };
 
 /// The command that gives this one result again, with everything that it depends on.
@@ -41,6 +43,8 @@ struct RunOptions {
   std::function<bool(std::size_t job, const std::vector<CaseResult>& results, std::size_t done)> finished;
   bool warm = false;           ///< no cold start before a second run (cold_start.hpp)
   double plugin_seconds = 60;  ///< that a plugin's variant may take over one case
+  /// These share the jobs, each in processes of its own (device_checks.hpp), whatever device the jobs name. Empty: the jobs'.
+  std::vector<ListedDevice> cards = {};
 };
 
 /// Runs every job on every variant: outputs and scratch poisoned, launched, checked; variants that promise the same bits

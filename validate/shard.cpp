@@ -12,11 +12,12 @@ std::optional<Shard> parse_shard(std::string_view text, std::string& why) {
   const auto number = std::from_chars(text.data(), end, shard.number);
   if (number.ec == std::errc() && number.ptr != end && *number.ptr == '/') {
     const auto of = std::from_chars(number.ptr + 1, end, shard.of);
-    if (of.ec == std::errc() && of.ptr == end && shard.number >= 1 && shard.number <= shard.of && shard.of <= 1000) {
+    if (of.ec == std::errc() && of.ptr == end && shard.number >= 1 && shard.number <= shard.of &&
+        shard.of <= most_shards) {
       return shard;
     }
   }
-  why = fmt::format("\"{}\" is not a shard; give I/N with 1 <= I <= N <= 1000, such as 2/3", text);
+  why = fmt::format("\"{}\" is not a shard; give I/N with 1 <= I <= N <= {}, such as 2/3", text, most_shards);
   return std::nullopt;
 }
 

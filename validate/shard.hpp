@@ -7,6 +7,8 @@
 
 namespace normquant::validate {
 
+inline constexpr int most_shards = 100000;
+
 struct Shard {
   int number = 1;  ///< from 1 to `of`
   int of = 1;
@@ -14,7 +16,7 @@ struct Shard {
   bool holds(long long place) const { return place % of == number - 1; }
 };
 
-/// `I/N` with 1 <= I <= N <= 1000; nothing, and a sentence in `why`, otherwise.
+/// `I/N` with 1 <= I <= N <= most_shards; nothing, and a sentence in `why`, otherwise.
 std::optional<Shard> parse_shard(std::string_view text, std::string& why);
 
 }  // namespace normquant::validate

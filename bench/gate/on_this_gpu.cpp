@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <system_error>
+#include <thread>
 
 #include "bench/child_process.hpp"
 #include "bench/gate/processes.hpp"
@@ -21,6 +23,7 @@
 #include "output/interrupt.hpp"
 #include "output/output_file.hpp"
 #include "reports/whole_file.hpp"
+#include "validate/devices.hpp"
 
 namespace normquant::gate {
 namespace {
@@ -124,8 +127,116 @@ std::optional<Qualification> earlier_runs(const GateOptions& options, const repo
   return before;
 }
 
+/// The cases of each device of --device; a case's A and B runs are all on one.
+std::vector<ProcessSettings> parts_of(const GateOptions& options, const ProcessSettings& settings) {
+  const auto devices = validate::listed_devices(options.device, false, validate::Listed::as_named);
+  if (!devices) return {settings};
+  std::vector<ProcessSettings> parts(std::min(devices->size(), settings.cases.size()), settings);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    parts[i].device = (*devices)[i].choice.name();
+    parts[i].folder = fmt::format("{}/{}", settings.folder, i);
+    std::filesystem::create_directory(parts[i].folder);
+    parts[i].cases.clear();
+    for (std::size_t k = i; k < settings.cases.size(); k += parts.size()) parts[i].cases.push_back(settings.cases[k]);
+  }
+  return parts;
+}
+
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// What one device found of its cases.
+struct Compared {
+  std::string refusal;
+  reports::Environment machine;
+  InterleavedRule rule;
+  InterleavedResult result;
+  std::optional<Qualification> known;
+};
+
+/// One of `parts` devices: their chances of an error add up to that of one.
+Compared compare_part(const GateOptions& options, const ProcessSettings& settings, std::size_t parts) {
+  Processes processes(settings);
+  Compared compared;
+  compared.machine = checked_machine(processes, Side::candidate);
+  const reports::Environment baseline_machine = checked_machine(processes, Side::baseline);
+  compared.refusal = reports::machines_differ(baseline_machine, compared.machine);
+  if (!compared.refusal.empty()) return compared;
+  const std::optional<Qualification>& known = compared.known = known_qualification(options, compared.machine);
+  InterleavedRule& rule = compared.rule;
+  rule.stages = options.stages;
+  rule.blocks = options.blocks.value_or(rule.blocks);
+  rule.min_effect = options.min_effect;
+  rule.special = options.special;
+  rule.floor = known ? known->floor().value_or(0) : 0;
+  rule.seconds = options.seconds > 0 ? options.seconds : default_budget_seconds;
+  rule.confidence = 1 - (1 - rule.confidence) / static_cast<double>(parts);
+  std::vector<ObservedScatter> history = read_scatter_history(scatter_path(compared.machine));
+  if (known) {
+    for (const auto& [name, observed] : known->scatter()) history.push_back(observed);
+  }
+  const RunProcess run = [&](Side side, const std::vector<std::string>& cases) { return processes.run(side, cases); };
+  compared.result = run_interleaved(run, rule, history, seconds_now);
+  if (!compared.result.failure.empty()) throw Refusal{exit_infrastructure, compared.result.failure};
+  return compared;
+}
+
+/// What is said beside the verdict.
+std::vector<std::string> notes_of(const GateOptions& options, const std::vector<ProcessSettings>& parts,
+                                  const std::vector<Compared>& compared) {
+  const Compared& first = compared.front();
+  int processes = 0;
+  for (const Compared& one : compared) processes += one.result.processes;
+  std::vector<std::string> notes = {fmt::format(
+      "baseline {} ({}), candidate {}; {} processes, {} A B B A blocks in the first stage",
+      first.result.baseline_commit, options.against, first.result.candidate_commit, processes, first.rule.blocks)};
+  for (std::size_t i = 0; parts.size() > 1 && i < parts.size(); ++i) {
+    notes.push_back(fmt::format("{}: {} cases", parts[i].device, parts[i].cases.size()));
+  }
+  for (const Compared& one : compared) {
+    if (!one.result.out_of_time) continue;
+    notes.push_back(
+        fmt::format("--seconds {:.0f} ended it; what was undecided then is INCONCLUSIVE", first.rule.seconds));
+    break;
+  }
+  for (const Compared& one : compared) {
+    if (const std::string why = add_to_scatter_history(scatter_path(one.machine), one.result.observed); !why.empty()) {
+      notes.push_back("the scatter of this run is not remembered: " + why);
+    }
+  }
+  if (first.rule.floor > options.min_effect) {
+    notes.push_back(fmt::format("the floor of this machine, {:.2f}%, takes the place of --min-effect {:.2f}%",
+                                100 * first.rule.floor, 100 * options.min_effect));
+  }
+  notes.push_back(first.known ? qualification_line(*first.known)
+                              : "this gate was not qualified on this machine: `normquant gate --qualify` measures how "
+                                "often it is wrong");
+  return notes;
+}
+
+/// The verdict of all devices together.
+AgainstResult joined(const GateOptions& options, const std::vector<ProcessSettings>& parts,
+                     const std::vector<Compared>& compared) {
+  AgainstResult answer;
+  reports::GateResult& all = answer.report.result;
+  for (const Compared& one : compared) {
+    if (!one.refusal.empty()) {
+      all = {};
+      all.refusal = one.refusal;
+      return answer;
+    }
+    const reports::GateResult& gate = one.result.gate;
+    all.comparisons.insert(all.comparisons.end(), gate.comparisons.begin(), gate.comparisons.end());
+    all.missing.insert(all.missing.end(), gate.missing.begin(), gate.missing.end());
+    all.added += gate.added;
+    answer.wrong = answer.wrong || one.result.wrong;
+  }
+  reports::sort_by_importance(all);
+  const InterleavedRule& rule = compared.front().rule;
+  answer.report.rule = {std::max(rule.min_effect, rule.floor), InterleavedRule{}.confidence, rule.special};
+  answer.report.notes = notes_of(options, parts, compared);
+  return answer;
 }
 
 }  // namespace
@@ -137,54 +248,30 @@ AgainstResult compare_programs(const GateOptions& options) {
   if (reference.path.empty()) throw Refusal{reference.status, reference.why};
   settings.programs[0] = reference.path;
   settings.lean = knows_lean(settings.programs[0], folder.path()) && knows_lean(settings.programs[1], folder.path());
-  Processes processes(settings);
-  const reports::Environment machine = checked_machine(processes, Side::candidate);
-  const reports::Environment baseline_machine = checked_machine(processes, Side::baseline);
-  AgainstResult answer;
-  answer.report.result.refusal = reports::machines_differ(baseline_machine, machine);
-  if (!answer.report.result.refusal.empty()) return answer;
-  const std::optional<Qualification> known = known_qualification(options, machine);
-  InterleavedRule rule;
-  rule.stages = options.stages;
-  rule.blocks = options.blocks.value_or(rule.blocks);
-  rule.min_effect = options.min_effect;
-  rule.special = options.special;
-  rule.floor = known ? known->floor().value_or(0) : 0;
-  rule.seconds = options.seconds > 0 ? options.seconds : default_budget_seconds;
-  const std::string scatter_file = scatter_path(machine);
-  std::vector<ObservedScatter> history = read_scatter_history(scatter_file);
-  if (known) {
-    for (const auto& [name, observed] : known->scatter()) history.push_back(observed);
+  const std::vector<ProcessSettings> parts = parts_of(options, settings);
+  std::vector<Compared> compared(parts.size());
+  std::vector<std::exception_ptr> failures(parts.size());
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    threads.emplace_back([&, i] {
+      try {
+        compared[i] = compare_part(options, parts[i], parts.size());
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    });
   }
-  const RunProcess run = [&](Side side, const std::vector<std::string>& cases) { return processes.run(side, cases); };
-  const InterleavedResult result = run_interleaved(run, rule, history, seconds_now);
-  if (!result.failure.empty()) throw Refusal{exit_infrastructure, result.failure};
-  answer.wrong = result.wrong;
-  answer.report.result = result.gate;
-  answer.report.rule = {std::max(rule.min_effect, rule.floor), rule.confidence, rule.special};
-  answer.report.notes.push_back(
-      fmt::format("baseline {} ({}), candidate {}; {} processes, {} A B B A blocks in the first stage",
-                  result.baseline_commit, options.against, result.candidate_commit, result.processes, rule.blocks));
-  if (result.out_of_time) {
-    answer.report.notes.push_back(
-        fmt::format("--seconds {:.0f} ended it; what was undecided then is INCONCLUSIVE", rule.seconds));
+  for (std::thread& thread : threads) thread.join();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
   }
-  if (const std::string why = add_to_scatter_history(scatter_file, result.observed); !why.empty()) {
-    answer.report.notes.push_back("the scatter of this run is not remembered: " + why);
-  }
-  if (rule.floor > options.min_effect) {
-    answer.report.notes.push_back(
-        fmt::format("the floor of this machine, {:.2f}%, takes the place of --min-effect {:.2f}%", 100 * rule.floor,
-                    100 * options.min_effect));
-  }
-  answer.report.notes.push_back(
-      known ? qualification_line(*known)
-            : "this gate was not qualified on this machine: `normquant gate --qualify` measures how "
-              "often it is wrong");
-  return answer;
+  return joined(options, parts, compared);
 }
 
 int qualify_this_gpu(const GateOptions& options) {
+  if (validate::listed_devices(options.device, false, validate::Listed::as_named)) {
+    throw Refusal{exit_usage, fmt::format("--qualify is about one GPU, not about {}", options.device)};
+  }
   const ScratchFolder folder;
   const ProcessSettings settings = settings_of(options, folder);
   Processes processes(settings);

@@ -22,6 +22,11 @@ struct KeptRecords {
   output::Existing existing = output::Existing::refuse;
 };
 
+/// Times the plan on the devices of a list, with the same results.
+reports::RecordSet time_plan_on_many(const std::vector<validate::ListedDevice>& devices,
+                                     const std::vector<bench::PlannedCase>& plan, bool quick, const KeptRecords& kept,
+                                     bench::Tally& counts);
+
 /// Times the plan. The result is what reading the records' file would give; `counts` is added to. Throws a bench::Refusal when
 /// the file cannot be written.
 reports::RecordSet time_plan(const bench::Session& session, const std::vector<bench::PlannedCase>& plan, bool quick,

@@ -97,6 +97,7 @@ std::vector<TimedCase> timed_cases(const RecordSet& records, const Candidates& c
   std::vector<TimedCase> cases;
   std::map<std::string, std::size_t> by_text;
   std::map<std::string, std::string> text_at;  // by point
+  std::map<std::string, std::string> device_at;
   std::set<std::string> foreign, doubled;
   for (const Timing& timing : records.timings) {
     if (!timing.passed() || timing.variant == "auto") continue;
@@ -116,6 +117,8 @@ std::vector<TimedCase> timed_cases(const RecordSet& records, const Candidates& c
       doubled.insert(text);
       continue;
     }
+    const std::string device = records.environments[timing.environment].one_device();
+    if (!device_at.emplace(text, device).second && device_at.at(text) != device) continue;  // one device's times a case
     const auto [at, added] = by_text.emplace(text, cases.size());
     if (added) cases.push_back({point, text, timing.auto_variant, {}});
     const double spread = (timing.q3_us - timing.q1_us) / timing.median_us;

@@ -1,0 +1,11 @@
+// Which of several devices of one kind it is.
+#pragma once
+
+#include <string>
+
+namespace normquant::validate {
+
+/// "GPU-..." of CUDA device `index`, as nvidia-smi -L shows it; empty when CUDA does not say, or in a build without CUDA.
+std::string uuid_of_gpu(int index);
+
+}  // namespace normquant::validate
