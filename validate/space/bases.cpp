@@ -65,18 +65,19 @@ std::vector<Base> backward_bases() {
                 }})};
 }
 
+std::vector<Base> activation_bases() {
+  return {base(Operation::activation_quant, "any",
+               {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
+                [](Problem& p) { p.codes = true, p.out = other_than(p.x); }})};
+}
+std::vector<Base> no_bases() { return {}; }
+
 }  // namespace
 
 std::vector<Base> bases_of(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return forward_bases();
-    case Operation::norm_quant_backward: return backward_bases();
-    case Operation::activation_quant:
-      return {base(op, "any",
-                   {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
-                    [](Problem& p) { p.codes = true, p.out = other_than(p.x); }})};
-    default: return {};
-  }
+  static constexpr PerOperation<std::vector<Base> (*)()> bases = {forward_bases, backward_bases, activation_bases,
+                                                                  no_bases,      no_bases,       no_bases};
+  return bases[op]();
 }
 
 }  // namespace normquant::validate::space

@@ -51,18 +51,18 @@ std::string ending(const Cut& cut, std::int64_t left) {
   return left % cut.across == cut.packet ? "one thread of a tile with a packet more" : "amid the threads of a tile";
 }
 
+std::string weight_form(const Problem& p) {
+  const bool padded = p.row_padding > 0 || !p.paddings.empty() || (p.packed && p.columns % 4 != 0);
+  return padded && p.rows > 1 ? "rows" : "gapless";
+}
+std::string any_form(const Problem&) { return "any"; }
+
 }  // namespace
 
 std::string form_of(const Problem& p) {
-  switch (p.op) {
-    case Operation::norm_quant_forward: return forward_form(p);
-    case Operation::norm_quant_backward: return backward_form(p);
-    case Operation::weight_quant: {
-      const bool padded = p.row_padding > 0 || !p.paddings.empty() || (p.packed && p.columns % 4 != 0);
-      return padded && p.rows > 1 ? "rows" : "gapless";
-    }
-    default: return "any";
-  }
+  static constexpr PerOperation<std::string (*)(const Problem&)> forms = {forward_form, backward_form, any_form,
+                                                                          weight_form,  any_form,      any_form};
+  return forms[p.op](p);
 }
 
 Cut cut_of(const Tuning& t, DType x) {

@@ -49,7 +49,7 @@ std::set<std::string> pairs_of(const Table& table, const std::vector<const Probl
 
 void add_pairs(Operation op, SuiteSize size, std::uint64_t seed, const std::vector<const Problem*>& checked,
                Owed& owed) {
-  const Table table = is_layer(op) ? layer_table(op) : table_of(op);
+  const Table table = table_of(op);
   const std::vector<Problem> drawn = rest_of(op, size, seed);
   std::vector<const Problem*> all;
   std::set<std::string> texts;

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "validate/space/common_factors.hpp"
+#include "validate/space/layer.hpp"
 
 namespace normquant::validate::space {
 namespace {
@@ -217,19 +218,16 @@ Table weights() {
 
 }  // namespace
 
-std::vector<std::string> tensors_of(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return {"x", "residual", "weight", "bias", "out", "codes", "residual_out"};
-    case Operation::norm_quant_backward:
-      return {"dy", "h", "dresidual", "weight", "bias", "dx", "dx_residual", "out", "codes", "dweight", "dbias"};
-    case Operation::activation_quant: return {"x", "out", "codes"};
-    case Operation::weight_quant: return {"w", "out", "codes", "packed"};
-    case Operation::bit_linear_forward:
-      return {"x",     "residual",     "weight",          "bias",          "linear_weight", "out",
-              "codes", "residual_out", "weights.operand", "weights.codes", "weights.packed"};
-    case Operation::bit_linear_backward: break;
-  }
-  return {"dout", "h", "dresidual", "weight", "bias", "weights.operand", "dx", "dx_residual", "dlinear_weight"};
+const std::vector<std::string>& tensors_of(Operation op) {
+  static const PerOperation<std::vector<std::string>> tensors = {
+      {"x", "residual", "weight", "bias", "out", "codes", "residual_out"},
+      {"dy", "h", "dresidual", "weight", "bias", "dx", "dx_residual", "out", "codes", "dweight", "dbias"},
+      {"x", "out", "codes"},
+      {"w", "out", "codes", "packed"},
+      {"x", "residual", "weight", "bias", "linear_weight", "out", "codes", "residual_out", "weights.operand",
+       "weights.codes", "weights.packed"},
+      {"dout", "h", "dresidual", "weight", "bias", "weights.operand", "dx", "dx_residual", "dlinear_weight"}};
+  return tensors[op];
 }
 
 Factor placements(Operation op) {
@@ -248,7 +246,7 @@ Factor placements(Operation op) {
   level("padded, off", [](Problem& p) { p.row_padding = 5, p.offset = 1; });
   level("inputs padded, off", [](Problem& p) { p.row_padding = 3, p.offset = 3, p.dense_outputs = true; });
   level("all 16 in", [](Problem& p) { p.offset = 16; });
-  const std::vector<std::string> tensors = tensors_of(op);
+  const std::vector<std::string>& tensors = tensors_of(op);
   level("each its own, aligned", [tensors](Problem& p) {
     for (std::size_t i = 0; i < tensors.size(); ++i) {
       p.offsets[tensors[i]] = static_cast<int>(16 * (i % 4));
@@ -270,12 +268,13 @@ Factor placements(Operation op) {
 }
 
 Table table_of(Operation op) {
-  switch (op) {
-    case Operation::norm_quant_forward: return forward();
-    case Operation::norm_quant_backward: return backward();
-    case Operation::activation_quant: return activation();
-    default: return weights();
-  }
+  static constexpr PerOperation<Table (*)()> tables = {forward,
+                                                       backward,
+                                                       activation,
+                                                       weights,
+                                                       [] { return layer_table(Operation::bit_linear_forward); },
+                                                       [] { return layer_table(Operation::bit_linear_backward); }};
+  return tables[op]();
 }
 
 }  // namespace normquant::validate::space

@@ -9,7 +9,7 @@ namespace normquant::validate::space {
 Table table_of(Operation op);
 
 /// Names of the tensors that lie in memory on their own, inputs first.
-std::vector<std::string> tensors_of(Operation op);
+const std::vector<std::string>& tensors_of(Operation op);
 
 /// Levels of where tensors lie: dense, padded, off by one; all alike, inputs or outputs alone, each tensor alone.
 Factor placements(Operation op);

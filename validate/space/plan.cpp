@@ -110,8 +110,6 @@ void add_row_operations(Cases& cases, Operation op, SuiteSize size, std::uint64_
   }
 }
 
-Table any_table_of(Operation op) { return is_layer(op) ? layer_table(op) : table_of(op); }
-
 }  // namespace
 
 std::vector<Run> all_runs(Operation op, std::uint64_t seed, const DeviceInfo& device) {
@@ -120,7 +118,7 @@ std::vector<Run> all_runs(Operation op, std::uint64_t seed, const DeviceInfo& de
 }
 
 std::vector<Problem> rest_of(Operation op, SuiteSize size, std::uint64_t seed) {
-  const Table table = any_table_of(op);
+  const Table table = table_of(op);
   std::vector<Problem> rest = covering_problems(table, 2, seed);
   if (size == SuiteSize::smoke) rest.resize(rest.size() / 2);
   if (size != SuiteSize::exhaustive) return rest;

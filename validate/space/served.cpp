@@ -21,14 +21,13 @@ void add(std::vector<std::function<bool(const Problem&)>>& asks, const DeviceInf
 }  // namespace
 
 Served::Served(Operation op, const DeviceInfo& device) : variants_(catalogue(op, device.kind)) {
-  switch (op) {
-    case Operation::norm_quant_forward: add<NormQuantForward>(asks_, device); break;
-    case Operation::norm_quant_backward: add<NormQuantBackward>(asks_, device); break;
-    case Operation::activation_quant: add<ActivationQuant>(asks_, device); break;
-    case Operation::weight_quant: add<WeightQuant>(asks_, device); break;
-    case Operation::bit_linear_forward:
-    case Operation::bit_linear_backward: asks_.assign(variants_.size(), [](const Problem&) { return true; }); break;
-  }
+  with_operation(op, [&]<class Args>(std::type_identity<Args>) {
+    if constexpr (is_layer_arguments<Args>) {
+      asks_.assign(variants_.size(), [](const Problem&) { return true; });
+    } else {
+      add<Args>(asks_, device);
+    }
+  });
 }
 
 }  // namespace normquant::validate::space
