@@ -180,7 +180,7 @@ void print_result(const CaseResult& result, const Verdict& v, Given& given, cons
     fmt::print("not checked, since not given: {}\n", fmt::join(names, ", "));
   }
   if (!loaded.ignored.empty()) fmt::print("ignored: {}\n", fmt::join(loaded.ignored, ", "));
-  if (v.outcome == Outcome::fail) print_wrong(v, given, walk);
+  if (v.outcome == Outcome::wrong) print_wrong(v, given, walk);
   fmt::print("{} checked, {} wrong", output::counted(v.elements_checked, "element", "elements"), v.elements_wrong);
   if (v.codes_checked > 0) {
     fmt::print("; {:.4f}% of the codes have two admissible values",

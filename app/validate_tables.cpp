@@ -14,7 +14,7 @@ namespace normquant::validate {
 namespace {
 
 const char* word_of(Outcome bad) {
-  return bad == Outcome::fail ? "WRONG" : bad == Outcome::hazard ? "HAZARD" : "ERROR";
+  return bad == Outcome::wrong ? "WRONG" : bad == Outcome::hazard ? "HAZARD" : "ERROR";
 }
 
 void print_failure(const CaseResult& result) {

@@ -107,10 +107,10 @@ void set_counters(benchmark::State& state, const TimingRecord& record) {
 
 /// The library's time is the median and its iterations are all launches that were timed.
 void report(benchmark::State& state, const TimingRecord& record) {
-  if (record.result != Result::pass) {
-    const std::string_view prefix = record.result == Result::wrong ? "WRONG: " : "error: ";
+  if (record.outcome != Outcome::pass) {
+    const std::string_view prefix = record.outcome == Outcome::wrong ? "WRONG: " : "error: ";
     const std::string message =
-        fmt::format("{}{}", record.result == Result::skipped ? skipped_prefix : prefix, record.reason);
+        fmt::format("{}{}", record.outcome == Outcome::skipped ? skipped_prefix : prefix, record.reason);
     state.SkipWithError(message.c_str());
     return;
   }

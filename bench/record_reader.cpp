@@ -10,13 +10,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Result result_named(std::string_view name) {
-  for (Result result : {Result::pass, Result::skipped, Result::wrong}) {
-    if (name_of(result) == name) return result;
-  }
-  return Result::error;
-}
-
 Stop stop_named(std::string_view name) {
   for (Stop stop : {Stop::precise, Stop::sample_cap, Stop::time_cap}) {
     if (name_of(stop) == name) return stop;
@@ -74,14 +67,14 @@ TimingRecord record_from_json(const Json& line, const Case& timed) {
   record.variant = line.at("variant").get<std::string>();
   record.auto_variant = line.at("auto_variant").get<std::string>();
   record.time_kind = line.at("time_kind").get<std::string>();
-  record.result = result_named(line.at("verdict").get<std::string>());
+  record.outcome = validate::outcome_named(line.at("verdict").get<std::string>()).value_or(Outcome::error);
   record.reason = line.at("reason").get<std::string>();
   record.bytes = line.at("bytes").get<std::int64_t>();
   record.requested_bytes = line.at("requested_bytes").get<std::int64_t>();
   record.index = line.value("index", std::int64_t{-1});
   record.card = line.value("card", "");
   record.scrutiny_seed = optional<std::uint64_t>(line, "scrutiny_seed");
-  if (record.result != Result::pass) return record;
+  if (record.outcome != Outcome::pass) return record;
   read_times(line, record);
   if (record.timed_on_gpu()) read_rates(line, record);
   return record;

@@ -17,8 +17,8 @@ namespace {
 /// take longer than the sweep.
 constexpr std::int64_t check_all_elements = std::int64_t{1} << 20;
 
-bool fail(TimingRecord& record, Result result, std::string reason) {
-  record.result = result;
+bool fail(TimingRecord& record, Outcome outcome, std::string reason) {
+  record.outcome = outcome;
   record.reason = std::move(reason);
   return false;
 }
@@ -26,20 +26,20 @@ bool fail(TimingRecord& record, Result result, std::string reason) {
 /// Turns a Status into the record's error; true when it was ok.
 bool accept(const Status& status, TimingRecord& record, std::string_view what) {
   if (status.ok()) return true;
-  if (status.code == StatusCode::unsupported) return fail(record, Result::skipped, status.message);
-  return fail(record, Result::error, fmt::format("{}: {}", what, status.message));
+  if (status.code == StatusCode::unsupported) return fail(record, Outcome::skipped, status.message);
+  return fail(record, Outcome::error, fmt::format("{}: {}", what, status.message));
 }
 
 /// Turns a verdict into the record's result; true when it passed.
 bool accept(const validate::Verdict& verdict, TimingRecord& record, std::string_view when) {
   switch (verdict.outcome) {
-    case validate::Outcome::pass: return true;
-    case validate::Outcome::hazard:
-    case validate::Outcome::fail: return fail(record, Result::wrong, fmt::format("{}: {}", when, verdict.reason));
-    case validate::Outcome::skipped: return fail(record, Result::skipped, verdict.reason);
-    case validate::Outcome::error: return fail(record, Result::error, fmt::format("{}: {}", when, verdict.reason));
+    case Outcome::pass: return true;
+    case Outcome::hazard:
+    case Outcome::wrong: return fail(record, Outcome::wrong, fmt::format("{}: {}", when, verdict.reason));
+    case Outcome::skipped: return fail(record, Outcome::skipped, verdict.reason);
+    case Outcome::error: return fail(record, Outcome::error, fmt::format("{}: {}", when, verdict.reason));
   }
-  return fail(record, Result::error, "the check gave no verdict");
+  return fail(record, Outcome::error, "the check gave no verdict");
 }
 
 }  // namespace
@@ -62,17 +62,17 @@ TimingRecord Runner::run(const Case& timed, std::string_view variant, long long 
     if (scrutiny_) unload();  // the buffers hold other values now
   } catch (const std::bad_alloc&) {
     unload();
-    fail(record, Result::error, "out of memory on the host");
+    fail(record, Outcome::error, "out of memory on the host");
   } catch (const std::exception& error) {
     unload();
-    fail(record, Result::error, error.what());
+    fail(record, Outcome::error, error.what());
   }
   return record;
 }
 
 void Runner::run_checked(TimingRecord& record, long long least_launches) {
   if (!load_failure_.empty()) {
-    fail(record, Result::error, load_failure_);
+    fail(record, Outcome::error, load_failure_);
     return;
   }
   const validate::PreparedProblem& first = *slots_.front();
@@ -81,18 +81,18 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
   record.bytes = first.algorithmic_bytes();
   std::string why = first.why_not(variant_);
   if (std::string misdeed = plugins::take_misdeed(); !misdeed.empty()) {
-    fail(record, Result::error, std::move(misdeed));
+    fail(record, Outcome::error, std::move(misdeed));
     return;
   }
   if (!why.empty()) {
-    fail(record, Result::skipped, std::move(why));
+    fail(record, Outcome::skipped, std::move(why));
     return;
   }
   record.requested_bytes = first.requested_bytes(variant_);
   record.rotated_bytes = record.bytes * static_cast<std::int64_t>(slots_.size());
   if (!check_before(record) || !scrutinise(record) || !time(record, least_launches)) return;
   if (!check_after(record) || (parts_.checked && !check_possible(record))) return;
-  record.result = Result::pass;
+  record.outcome = Outcome::pass;
   record.checked = parts_.checked;
   if (!copy_failure_.empty()) record.reason = copy_failure_;
 }
@@ -255,7 +255,7 @@ bool Runner::check_possible(TimingRecord& record) const {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const MemoryTraffic traffic{record.bytes, record.rotated_bytes, parts_.peak_gb_per_s, cores};
   std::string sentence = faster_than_memory(record.summary.median, traffic, parts_.device.info());
-  return sentence.empty() || fail(record, Result::error, std::move(sentence));
+  return sentence.empty() || fail(record, Outcome::error, std::move(sentence));
 }
 
 /// Readies the scrutiny of a plugin's variant; other variants need none.

@@ -115,7 +115,7 @@ Status Scrutiny::after_batch() {
   if (on_host()) {
     if (const std::string where = slots_.front()->unwritten_element(random_()); !where.empty()) {
       validate::Verdict late;
-      late.outcome = validate::Outcome::fail;
+      late.outcome = validate::Outcome::wrong;
       late.reason = where + " was not written yet when the launch returned";
       finding_ = std::move(late);
       return Status::infrastructure(finding_->reason);

@@ -28,7 +28,7 @@ std::vector<CaseResults> grouped(const std::vector<TimingRecord>& records) {
   std::vector<CaseResults> cases;
   std::map<std::string, std::size_t> index;
   for (const TimingRecord& record : records) {
-    if (record.result != Result::pass) continue;
+    if (record.outcome != Outcome::pass) continue;
     const auto& problem = record.timed.problem;
     const std::string title = fmt::format("{} {} {} {}", name_of(problem.op), shape_text(problem),
                                           normquant::name_of(problem.x), record.timed.form);
@@ -97,11 +97,12 @@ void add(Tally& counts, const Tally& more) {
 Tally tally(const std::vector<TimingRecord>& records) {
   Tally counts;
   for (const TimingRecord& record : records) {
-    switch (record.result) {
-      case Result::pass: ++counts.pass; break;
-      case Result::skipped: ++counts.skipped; break;
-      case Result::wrong: ++counts.wrong; break;
-      case Result::error: ++counts.error; break;
+    switch (record.outcome) {
+      case Outcome::pass: ++counts.pass; break;
+      case Outcome::skipped: ++counts.skipped; break;
+      case Outcome::wrong:
+      case Outcome::hazard: ++counts.wrong; break;
+      case Outcome::error: ++counts.error; break;
     }
   }
   return counts;
@@ -118,7 +119,7 @@ std::string tally_text(const Tally& counts) {
 std::string skipped_text(const std::vector<TimingRecord>& records) {
   output::Reasons reasons;
   for (const TimingRecord& record : records) {
-    if (record.result == Result::skipped) reasons.add(record.reason, record.variant);
+    if (record.outcome == Outcome::skipped) reasons.add(record.reason, record.variant);
   }
   constexpr std::size_t most_reasons = 8;
   const std::string text = reasons.text(most_reasons);

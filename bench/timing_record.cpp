@@ -81,16 +81,6 @@ void add_rates(Json& line, const TimingRecord& record) {
 
 }  // namespace
 
-std::string_view name_of(Result result) {
-  switch (result) {
-    case Result::pass: return "pass";
-    case Result::skipped: return "skipped";
-    case Result::wrong: return "wrong";
-    case Result::error: return "error";
-  }
-  return "unknown";
-}
-
 std::optional<double> TimingRecord::share_of_copy() const {
   if (!copy_us || !(summary.median > 0)) return std::nullopt;
   return *copy_us / summary.median;
@@ -114,14 +104,14 @@ Json to_json(const TimingRecord& record) {
                {"form", record.timed.form},
                {"problem", validate::to_text(problem)},
                {"time_kind", record.time_kind},
-               {"verdict", name_of(record.result)},
+               {"verdict", name_of(record.outcome)},
                {"reason", record.reason},
                {"bytes", record.bytes},
                {"requested_bytes", record.requested_bytes}};
   if (record.index >= 0) line["index"] = record.index;
   if (!record.card.empty()) line["card"] = record.card;
   if (record.scrutiny_seed) line["scrutiny_seed"] = *record.scrutiny_seed;
-  if (record.result == Result::pass) {
+  if (record.outcome == Outcome::pass) {
     add_times(line, record);
     if (record.timed_on_gpu()) add_rates(line, record);
   }

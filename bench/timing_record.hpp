@@ -12,16 +12,11 @@
 #include "bench/conditions.hpp"
 #include "bench/statistics.hpp"
 #include "output/line_file.hpp"
+#include "validate/outcome.hpp"
 
 namespace normquant::bench {
 
-enum class Result {
-  pass,     ///< right before and after timing; only these have times
-  skipped,  ///< the variant does not serve the problem
-  wrong,    ///< the variant's output was wrong
-  error     ///< CUDA, memory or the host execution failed
-};
-std::string_view name_of(Result result);
+using validate::Outcome;
 
 /// A second figure of the same case: "cold" (cold_timer.hpp), or "hot" (steady, but one and the same buffers, which stay
 /// in the L2 as far as they fit).
@@ -33,12 +28,12 @@ struct Figure {
 
 struct TimingRecord {
   Case timed;
-  std::string variant;       ///< as it was asked for; may be "auto"
-  std::string auto_variant;  ///< what `auto` stands for here; empty when the case could not be prepared
-  std::string time_kind;     ///< "steady" or "cpu_execution"
-  Result result = Result::error;
-  std::string reason;           ///< for all but pass; for pass what is missing and why
-  std::vector<double> samples;  ///< microseconds a launch, in order of arrival
+  std::string variant;               ///< as it was asked for; may be "auto"
+  std::string auto_variant;          ///< what `auto` stands for here; empty when the case could not be prepared
+  std::string time_kind;             ///< "steady" or "cpu_execution"
+  Outcome outcome = Outcome::error;  ///< never hazard: only right results are timed, and none is watched
+  std::string reason;                ///< for all but pass; for pass what is missing and why
+  std::vector<double> samples;       ///< microseconds a launch, in order of arrival
   Summary summary;
   Stop stop = Stop::keep_going;
   bool drifting = false;

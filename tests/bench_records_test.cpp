@@ -22,7 +22,7 @@ TimingRecord timed(const std::string& variant, double median_us) {
   record.variant = variant;
   record.auto_variant = "one_pass";
   record.time_kind = "steady";
-  record.result = Result::pass;
+  record.outcome = validate::Outcome::pass;
   record.samples = std::vector<double>(20, median_us);
   record.summary = summarise(record.samples);
   record.stop = Stop::precise;
@@ -32,9 +32,9 @@ TimingRecord timed(const std::string& variant, double median_us) {
   return record;
 }
 
-TimingRecord ended(Result result, const std::string& reason) {
+TimingRecord ended(validate::Outcome outcome, const std::string& reason) {
   TimingRecord record = timed("one_pass", 1);
-  record.result = result;
+  record.outcome = outcome;
   record.reason = reason;
   return record;
 }
@@ -58,7 +58,7 @@ TEST(TimingRecord, JsonHasItsKeys) {
 }
 
 TEST(TimingRecord, WhatDidNotPassHasNoTimes) {
-  for (Result result : {Result::skipped, Result::wrong, Result::error}) {
+  for (validate::Outcome result : {validate::Outcome::skipped, validate::Outcome::wrong, validate::Outcome::error}) {
     const auto line = to_json(ended(result, "because"));
     EXPECT_FALSE(line.contains("median_us"));
     EXPECT_FALSE(line.contains("samples"));
@@ -93,7 +93,7 @@ TEST(RecordFile, HostileReasonsAreStillJson) {
   const std::string path = testing::TempDir() + "hostile.jsonl";
   RecordFile file;
   file.open(path, output::Existing::replace);
-  ASSERT_TRUE(file.write(to_json(ended(Result::error, "quote \" newline \n not utf-8 \xff <script>"))));
+  ASSERT_TRUE(file.write(to_json(ended(validate::Outcome::error, "quote \" newline \n not utf-8 \xff <script>"))));
   std::ifstream stream(path);
   std::string line;
   std::getline(stream, line);
@@ -130,7 +130,7 @@ TEST(SummaryTable, NamesTheBestVariantAndHowAutoDoes) {
 }
 
 TEST(SummaryTable, SaysWhenAutosChoiceWasNotTimed) {
-  const std::string table = summary_table({timed("two_pass", 2.0), ended(Result::wrong, "off by one")});
+  const std::string table = summary_table({timed("two_pass", 2.0), ended(validate::Outcome::wrong, "off by one")});
   // 80 columns break the cell over two lines.
   EXPECT_NE(table.find("one_pass (not"), std::string::npos) << table;
   EXPECT_NE(table.find("timed)"), std::string::npos) << table;
@@ -150,12 +150,12 @@ TEST(SummaryTable, HostTimesAreLabelled) {
 
 TEST(SummaryTable, NothingTimedIsEmpty) {
   EXPECT_EQ(summary_table({}), "");
-  EXPECT_EQ(summary_table({ended(Result::wrong, "")}), "");
+  EXPECT_EQ(summary_table({ended(validate::Outcome::wrong, "")}), "");
 }
 
 TEST(Tally, CountsAndChoosesTheExitStatus) {
-  const TimingRecord pass = timed("v", 1), skipped = ended(Result::skipped, ""), wrong = ended(Result::wrong, ""),
-                     error = ended(Result::error, "");
+  const TimingRecord pass = timed("v", 1), skipped = ended(validate::Outcome::skipped, ""),
+                     wrong = ended(validate::Outcome::wrong, ""), error = ended(validate::Outcome::error, "");
   EXPECT_EQ(exit_status_of(tally({pass, skipped})), exit_pass);
   EXPECT_EQ(exit_status_of(tally({pass, error})), exit_infrastructure);
   EXPECT_EQ(exit_status_of(tally({pass, error, wrong})), exit_wrong_results);

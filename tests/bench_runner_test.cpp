@@ -31,7 +31,7 @@ class RunnerTest : public testing::Test {
 
 TEST_F(RunnerTest, ARightCaseGetsTimes) {
   const TimingRecord record = run(forward(3, 64), "auto");
-  EXPECT_EQ(record.result, Result::pass) << record.reason;
+  EXPECT_EQ(record.outcome, validate::Outcome::pass) << record.reason;
   EXPECT_EQ(record.samples.size(), 2U);
   EXPECT_GT(record.summary.median, 0);
   EXPECT_EQ(record.time_kind, "cpu_execution");
@@ -42,7 +42,7 @@ TEST_F(RunnerTest, ARightCaseGetsTimes) {
 
 TEST_F(RunnerTest, EveryCopyOfTheRotationIsRight) {
   const TimingRecord record = run(forward(3, 64), "auto", much_memory);
-  EXPECT_EQ(record.result, Result::pass) << record.reason;
+  EXPECT_EQ(record.outcome, validate::Outcome::pass) << record.reason;
   EXPECT_GE(record.rotated_bytes, 2 * record.bytes);
 }
 
@@ -81,7 +81,7 @@ TEST(Rotation, NeighbouringCopiesHaveOtherValues) {
     parts.checked = checked;
     const Case timed = *make_case(Operation::norm_quant_forward, {3, 64}, DType::float32, "rms");
     const TimingRecord record = Runner(parts).run(timed, "auto", 0);
-    ASSERT_EQ(record.result, Result::pass) << record.reason;
+    ASSERT_EQ(record.outcome, validate::Outcome::pass) << record.reason;
     ASSERT_EQ(record.rotated_bytes, 2 * record.bytes);
     const std::set<std::string> different(device.copied.begin(), device.copied.end());
     EXPECT_EQ(different.size(), checked ? device.copied.size() : device.copied.size() / 2)
@@ -90,8 +90,7 @@ TEST(Rotation, NeighbouringCopiesHaveOtherValues) {
 }
 
 TEST(ProblemOfSlot, RepeatsAfterSetsOfValues) {
-  const validate::Problem problem =
-      make_case(Operation::norm_quant_backward, {3, 64}, DType::bfloat16, "rms")->problem;
+  const validate::Problem problem = make_case(Operation::norm_quant_backward, {3, 64}, DType::bfloat16, "rms")->problem;
   EXPECT_EQ(problem_of_slot(problem, 0), problem);
   for (int slot = 1; slot < 2 * sets_of_values; ++slot) {
     EXPECT_NE(problem_of_slot(problem, slot), problem_of_slot(problem, slot - 1));
@@ -101,13 +100,13 @@ TEST(ProblemOfSlot, RepeatsAfterSetsOfValues) {
 
 TEST_F(RunnerTest, WithoutMemoryForCopiesOneBufferIsTimed) {
   const TimingRecord record = run(forward(3, 64), "auto", nothing_left);
-  EXPECT_EQ(record.result, Result::pass) << record.reason;
+  EXPECT_EQ(record.outcome, validate::Outcome::pass) << record.reason;
   EXPECT_EQ(record.rotated_bytes, record.bytes);
 }
 
 TEST_F(RunnerTest, WhatDoesNotFitIsAnErrorNotAnException) {
   const TimingRecord record = run(forward(1 << 20, 1 << 20), "auto");
-  EXPECT_EQ(record.result, Result::error);
+  EXPECT_EQ(record.outcome, validate::Outcome::error);
   EXPECT_FALSE(record.reason.empty());
   EXPECT_TRUE(record.samples.empty());
 }
@@ -116,8 +115,9 @@ TEST_F(RunnerTest, EveryVariantEitherPassesOrSaysWhyNot) {
   const Case timed = forward(2, 100);
   for (const auto& entry : validate::catalogue(timed.problem.op, DeviceKind::host)) {
     const TimingRecord record = run(timed, std::string(entry.name));
-    EXPECT_TRUE(record.result == Result::pass || record.result == Result::skipped) << entry.name << record.reason;
-    EXPECT_EQ(record.result == Result::skipped, !record.reason.empty()) << entry.name;
+    EXPECT_TRUE(record.outcome == validate::Outcome::pass || record.outcome == validate::Outcome::skipped)
+        << entry.name << record.reason;
+    EXPECT_EQ(record.outcome == validate::Outcome::skipped, !record.reason.empty()) << entry.name;
   }
 }
 
@@ -127,7 +127,8 @@ TEST_F(RunnerTest, UnalignedRowsAreComparedWithRowsThatStartAlike) {
   const Case timed = forward(300, 253);
   for (const auto& entry : validate::catalogue(timed.problem.op, DeviceKind::host)) {
     const TimingRecord record = run(timed, std::string(entry.name));
-    EXPECT_TRUE(record.result == Result::pass || record.result == Result::skipped) << entry.name << record.reason;
+    EXPECT_TRUE(record.outcome == validate::Outcome::pass || record.outcome == validate::Outcome::skipped)
+        << entry.name << record.reason;
   }
 }
 

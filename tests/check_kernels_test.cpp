@@ -85,7 +85,7 @@ class Question {
       const unsigned bit = damaged[role].element == Element::uint8 ? 1U : 2U;
       bytes[last + size - 1] = static_cast<unsigned char>(bytes[last + size - 1] ^ bit);
       const auto wrong = verdict(damaged);
-      EXPECT_EQ(wrong.outcome, Outcome::fail) << role << " " << to_text(problem_);
+      EXPECT_EQ(wrong.outcome, Outcome::wrong) << role << " " << to_text(problem_);
       EXPECT_EQ(wrong.elements_wrong, 1) << role;
     }
   }

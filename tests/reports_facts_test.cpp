@@ -181,7 +181,7 @@ Facts full_facts() {
                                                  ended("s", "skipped", "no"), ended("w", "wrong", "codes differ")}),
                                     validated(5, 1, 0));
   results.validation.skipped = {{"norm_quant_forward", "split", "serves little", 3, "op=norm_quant_forward"}};
-  results.validation.failed = {{"cuda:0", "norm_quant_forward", "one_pass", "shape=1x1", "fail", "codes differ"}};
+  results.validation.failed = {{"cuda:0", "norm_quant_forward", "one_pass", "shape=1x1", "wrong", "codes differ"}};
   const RecordSet baseline = gpu_results({timing("one_pass", 2)}).records;
   return facts_of(std::move(results), &baseline);
 }

@@ -20,7 +20,7 @@ std::string timing_line(const std::string& variant, const std::vector<double>& s
   record.variant = variant;
   record.auto_variant = "one_pass";
   record.time_kind = "steady";
-  record.result = bench::Result::pass;
+  record.outcome = validate::Outcome::pass;
   record.samples = samples;
   record.summary = bench::summarise(samples);
   record.bytes = 262144;

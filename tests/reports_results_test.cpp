@@ -28,7 +28,7 @@ validate::CaseResult result(const std::string& variant, validate::Outcome outcom
 /// What validate writes of a pass, a failure and two skipped cases.
 std::string validate_json() {
   return validate::as_json({result("one_pass", validate::Outcome::pass, ""),
-                            result("one_pass", validate::Outcome::fail, "codes differ"),
+                            result("one_pass", validate::Outcome::wrong, "codes differ"),
                             result("split", validate::Outcome::skipped, "row of 8 columns"),
                             result("split", validate::Outcome::skipped, "row of 9 columns")});
 }

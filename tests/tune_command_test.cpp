@@ -66,7 +66,7 @@ std::string record_of(const std::string& name, double us, validate::Shape shape)
   record.variant = name;
   record.auto_variant = variant(1);
   record.time_kind = "steady";
-  record.result = bench::Result::pass;
+  record.outcome = validate::Outcome::pass;
   record.samples = std::vector<double>(20, us);
   record.summary = bench::summarise(record.samples);
   return bench::to_json(record).dump() + "\n";

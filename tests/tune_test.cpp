@@ -119,7 +119,7 @@ std::string timing_line(const std::string& variant, double us, validate::Shape s
   record.variant = variant;
   record.auto_variant = "a";
   record.time_kind = "steady";
-  record.result = bench::Result::pass;
+  record.outcome = validate::Outcome::pass;
   record.samples = std::vector<double>(20, us);
   record.summary = bench::summarise(record.samples);
   return bench::to_json(record).dump() + "\n";

@@ -82,7 +82,7 @@ TEST(Comparison, WhatHoldsBothPoisonsWasNeverWritten) {
     for (const auto& [truth, bound] : {std::pair{nan, 0.0}, std::pair{1.0, 0.0}, std::pair{1.0, inf}}) {
       const AfterTwoLaunches never(type, first, second, truth, bound);
       EXPECT_EQ(never.first.like_poison, 1);
-      EXPECT_EQ(never.second.outcome, Outcome::fail) << name_of(type) << " " << truth << " " << bound;
+      EXPECT_EQ(never.second.outcome, Outcome::wrong) << name_of(type) << " " << truth << " " << bound;
       EXPECT_NE(never.second.reason.find("t[0,3] is never written"), std::string::npos) << never.second.reason;
     }
     // A NaN with its sign set has the bits of the first poison; a kernel that wrote it writes it again.
@@ -184,7 +184,7 @@ TEST(PreparedProblem, OutputsThatNobodyWroteFail) {
     ASSERT_NE(prepared, nullptr) << why;
     ASSERT_TRUE(prepared->poison_outputs().ok());
     const Verdict verdict = check_what_was_launched(*prepared, [] { return Status{}; });
-    EXPECT_EQ(verdict.outcome, Outcome::fail) << name_of(op);
+    EXPECT_EQ(verdict.outcome, Outcome::wrong) << name_of(op);
     EXPECT_NE(verdict.reason.find("never written"), std::string::npos) << name_of(op) << ": " << verdict.reason;
     ASSERT_TRUE(prepared->poison_outputs().ok());
     ASSERT_TRUE(prepared->reserve(prepared->find("auto")).ok());

@@ -26,7 +26,7 @@ CaseResult result(Outcome outcome, std::uint64_t schedule_seed = 1) {
 }
 
 TEST(Hazard, CountsAsWrongAndIsCountedForItself) {
-  const auto variants = summarise({result(Outcome::pass), result(Outcome::hazard), result(Outcome::fail)});
+  const auto variants = summarise({result(Outcome::pass), result(Outcome::hazard), result(Outcome::wrong)});
   ASSERT_EQ(variants.size(), 1U);
   EXPECT_EQ(variants[0].failed, 2);
   EXPECT_EQ(variants[0].hazards, 1);
@@ -54,7 +54,7 @@ TEST(Hazard, TheReproducingCommandNamesProgramAndSchedule) {
   const std::string command = reproducing_command(result(Outcome::hazard, 7));
   EXPECT_EQ(command.rfind("normquant-watched validate --device host --schedule-seed 7 --variant '^one_pass$'", 0), 0U)
       << command;
-  CaseResult plain = result(Outcome::fail);
+  CaseResult plain = result(Outcome::wrong);
   plain.verdict.watched = false;
   EXPECT_EQ(reproducing_command(plain).rfind("normquant validate --device host --variant", 0), 0U);
 }

@@ -69,10 +69,10 @@ Verdict run_again(Subject& subject, VariantHandle variant, Verdict verdict) {
     return outcome(Outcome::error, status.message);
   }
   if (again->digest(why, damage) != before) {
-    verdict.outcome = Outcome::fail;
+    verdict.outcome = Outcome::wrong;
     verdict.reason = "a second run, in other memory, gave other bits, and the variant promises the same";
   } else if (!damage.empty()) {
-    verdict.outcome = Outcome::fail;
+    verdict.outcome = Outcome::wrong;
     verdict.reason = fmt::format("in a second run, in other memory, {}", damage);
   }
   return why.empty() ? verdict : outcome(Outcome::error, why);
@@ -133,7 +133,7 @@ Verdict check_results(Subject& subject, VariantHandle variant) {
     Status status = prepared.launch(variant, nullptr);
     return status.ok() ? device.synchronize() : status;
   });
-  if (verdict.outcome == Outcome::pass && !late.empty()) return outcome(Outcome::fail, late);
+  if (verdict.outcome == Outcome::pass && !late.empty()) return outcome(Outcome::wrong, late);
   if (verdict.outcome == Outcome::pass && variant.deterministic() &&
       prepared.algorithmic_bytes() <= repeat_below_bytes) {
     verdict = run_again(subject, variant, std::move(verdict));

@@ -76,7 +76,7 @@ void Comparison::wrong_with(std::string_view tensor, std::int64_t row, std::int6
   if (!first && verdict_.mismatches.size() >= most_mismatches) return;
   auto [expected, actual] = texts();
   if (first) {
-    verdict_.outcome = Outcome::fail;
+    verdict_.outcome = Outcome::wrong;
     verdict_.reason = fmt::format("{}[{},{}] is {}, expected {}", tensor, row, column, actual, expected);
   }
   if (verdict_.mismatches.size() < most_mismatches) {

@@ -37,13 +37,6 @@ std::string key_of(const std::string& device, const std::string& variant, const 
   return fmt::format("{}\n{}\n{}", device, variant, to_text(problem));
 }
 
-std::optional<Outcome> outcome_named(const std::string& name) {
-  for (const Outcome outcome : {Outcome::pass, Outcome::fail, Outcome::hazard, Outcome::skipped, Outcome::error}) {
-    if (name_of(outcome) == name) return outcome;
-  }
-  return std::nullopt;
-}
-
 /// Device, variant and problem of an entry; throws what nlohmann's at() and get() throw, or std::invalid_argument.
 CaseResult result_of(const json& entry, const RunIdentity& run) {
   std::string why;

@@ -25,7 +25,7 @@ json result_as_json(const CaseResult& result) {
   if (v.for_other_devices) entry["for_other_devices"] = true;
   if (v.watched) entry["watched"] = true;
   if (!result.card.empty()) entry["card"] = result.card;
-  if (v.outcome == Outcome::fail || v.outcome == Outcome::hazard) {
+  if (v.outcome == Outcome::wrong || v.outcome == Outcome::hazard) {
     entry["reproduce"] = reproducing_command(result);
     entry["elements_wrong"] = v.elements_wrong;
     for (const Mismatch& m : v.mismatches) {
@@ -107,17 +107,6 @@ std::string undone_as_xml(const LeftUndone& undone) {
 
 }  // namespace
 
-std::string_view name_of(Outcome outcome) {
-  switch (outcome) {
-    case Outcome::pass: return "pass";
-    case Outcome::fail: return "fail";
-    case Outcome::hazard: return "hazard";
-    case Outcome::skipped: return "skipped";
-    case Outcome::error: break;
-  }
-  return "error";
-}
-
 std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone, const RunIdentity& run) {
   const auto variants = summarise(results);
   const Totals all = totals(variants);
@@ -150,7 +139,7 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
   for (const CaseResult& result : results) {
     const Outcome outcome = result.verdict.outcome;
     if (outcome != Outcome::pass) document["results"].push_back(result_as_json(result));
-    if (outcome == Outcome::pass || outcome == Outcome::fail) document["cases"].push_back(case_as_json(result));
+    if (outcome == Outcome::pass || outcome == Outcome::wrong) document["cases"].push_back(case_as_json(result));
   }
   // Names and paths come from outside: what is no UTF-8 in them is replaced, for the results must not be lost to it.
   return document.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
@@ -173,7 +162,7 @@ std::string as_junit(const std::vector<CaseResult>& results, const LeftUndone& u
     switch (result.verdict.outcome) {
       case Outcome::pass: xml += fmt::format(">{}</testcase>\n", ambiguity_as_xml(result.verdict)); continue;
       case Outcome::hazard:
-      case Outcome::fail:
+      case Outcome::wrong:
         xml += fmt::format("><failure message=\"{}\">{}</failure></testcase>\n", reason,
                            escaped_for_xml(reproducing_command(result)));
         break;

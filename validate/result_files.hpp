@@ -9,8 +9,6 @@
 
 namespace normquant::validate {
 
-std::string_view name_of(Outcome outcome);
-
 /// What a run left undone as a whole.
 struct LeftUndone {
   std::string left_out;                    ///< a sentence when `--device all` found no GPU

@@ -52,7 +52,7 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
     switch (verdict.outcome) {
       case Outcome::pass: ++found->passed; break;
       case Outcome::hazard: ++found->hazards; [[fallthrough]];
-      case Outcome::fail: ++found->failed; break;
+      case Outcome::wrong: ++found->failed; break;
       case Outcome::skipped: ++found->skipped; break;
       case Outcome::error: ++found->errors; break;
     }

@@ -5,15 +5,9 @@
 #include <string>
 #include <vector>
 
-namespace normquant::validate {
+#include "validate/outcome.hpp"
 
-enum class Outcome {
-  pass,
-  fail,     ///< wrong results
-  hazard,   ///< the kernel breaks a rule of memory (docs/races.md), whatever its results are; `findings` say how
-  skipped,  ///< the variant does not serve the problem; `reason` says why. Never counts as pass
-  error     ///< CUDA, memory or the host execution failed; `reason` says how
-};
+namespace normquant::validate {
 
 /// One wrong element: where, what was expected (codes as a set), what was there.
 struct Mismatch {

@@ -30,9 +30,9 @@ class Kept {
   }
   void keep(bench::TimingRecord record) {
     keep(bench::to_json(record));
-    if (record.result == bench::Result::wrong || record.result == bench::Result::error) {
+    if (record.outcome == bench::Outcome::wrong || record.outcome == bench::Outcome::error) {
       fmt::print(stderr, "normquant tune: {}: {}: {}\n", bench::case_name(record.timed, record.variant),
-                 bench::name_of(record.result), record.reason);
+                 name_of(record.outcome), record.reason);
     }
     record.samples = {};
     results_.push_back(std::move(record));

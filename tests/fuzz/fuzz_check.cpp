@@ -53,6 +53,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const validate::Verdict verdict = check::check(*given, {1 + (data[1] >> 7), false, {}});
   const bool fits =
       verdict.elements_wrong <= verdict.elements_checked && verdict.codes_ambiguous <= verdict.codes_checked;
-  if (!fits || (verdict.outcome == validate::Outcome::fail) != (verdict.elements_wrong > 0)) std::abort();
+  if (!fits || (verdict.outcome == validate::Outcome::wrong) != (verdict.elements_wrong > 0)) std::abort();
   return 0;
 }

@@ -104,7 +104,7 @@ Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validat
       const Outcome outcome = result.verdict.outcome;
       finding.elements += result.verdict.elements_checked;
       const bool no_memory = result.verdict.reason.starts_with("out of memory");
-      if (outcome == Outcome::fail || outcome == Outcome::hazard || (outcome == Outcome::error && !no_memory)) {
+      if (outcome == Outcome::wrong || outcome == Outcome::hazard || (outcome == Outcome::error && !no_memory)) {
         finding.caught = true;
         finding.check = check_of(result.verdict);
         finding.variant = result.variant;

@@ -170,7 +170,7 @@ Finding find_reached(const Mutant& mutant, const validate::DeviceChoice& device,
     finding.elements += result.verdict.elements_checked;
     ++finding.cases;
     case_done();
-    const bool failed = outcome == Outcome::fail || outcome == Outcome::hazard || outcome == Outcome::error;
+    const bool failed = outcome == Outcome::wrong || outcome == Outcome::hazard || outcome == Outcome::error;
     if (failed && step.production.verdict.outcome != outcome) {
       finding.caught = true;
       finding.check = check_of(result.verdict);

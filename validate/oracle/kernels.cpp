@@ -34,7 +34,7 @@ void add(const CaseResult& result, KernelFindings& findings) {
       findings.alarms.push_back(result);
       return;
     case Outcome::hazard:
-    case Outcome::fail: findings.alarms.push_back(result); break;
+    case Outcome::wrong: findings.alarms.push_back(result); break;
     case Outcome::pass: break;
   }
   ++findings.checks;
