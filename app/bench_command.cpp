@@ -167,8 +167,9 @@ int run_bench(const BenchOptions& options, const std::vector<std::string>& known
     for (const PlannedCase& planned : plan) fmt::print("{}\n", output::printable(planned.name()));
     return exit_pass;
   }
-  if ((options.resume || options.case_timeout > 0) && options.out.empty()) {
-    throw Refusal{exit_usage, "--resume and --case-timeout need the file of --out, which says what is finished"};
+  if ((options.resume || options.case_timeout > 0) &&
+      (options.out.empty() || !output::place_of(options.out).replaceable())) {
+    throw Refusal{exit_usage, "--resume and --case-timeout need a file as --out, which says what is finished"};
   }
   refuse_unknown(options.benchmark_flags, known);
   if (devices) return run_on_many(options, *devices, plan);

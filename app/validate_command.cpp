@@ -131,7 +131,9 @@ class ResultFiles {
 
 EarlierResults earlier_results(const ValidateOptions& options) {
   if (!options.resume) return {};
-  if (options.json.empty()) throw Refusal{exit_usage, "--resume needs the file of --json, which says what is finished"};
+  if (options.json.empty() || !output::place_of(options.json).replaceable()) {
+    throw Refusal{exit_usage, "--resume needs a file as --json, which says what is finished"};
+  }
   std::string why;
   auto earlier = read_earlier_results(
       options.json, identity_of(options.plugins, options.schedule_seed, options.warm, options.after_others), why);

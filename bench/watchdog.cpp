@@ -13,6 +13,7 @@
 #include "bench/child_process.hpp"
 #include "bench/timing_record.hpp"
 #include "exit_status.hpp"
+#include "output/place.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -90,7 +91,9 @@ bool add_error(const BenchOptions& options, const std::vector<PlannedCase>& plan
 }  // namespace
 
 CaseInFlight::CaseInFlight(const std::string& record_file)
-    : path_(record_file.empty() ? std::string() : running_path(record_file)), removal_([path = path_] {
+    : path_(record_file.empty() || !output::place_of(record_file).replaceable() ? std::string()
+                                                                                : running_path(record_file)),
+      removal_([path = path_] {
         if (!path.empty()) (void)std::remove(path.c_str());
       }) {}
 

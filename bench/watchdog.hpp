@@ -12,7 +12,7 @@
 namespace normquant::bench {
 
 /// Beside the record file FILE, FILE.running holds the index of the case that is being timed; gone when none is. Does
-/// nothing for an empty path.
+/// nothing for an empty path, or beside a stream.
 class CaseInFlight {
  public:
   explicit CaseInFlight(const std::string& record_file);

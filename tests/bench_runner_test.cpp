@@ -1,12 +1,14 @@
 // The runner on the host device: only what is right gets times, and every way to fail is a record.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <set>
 #include <string>
 #include <vector>
 #include <normquant/device.hpp>
 
 #include "bench/runner.hpp"
+#include "bench/watchdog.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -130,6 +132,17 @@ TEST_F(RunnerTest, UnalignedRowsAreComparedWithRowsThatStartAlike) {
     EXPECT_TRUE(record.outcome == validate::Outcome::pass || record.outcome == validate::Outcome::skipped)
         << entry.name << record.reason;
   }
+}
+
+TEST(CaseInFlight, IsNotedBesideFilesOnly) {
+  const std::string file = testing::TempDir() + "in_flight.jsonl";
+  const PlannedCase planned{*make_case(Operation::norm_quant_forward, {2, 64}, DType::float32, "rms"), "auto", 3};
+  for (const std::string& path : {std::string("-"), std::string("/dev/stdout"), std::string("/dev/null"), file}) {
+    const CaseInFlight in_flight(path);
+    in_flight.begin(planned);
+    EXPECT_EQ(std::filesystem::exists(path + ".running"), path == file) << path;
+  }
+  EXPECT_FALSE(std::filesystem::exists(file + ".running"));
 }
 
 }  // namespace

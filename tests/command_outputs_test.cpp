@@ -194,6 +194,15 @@ TEST(Outputs, TheSentenceComesBehindWhatWasPrinted) {
   EXPECT_LT(text.find(" skipped\n"), text.find("normquant validate: nothing was checked")) << text;
 }
 
+TEST(Outputs, NothingIsGoneOnWithInAStream) {
+  const std::string bench = "bench --device host --op forward --shape 2x64 --variant auto ";
+  for (const char* stream : {"-", "/dev/stdout", "/dev/null", "/dev/fd/2"}) {
+    expect_answer(small + "--resume --json " + stream, 2, "--resume needs a file as --json");
+    expect_answer(bench + "--resume --out " + stream, 2, "need a file as --out");
+    expect_answer(bench + "--case-timeout 9 --out " + stream, 2, "need a file as --out");
+  }
+}
+
 TEST(Outputs, AFullDiskIsStatusFive) {
   for (const std::string& command :
        {small + "--json /dev/full", small + "--junit /dev/full",
