@@ -15,16 +15,16 @@
 namespace normquant::validate {
 namespace {
 
-// Seconds of one core on the host device, bfloat16, after `scripts/validation_cost.py PROGRAM` (2026-11-30, two cores of an Intel
-// Xeon): over the operations, the reference of an element takes 1.0e-7 to 3.0e-7, one variant's two launches and checks 1.2e-7 to
-// 5e-7; a row's thread 1e-7 to 3e-6 a launch, most in the widest variants, which take most of the time; the layer 1.1e-9 a product
-// in the reference. Estimates were 0.5 to 3 times what it took. They decide only what is far too large.
-constexpr double reference_seconds = 1.2e-7;  ///< an element's input, float64 truth and bounds
-constexpr double host_kernel_seconds = 8e-8;  ///< an element of one launch; a case has two
-constexpr double host_row_seconds = 2e-5;     ///< of a launch at least, however short the row is
-constexpr double host_thread_seconds = 2e-6;  ///< a thread of a row, which is there however short the row is
-constexpr double comparison_seconds = 8e-8;   ///< an element decoded, compared, and hashed twice
-constexpr double product_seconds = 3e-10;     ///< a multiplication and addition of a matrix product
+// Seconds of one core on the host device, bfloat16, after `scripts/validation_cost.py PROGRAM` (2026-11-30, two busy cores of an
+// Intel Xeon): over the operations, the reference of an element takes 1.0e-7 to 3.0e-7; two launches of a variant and its checks
+// 1.1e-7 to 5e-7 an element; one launch 7.5e-8 to 3e-6 (median 1.1e-6) for each thread of a row, and 1.6e-5 for a row of few
+// threads; the layer's reference 9e-10 a product. They decide only what is far too large.
+constexpr double reference_seconds = 1.5e-7;    ///< an element's input, float64 truth and bounds
+constexpr double host_kernel_seconds = 8e-8;    ///< an element of one launch; a case has two
+constexpr double host_row_seconds = 1.6e-5;     ///< of a launch at least, however short the row is
+constexpr double host_thread_seconds = 1.1e-6;  ///< a thread of a row, which is there however short the row is
+constexpr double comparison_seconds = 8e-8;     ///< an element decoded, compared, and hashed twice
+constexpr double product_seconds = 3e-10;       ///< a multiplication and addition of a matrix product
 
 constexpr double reference_bytes = 14 * sizeof(double);  ///< an element: values, truth, bounds, and temporaries
 
@@ -43,9 +43,12 @@ double matrix_bytes(const Problem& p) {
   return bytes + (p.codes ? 1 : 0) + (p.packed ? 0.25 : 0);
 }
 
-/// Of one launch of every variant.
+/// Of one launch of every variant. weight_quant goes through its matrix as a whole: its rows have no threads of their own.
 double host_seconds_a_row(const Job& job) {
   const Problem& p = job.subject.problem;
+  if (p.op == Operation::weight_quant) {
+    return static_cast<double>(job.variants.size()) * number(p.columns) * host_kernel_seconds;
+  }
   std::map<std::string_view, double> threads;
   for (const VariantEntry& v : catalogue(p.op, DeviceKind::host)) threads[v.name] = v.threads_per_row;
   double seconds = 0;
