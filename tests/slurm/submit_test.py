@@ -71,7 +71,7 @@ class Submit(unittest.TestCase):
     def test_shards_are_written_as_ranges(self):
         for number in (2, 5):
             self.write_shard(number, 1, 1)
-        self.assertIn("--array=1,3-4,6-9", self.submit("--out", "out", "--shards", "9", "--dry-run"))
+        self.assertIn("shards 1,3-4,6-9 of 9", self.submit("--out", "out", "--shards", "9", "--dry-run"))
 
     def test_a_fleet_is_an_array_and_a_table_a_kind(self):
         self.submit("--out", "out", "--kinds", "all", "--tune", "--shards", "2")
