@@ -31,14 +31,19 @@ def bench(program, device, sweep, out):
 
 
 def run_alone(arguments, out):
-    subprocess.run(bench(arguments.normquant, arguments.device, arguments.sweep, out), check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(bench(arguments.normquant, arguments.device, arguments.sweep, out), check=False,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        print(f"gpu_disturbance: normquant bench failed: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+        sys.exit(done.returncode)
     return medians(out)
 
 
 def run_beside(arguments, out, folder):
     """The same, while the other device times as long as that takes."""
     other = bench(arguments.normquant, arguments.other, arguments.sweep, f"{folder}/other.jsonl")
-    loop = subprocess.Popen(["bash", "-c", 'while "$@" >/dev/null; do :; done', "bash", *other], start_new_session=True)
+    loop = subprocess.Popen(["bash", "-c", 'while "$@" >/dev/null; do :; done', "bash", *other], start_new_session=True,
+                            stderr=subprocess.DEVNULL)
     try:
         return run_alone(arguments, out)
     finally:

@@ -64,8 +64,10 @@ fi
 program=$(realpath -e -- "$program") || fail $exit_usage "there is no program $program"
 [ -z "$setup" ] || setup=$(realpath -e -- "$setup") || fail $exit_usage "the file of --setup is not there"
 out=$(make_folder "$out")
+names=() # of the sweeps' files
 for i in "${!sweeps[@]}"; do
   if [ -f "${sweeps[i]}" ]; then sweeps[i]=$(realpath -- "${sweeps[i]}"); fi
+  names+=("$(basename "${sweeps[i]}" .json)")
 done
 for word in "$out" "$program" "$setup" "${sweeps[@]}"; do
   [[ $word != *[[:space:],]* ]] || fail $exit_usage "'$word' holds a blank or a comma, which job scripts do not take"
@@ -81,26 +83,37 @@ if [ $find_kinds = yes ]; then
 fi
 [ ${#kinds[@]} -gt 0 ] || kinds=("=--gres=gpu:1")
 
-# finished FILE: it holds a line for every case that its first line plans.
+# finished FOLDER: its files that hold a line for every case that their first line plans.
 finished() {
-  local planned
-  [ -s "$1" ] || return 1
-  planned=$(head -n 1 "$1" | sed -n 's/.*"plan":{[^}]*"cases":\([0-9]*\).*/\1/p')
-  [ -n "$planned" ] && [ "$(wc -l <"$1")" -gt "$planned" ]
+  find "$1/tasks" -name '*.jsonl' -size +0 -print0 2>/dev/null | xargs -0 -r awk '
+    FNR == 1 { planned[FILENAME] = match($0, /"plan":{[^}]*"cases":[0-9]+/) ? substr($0, RSTART, RLENGTH) : "" }
+    { ++lines[FILENAME] }
+    END {
+      for (file in planned) {
+        sub(/.*:/, "", planned[file])
+        if (planned[file] != "" && lines[file] > planned[file] + 0) print file
+      }
+    }'
 }
 
-# unfinished FOLDER: the shards that lack a file or a case, as --array takes them.
+# unfinished FOLDER: the shards that lack a file or a case, as --array takes them: 3,7-9.
 unfinished() {
-  local shard sweep list=""
-  for ((shard = 1; shard <= shards; ++shard)); do
-    for sweep in "${sweeps[@]}"; do
-      if ! finished "$(printf '%s/tasks/%s.%05d.jsonl' "$1" "$(basename "$sweep" .json)" $shard)"; then
-        list+=${list:+,}$shard
-        break
-      fi
+  local shard sweep file list="" first=0 left
+  local -A is_finished=()
+  while IFS= read -r file; do is_finished[$file]=yes; done < <(finished "$1")
+  for ((shard = 1; shard <= shards + 1; ++shard)); do
+    left=no
+    for sweep in "${names[@]}"; do
+      printf -v file '%s/tasks/%s.%05d.jsonl' "$1" "$sweep" $shard
+      if [ $shard -le "$shards" ] && [ -z "${is_finished[$file]:-}" ]; then left=yes; fi
     done
+    if [ $left = yes ] && [ $first -eq 0 ]; then first=$shard; fi
+    if [ $left = no ] && [ $first -ne 0 ]; then
+      list+=${list:+,}$first
+      if [ $first -lt $((shard - 1)) ]; then list+=-$((shard - 1)); fi
+      first=0
+    fi
   done
-  if [ "$list" = "$(seq -s, "$shards")" ]; then list=1-$shards; fi
   echo "$list"
 }
 

@@ -61,12 +61,17 @@ class Submit(unittest.TestCase):
         self.write_shard(2, 2, 1)
         self.write_shard(4, 0, 0)
         self.submit("--out", "out", "--shards", "4")
-        self.assertIn("--array=2,3 ", self.calls()[0][3])
+        self.assertIn("--array=2-3 ", self.calls()[0][3])
         self.write_shard(2, 2, 2)
         self.write_shard(3, 2, 2)
         self.assertIn("all 4 shards are finished", self.submit("--out", "out", "--shards", "4"))
         self.assertEqual(len(self.calls()), 3, "the merge alone")
         self.assertNotIn("--dependency", self.calls()[2][3])
+
+    def test_shards_are_written_as_ranges(self):
+        for number in (2, 5):
+            self.write_shard(number, 1, 1)
+        self.assertIn("shards 1,3-4,6-9 of 9", self.submit("--out", "out", "--shards", "9", "--dry-run"))
 
     def test_a_fleet_is_an_array_and_a_table_a_kind(self):
         self.submit("--out", "out", "--kinds", "all", "--tune", "--shards", "2")
