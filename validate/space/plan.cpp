@@ -143,6 +143,8 @@ std::vector<Shown> shown_by(const VariantEntry& variant, const Problem& problem)
     } else {
       all.push_back({name, one});
       all.push_back({form, one});
+      // Where a second warp comes in is cheap to see, and many bugs lie there: in every form of every variant.
+      if (one == "warps of the row: 2") all.push_back({name + ", " + form, one});
     }
   }
   return all;
