@@ -52,15 +52,17 @@ if [ $only_matrix = yes ]; then
   exit
 fi
 
-/usr/bin/python3 $mechanical sites --source . --out $build/sites.jsonl || exit $exit_usage
+if [ ! -f $build/sites.jsonl ] || [ -n "$(find kernels $mechanical tests/mutants/mechanical_sites.py -newer $build/sites.jsonl)" ]; then
+  /usr/bin/python3 $mechanical sites --source . --out $build/sites.jsonl || exit $exit_usage
+  touch $build/sites.jsonl
+fi
 python3 $mechanical part --sites $build/sites.jsonl --part "$part" --out $build/part.jsonl || exit $exit_usage
 cmake --preset host-only -B $build -DNORMQUANT_LISTED_MUTANTS=OFF "-DNORMQUANT_MECHANICAL_MUTANTS=$PWD/$build/part.jsonl" \
   >$build/configure.log || fail $exit_infrastructure "CMake failed: $build/configure.log"
 
 # What a compiler refuses is marked and left out of the next try.
-targets=(normquant-mutants normquant-mutants-tests)
 for try in 1 2 3 4 5; do
-  if cmake --build $build -j "$jobs" --target "${targets[@]}" -- -k 0 >$build/build.log 2>&1; then break; fi
+  if cmake --build $build -j "$jobs" --target normquant-mutants -- -k 0 >$build/build.log 2>&1; then break; fi
   [ $try -lt 5 ] || fail $exit_infrastructure "the mutants do not compile: $build/build.log"
   python3 $mechanical failures --sites $build/part.jsonl --log $build/build.log --planted $build/tests/mutants/planted
 done
@@ -69,14 +71,14 @@ done
 of=$(find $build/tests/mutants/CMakeFiles/normquant_planted.dir $build/validate $build/reference -name '*.[oa]' -print0 |
   sort -z | xargs -0 cat | sha256sum)
 if [ ! -f $build/of ] || [ "$(cat $build/of)" != "$of" ]; then
-  rm -f $build/{found,again,tests}.jsonl $build/reach-*.jsonl
+  rm -f $build/{found,again,tests}.jsonl $build/reach-*
   echo "$of" >$build/of
-  changed=$(git status --porcelain -- kernels validate reference)
-  printf '%s\n' "commit $(git rev-parse --short HEAD)${changed:+ with changes}, $(date -u +%F)" \
-    "part $part of all changes, in the order of files and places: every ${part#*/}th" \
-    "suites of seed 1 on the host device; at most $most_seconds s of the processor a mutant and suite, no case of more than $longest_case s" \
-    "made by scripts/mechanical_mutants.sh --part $part --most-seconds $most_seconds --longest-case $longest_case" >$build/about
 fi
+changed=$(git status --porcelain -- kernels validate reference)
+printf '%s\n' "commit $(git rev-parse --short HEAD)${changed:+ with changes}, $(date -u +%F)" \
+  "part $part of all changes, in the order of files and places: every ${part#*/}th" \
+  "suites of seed 1 on the host device; at most $most_seconds s of the processor a mutant and suite, no case of more than $longest_case s" \
+  "made by scripts/mechanical_mutants.sh --part $part --most-seconds $most_seconds --longest-case $longest_case" >$build/about
 
 run_mutants() { # LOG OPTION...
   local log=$build/$1 status=0
@@ -95,5 +97,7 @@ findings = [json.loads(line) for line in open(sys.argv[1])]
 caught = {finding["mutant"] for finding in findings if finding["caught"]}
 print("\n".join(sorted({finding["mutant"] for finding in findings} - caught)))
 EOF
+cmake --build $build -j "$jobs" --target normquant-mutants-tests >>$build/build.log 2>&1 ||
+  fail $exit_infrastructure "the unit tests do not compile: $build/build.log"
 $build/tests/mutants/normquant-mutants-tests --names $build/survivors.txt --out $build/tests.jsonl --jobs "$jobs" >$build/tests.log
 write_matrix

@@ -265,6 +265,8 @@ int main(int argc, char** argv) {
   run_command->add_option(
       "--most-seconds", options.most_seconds,
       "With --reach: what is not caught by cheap cases in so much of the processor's time is cut short");
+  run_command->add_option("--longest-case", options.longest_case,
+                          "With --reach: cases of which more seconds are estimated are left out; 0: none");
   run_command->add_option(
       "--keep-reach", options.reach_kept,
       "With --reach: keep what was measured in files that begin so, and take what is there already");
