@@ -154,7 +154,9 @@ std::map<std::string, nlohmann::json> measured_before(const std::string& path) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     nlohmann::json said = nlohmann::json::parse(line, nullptr, false);
-    if (!said.is_discarded()) kept[said.at("job").get<std::string>()] = std::move(said);
+    if (said.is_discarded()) continue;
+    const std::string job = said.at("job");
+    kept[job] = std::move(said);
   }
   return kept;
 }
