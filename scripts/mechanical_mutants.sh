@@ -6,8 +6,8 @@
 #
 #   --part I/N          every N-th, from the I-th on (default 1/3: about 2,500; one build holds as many)
 #   --jobs N            compile and run that many at once (default: all cores)
-#   --most-seconds S    of the processor, that a mutant may take in a suite; what is cut short so is judged by reading
-#                       (default 5; 0: whole suites, which takes days)
+#   --most-seconds S    of the processor, that a mutant may take in standard, and a quarter in smoke; what is cut short so
+#                       is judged by reading (default 5; 0: whole suites, which takes days)
 #   --longest-case S    cases of which more seconds are estimated are not run (default 3; 0: all are)
 #   --matrix            build and run nothing: write the matrix anew of what was found, after judging
 #   --help              this text
@@ -77,7 +77,7 @@ fi
 changed=$(git status --porcelain -- kernels validate reference)
 printf '%s\n' "commit $(git rev-parse --short HEAD)${changed:+ with changes}, $(date -u +%F)" \
   "part $part of all changes, in the order of files and places: every ${part#*/}th" \
-  "suites of seed 1 on the host device; at most $most_seconds s of the processor a mutant and suite, no case of more than $longest_case s" \
+  "suites of seed 1 on the host device; at most $most_seconds s of the processor a mutant in standard, a quarter in smoke, no case of more than $longest_case s" \
   "made by scripts/mechanical_mutants.sh --part $part --most-seconds $most_seconds --longest-case $longest_case" >$build/about
 
 run_mutants() { # LOG OPTION...

@@ -40,7 +40,7 @@ bool runs_on(const Mutant& mutant, DeviceKind kind) {
 std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mutant*> mutants,
                                   const std::function<void(const Finding& finding)>& found) {
   std::vector<Finding> all;
-  Reach passed{campaign.device, {}, campaign.seed, {}, {}};  // the suite before
+  Reach passed{campaign.device, {}, campaign.seed, {}, {}, 0};  // the suite before
   for (const validate::SuiteSize suite : campaign.suites) {
     std::vector<bool> caught(mutants.size());
     std::vector<std::size_t> left;  // those that were not found before
@@ -56,11 +56,12 @@ std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mu
       caught[i] = before->caught;
       found(*before);
     }
-    Reach reach{campaign.device, suite, campaign.seed, {}, {}};
+    Reach reach{campaign.device, suite, campaign.seed, {}, {}, 0};
     const std::string kept = campaign.reach_kept.empty() ? "" : campaign.reach_kept + std::string(name_of(suite));
     if (campaign.measure_reach) {
       reach =
           measure_reach(campaign.device, suite, campaign.seed, {campaign.side_by_side, campaign.longest_case, kept});
+      reach.most_seconds = campaign.most_seconds / (suite == campaign.suites.back() ? 1 : 4);
     }
     // A case that takes long in production takes long with a mutant too.
     double most_silent = campaign.most_silent;
@@ -73,7 +74,7 @@ std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mu
       work.emplace_back([&campaign, &reach, &passed, mutant, suite](const std::function<void()>& alive) -> std::string {
         if (mutant->site != 0 && campaign.measure_reach) {
           const Reach* const before = campaign.stop_when_caught && !passed.steps.empty() ? &passed : nullptr;
-          return nlohmann::json(find_reached(*mutant, reach, before, campaign.most_seconds, alive)).dump();
+          return nlohmann::json(find_reached(*mutant, reach, before, alive)).dump();
         }
         const auto hint = campaign.hints.find(mutant->name);
         return nlohmann::json(find(*mutant, campaign.device, suite, campaign.seed,

@@ -264,7 +264,7 @@ int main(int argc, char** argv) {
                         "Measure which cases come to which place first, and run mechanical mutants there alone");
   run_command->add_option(
       "--most-seconds", options.most_seconds,
-      "With --reach: what is not caught by cheap cases in so much of the processor's time is cut short");
+      "With --reach: what no case catches in so much of the processor's time is cut short; a quarter in smoke");
   run_command->add_option("--longest-case", options.longest_case,
                           "With --reach: cases of which more seconds are estimated are left out; 0: none");
   run_command->add_option(

@@ -125,7 +125,7 @@ std::string name_of(const Step& step) { return step.production.variant + " " + t
 
 /// The steps that come to a mutant's place, as many as its seconds allow; `cut_short` tells whether there are more.
 std::vector<const Step*> steps_there(const Mutant& mutant, const Reach& reach, const std::set<std::string>& passed,
-                                     double most_seconds, bool& cut_short) {
+                                     bool& cut_short) {
   std::vector<const Step*> there;
   std::set<std::pair<validate::Operation, std::string>> variants;
   double planned = 0;
@@ -139,7 +139,7 @@ std::vector<const Step*> steps_there(const Mutant& mutant, const Reach& reach, c
     variants.insert(variant);
     if (!passed.empty() && passed.contains(name_of(step))) continue;
     planned += step.seconds;
-    if (most_seconds > 0 && planned > most_seconds && !there.empty()) {
+    if (reach.most_seconds > 0 && planned > reach.most_seconds && !there.empty()) {
       cut_short = true;
       break;
     }
@@ -213,7 +213,7 @@ bool whole_fails(const Mutant& mutant, const std::vector<CaseResult>& with_mutan
 
 Reach measure_reach(const validate::DeviceChoice& device, validate::SuiteSize suite, std::uint64_t seed,
                     const ReachOptions& options) {
-  Reach reach{device, suite, seed, {}, {}};
+  Reach reach{device, suite, seed, {}, {}, 0};
   std::memset(asked, 0, sizeof asked);
   const std::vector<validate::Job> jobs = single_jobs(device, suite, seed);
   reach.planning = as_flags(sites_asked());
@@ -267,7 +267,7 @@ Reach measure_reach(const validate::DeviceChoice& device, validate::SuiteSize su
   return reach;
 }
 
-Finding find_reached(const Mutant& mutant, const Reach& reach, const Reach* passed, double most_seconds,
+Finding find_reached(const Mutant& mutant, const Reach& reach, const Reach* passed,
                      const std::function<void()>& case_done) {
   Finding finding;
   finding.mutant = mutant.name;
@@ -282,10 +282,9 @@ Finding find_reached(const Mutant& mutant, const Reach& reach, const Reach* pass
   bool cut_short = false, passed_in_part = false;
   std::set<std::string> names;
   if (passed != nullptr) {
-    for (const Step* step : steps_there(mutant, *passed, {}, most_seconds, passed_in_part))
-      names.insert(name_of(*step));
+    for (const Step* step : steps_there(mutant, *passed, {}, passed_in_part)) names.insert(name_of(*step));
   }
-  const std::vector<const Step*> there = steps_there(mutant, reach, names, most_seconds, cut_short);
+  const std::vector<const Step*> there = steps_there(mutant, reach, names, cut_short);
   std::map<const Step*, CaseResult> results;
   for (const Step* step : there) {
     limit_time(least_limit + 10 * step->seconds);

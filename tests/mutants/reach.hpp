@@ -24,6 +24,7 @@ struct Reach {
   std::uint64_t seed = 1;
   std::vector<Step> steps;     ///< see measure_reach; those that are not measured last
   std::vector<bool> planning;  ///< sites to which drawing the suite itself comes
+  double most_seconds = 0;     ///< of the processor, that a mutant may take with its steps; 0: all that come there
 };
 
 /// How a suite is measured.
@@ -40,10 +41,10 @@ Reach measure_reach(const validate::DeviceChoice& device, validate::SuiteSize su
                     const ReachOptions& options);
 
 /// Activates a mechanical mutant and runs the steps that come to its place until one fails that did not fail without it, then
-/// asks whether the suite as a whole does. A finding without a case: no step comes there. In a process of its own. Steps that
-/// would take more than `most_seconds` of the processor in all are not begun; 0: all are. The check then says "cut short".
-/// `passed` is null, or a suite that the mutant passed in as many seconds: the steps that it shares are not run again.
-Finding find_reached(const Mutant& mutant, const Reach& reach, const Reach* passed, double most_seconds,
+/// asks whether the suite as a whole does. A finding without a case: no step comes there. In a process of its own. The check
+/// says "cut short" where there are more steps than its seconds allow. `passed` is null, or a suite that the mutant passed: the
+/// steps that it shares are not run again.
+Finding find_reached(const Mutant& mutant, const Reach& reach, const Reach* passed,
                      const std::function<void()>& case_done);
 
 }  // namespace normquant::mutants
