@@ -30,13 +30,16 @@ class Watcher final : public testing::EmptyTestEventListener {
  private:
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed() || !failed_.empty()) return;
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
-    failed_ = test == nullptr ? "outside a test" : fmt::format("{}.{}", test->test_suite_name(), test->name());
+    failed_ = current_;
     reason_ = result.summary();
+  }
+  /// Gtest cannot be asked for it while it reports.
+  void OnTestStart(const testing::TestInfo& test) override {
+    current_ = fmt::format("{}.{}", test.test_suite_name(), test.name());
   }
   void OnTestEnd(const testing::TestInfo&) override { alive_(); }
   const std::function<void()>& alive_;
-  std::string failed_, reason_;
+  std::string current_, failed_, reason_;
 };
 
 /// In a process of its own: all tests until one fails.
@@ -77,6 +80,8 @@ Finding finding_of(const Mutant& mutant, const Ended& ended) {
   return finding;
 }
 
+constexpr double most_silent = 240;  // seconds
+
 int run(const std::string& names_file, const std::string& out, int jobs) {
   std::ifstream file(names_file);
   if (!file) throw Refusal{exit_usage, fmt::format("cannot read {}", names_file)};
@@ -88,13 +93,21 @@ int run(const std::string& names_file, const std::string& out, int jobs) {
     if (names.contains(mutant.name) && !done.contains(mutant.name)) mutants.push_back(&mutant);
   }
   testing::GTEST_FLAG(fail_fast) = true;
+  testing::GTEST_FLAG(filter) += ":-*EverySuite*";  // validate's own part, and slow
+  const Mutant none{0, "none", {}, {}, 0, {}, {}, {}, true, true, {}};
+  run_processes(
+      {[&](const std::function<void()>& alive) { return run_tests(none, alive); }}, 1, most_silent,
+      [&](std::size_t, const Ended& ended) {
+        const Finding finding = finding_of(none, ended);
+        if (!finding.caught) return;
+        throw Refusal{exit_infrastructure, fmt::format("without a mutant {} fails: {}", finding.check, finding.reason)};
+      });
   std::vector<Work> work;
   for (const Mutant* mutant : mutants) {
     work.emplace_back([mutant](const std::function<void()>& alive) { return run_tests(*mutant, alive); });
   }
   FindingFile records(out, true);
   std::size_t caught = 0;
-  constexpr double most_silent = 240;
   run_processes(work, jobs, most_silent, [&](std::size_t index, const Ended& ended) {
     const Finding finding = finding_of(*mutants[index], ended);
     records.add(finding);
