@@ -65,6 +65,22 @@ TEST(Arguments, ForwardRefusalsNameTheArgument) {
       {"eps", [](auto& a, auto&) { a.eps = std::nanf(""); }},
       {"eps", [](auto& a, auto&) { a.eps = std::numeric_limits<float>::infinity(); }},
       {"x's type", [](auto& a, auto&) { a.x.type = static_cast<DType>(9); }},
+      {"residual's row stride",
+       [](auto& a, auto& m) {
+         a.residual = {m.in.data(), DType::float32, columns - 1};
+       }},
+      {"residual_out's row stride",
+       [](auto& a, auto& m) {
+         a.residual_out = {m.second.data(), DType::float32, 1};
+       }},
+      {"weight's type",
+       [](auto& a, auto& m) {
+         a.weight = {m.vector.data(), static_cast<DType>(9)};
+       }},
+      {"bias's type",
+       [](auto& a, auto& m) {
+         a.bias = {m.vector.data(), static_cast<DType>(9)};
+       }},
       {"out's type", [](auto& a, auto&) { a.output.out.type = static_cast<DType>(-1); }},
       {"norm", [](auto& a, auto&) { a.norm = static_cast<NormKind>(4); }},
       {"rounding", [](auto& a, auto&) { a.rounding = static_cast<Rounding>(4); }},
@@ -99,7 +115,40 @@ TEST(Arguments, BackwardRefusalsNameTheArgument) {
       {"rstd is null", [](auto& a, auto&) { a.rstd = nullptr; }},
       {"mean is null", [](auto& a, auto&) { a.norm = NormKind::layer; }},
       {"mean is given", [](auto& a, auto& m) { a.mean = m.row_values.data(); }},
+      {"rows", [](auto& a, auto&) { a.rows = -1; }},
+      {"norm", [](auto& a, auto&) { a.norm = static_cast<NormKind>(4); }},
+      {"rounding", [](auto& a, auto&) { a.rounding = static_cast<Rounding>(4); }},
       {"dy's row stride", [](auto& a, auto&) { a.dy.ld = 1; }},
+      {"h's row stride", [](auto& a, auto&) { a.h.ld = 1; }},
+      {"dx's row stride", [](auto& a, auto&) { a.dx.ld = 1; }},
+      {"dresidual's row stride",
+       [](auto& a, auto& m) {
+         a.dresidual = {m.in.data(), DType::float32, 1};
+       }},
+      {"dx_residual's row stride",
+       [](auto& a, auto& m) {
+         a.dx_residual = {m.second.data(), DType::float32, 1};
+       }},
+      {"recomputed.out's row stride",
+       [](auto& a, auto& m) {
+         a.recomputed.out = {m.second.data(), DType::float32, 1};
+       }},
+      {"weight's type",
+       [](auto& a, auto& m) {
+         a.weight = {m.vector.data(), static_cast<DType>(9)};
+       }},
+      {"bias's type",
+       [](auto& a, auto& m) {
+         a.bias = {m.vector.data(), static_cast<DType>(9)};
+       }},
+      {"dweight's type",
+       [](auto& a, auto& m) {
+         a.dweight = {m.second.data(), static_cast<DType>(9)};
+       }},
+      {"dbias's type",
+       [](auto& a, auto& m) {
+         a.dbias = {m.second.data(), static_cast<DType>(9)};
+       }},
       {"recomputed.dequant_scale", [](auto& a, auto& m) { a.recomputed.dequant_scale = m.row_values.data(); }},
   };
   for (const auto& [named, change] : wrongs) {
@@ -123,6 +172,21 @@ TEST(Arguments, QuantisationRefusalsNameTheArgument) {
   expect_refused(weight, memory, "out, codes and packed");
   weight.codes = memory.codes.data(), weight.ld_codes = columns;
   expect_refused(weight, memory, "dequant_factor");
+  float factor = 0;
+  std::vector<std::uint8_t> packed(rows * columns);
+  weight.dequant_factor = &factor;
+  const auto expect_weight_refused = [&](const std::string& named, auto change) {
+    WeightQuant wrong = weight;
+    change(wrong);
+    expect_refused(wrong, memory, named);
+  };
+  expect_weight_refused("rows", [](auto& w) { w.rows = -1; });
+  expect_weight_refused("columns", [](auto& w) { w.columns = 0; });
+  expect_weight_refused("w's row stride", [](auto& w) { w.w.ld = 1; });
+  expect_weight_refused("codes's row stride", [](auto& w) { w.ld_codes = columns - 1; });
+  expect_weight_refused("packed's row stride",
+                        [&](auto& w) { w.packed = packed.data(), w.ld_packed = columns / 4 - 1; });
+  expect_weight_refused("out's row stride", [&](auto& w) { w.out = {memory.out.data(), DType::float32, 1}; });
 }
 
 TEST(Arguments, AWorkspaceThatIsTooSmallIsRefused) {

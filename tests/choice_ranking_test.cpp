@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
+#include <utility>
 
 #include <normquant/choice.hpp>
 
@@ -42,6 +44,14 @@ TEST(Distance, CountsOctavesAndWhatDiffers) {
   EXPECT_DOUBLE_EQ(distance(here, forward(128, 4096, usual, DType::float16)), 0.25);
   EXPECT_DOUBLE_EQ(distance(here, forward(128, 2048, usual, DType::float32)), 6) << "rows of the same bytes";
   EXPECT_DOUBLE_EQ(distance(forward(0, 64), forward(1, 64)), 0);
+}
+
+TEST(Distance, ColumnSumsCountThree) {
+  const auto backward = [](Form form) {
+    return Point{Operation::norm_quant_backward, DType::bfloat16, form, true, 16, 64};
+  };
+  EXPECT_DOUBLE_EQ(distance(backward(form_rms | form_sums), backward(form_rms)), 3);
+  EXPECT_DOUBLE_EQ(distance(backward(form_layer | form_sums), backward(form_rms)), 4);
 }
 
 TEST(Rank, AnExactCellSpeaksForItself) {
@@ -99,6 +109,59 @@ TEST(Rank, AtMostFourCellsAreAsked) {
   std::vector<Cell> cells;
   for (int i = 0; i < 9; ++i) cells.push_back({forward(1LL << i, 4096), {{"v" + std::to_string(i), 1}}});
   EXPECT_EQ(index_of(cells).rank(forward(1, 4096)).count, most_neighbours);
+}
+
+/// What rank() promises, said without its speed: all distances, then all costs.
+std::vector<std::string> ranked_by_definition(const std::vector<Cell>& cells, const Point& point) {
+  std::vector<std::pair<double, const Cell*>> nearest;
+  for (const Cell& cell : cells) nearest.emplace_back(distance(cell.point, point), &cell);
+  std::stable_sort(nearest.begin(), nearest.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  nearest.resize(std::min(nearest.size(), most_neighbours));
+  std::vector<std::pair<double, std::string>> costs;
+  for (const auto& [unused, cell] : nearest) {
+    for (const Listed& listed : cell->listed) {
+      const auto same = [&](const auto& other) { return other.second == listed.variant; };
+      if (std::any_of(costs.begin(), costs.end(), same)) continue;
+      double sum = 0, weights = 0;
+      for (const auto& [away, other] : nearest) {
+        double cost = (other->listed.size() == most_listed ? other->listed.back().cost : most_listed_cost) + 0.05;
+        for (const Listed& candidate : other->listed) {
+          if (candidate.variant == listed.variant) cost = candidate.cost;
+        }
+        const double weight = 1 / ((away + 0.05) * (away + 0.05));
+        sum += weight * cost;
+        weights += weight;
+      }
+      costs.emplace_back(sum / weights, listed.variant);
+    }
+  }
+  std::stable_sort(costs.begin(), costs.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> names;
+  for (const auto& [unused, name] : costs) names.push_back(name);
+  return names;
+}
+
+TEST(Rank, IsThatOfItsDefinition) {
+  std::mt19937 generator(5);
+  const auto drawn = [&](std::int64_t most) { return static_cast<std::int64_t>(generator() % most); };
+  const Form forms[] = {usual, usual | form_residual, form_layer | form_out, form_rms | form_codes};
+  const DType types[] = {DType::bfloat16, DType::float16, DType::float32};
+  const auto place = [&] { return forward(1 + drawn(5000), 8 + drawn(9000), forms[drawn(4)], types[drawn(3)]); };
+  for (int round = 0; round < 60; ++round) {
+    std::vector<Cell> cells;
+    for (std::int64_t i = 0, count = 1 + drawn(9); i < count; ++i) {
+      Cell cell{place(), {}};
+      double cost = 1;
+      for (std::int64_t k = 0, listed = 1 + drawn(static_cast<std::int64_t>(most_listed)); k < listed; ++k) {
+        const std::string name(1, static_cast<char>('a' + (drawn(5) + 5 * k)));
+        cell.listed.push_back({name, cost});
+        cost += 0.001 * static_cast<double>(1 + drawn(60));
+      }
+      cells.push_back(cell);
+    }
+    const Point point = round % 3 == 0 ? cells.front().point : place();
+    EXPECT_EQ(ranked(index_of(cells), point), ranked_by_definition(cells, point)) << "round " << round;
+  }
 }
 
 // choose_variant, on the host device under a name of the test's own.

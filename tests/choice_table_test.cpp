@@ -52,6 +52,18 @@ TEST(ParseTable, WhatIsWrittenIsReadAgain) {
   ASSERT_TRUE(parse_table(text, again, why)) << why << text;
   EXPECT_EQ(to_text(again, {}), to_text(table, {}));
   EXPECT_NE(text.find("b=1.29"), std::string::npos) << text;
+  EXPECT_EQ(again.device, table.device);
+  EXPECT_EQ(again.compute_capability, 90);
+  EXPECT_EQ(again.sm_count, 132);
+  ASSERT_EQ(again.cells.size(), 2U);
+  EXPECT_EQ(again.cells[1].point, table.cells[1].point);
+}
+
+TEST(ParseTable, TakesWhatIsJustAllowed) {
+  const std::string variant = "weight_quant float32 out aligned 1 1 az_09=1.00\n";
+  for (const char* capability : {"1.0", "1000.9"}) {
+    EXPECT_EQ(refusal("device a\ncompute_capability " + std::string(capability) + "\n" + variant), "") << capability;
+  }
 }
 
 TEST(ParseTable, MalformedTextsAreRefusedWithTheLine) {
@@ -65,6 +77,9 @@ TEST(ParseTable, MalformedTextsAreRefusedWithTheLine) {
       {"device a\ncompute_capability nine\n", "line 2"},
       {"device a\ncompute_capability 9\n", "line 2"},
       {"device a\ncompute_capability 9.x\n", "line 2"},
+      {"device a\ncompute_capability 9.\n", "line 2"},
+      {"device a\ncompute_capability 0.9\n", "line 2"},
+      {"device a\ncompute_capability 1001.0\n", "line 2"},
       {"device a\nsm_count -1\n", "line 2"},
       {head + cell + cell, "line 5: there is an earlier cell"},
       {head + "norm_quant_forward int4 rms+out aligned 16 4096 a=1.00\n", "int4"},
@@ -164,6 +179,7 @@ TEST(SetTunedTable, WhatATableHasNoCellsOfIsAskedOfTheSameProcessors) {
 TEST(TunedTable, FilesAreNamedAfterTheDevice) {
   EXPECT_EQ(file_name("NVIDIA H200"), "nvidia_h200.table");
   EXPECT_EQ(file_name("host"), "host.table");
+  EXPECT_EQ(file_name("AZaz09/:@[`{"), "azaz09______.table");
 }
 
 TEST(CompiledTables, AllAreUsableAndNamedAfterTheirDevice) {
@@ -190,6 +206,12 @@ TEST(SetTunedTable, RefusesWhatThisBuildCannotUse) {
   const Status unknown = set_tuned_table("device somewhere\n" + cell);
   EXPECT_EQ(unknown.code, StatusCode::invalid_argument);
   EXPECT_NE(unknown.message.find("no variant called first"), std::string::npos) << unknown.message;
+  for (const char* op : {"norm_quant_forward bfloat16 rms+out", "norm_quant_backward bfloat16 rms+out",
+                         "activation_quant bfloat16 out", "weight_quant bfloat16 out"}) {
+    const Status of_op = set_tuned_table("device somewhere\n" + std::string(op) + " aligned 16 4096 none_such=1.00\n");
+    EXPECT_NE(of_op.message.find("no variant called none_such"), std::string::npos) << op << ": " << of_op.message;
+  }
+  EXPECT_EQ(parse_form(Operation::norm_quant_forward, "rms+hello"), std::nullopt);
   DeviceInfo device;
   device.name = "somewhere";
   EXPECT_FALSE(has_tuned_table(device)) << "a refused table is not used";

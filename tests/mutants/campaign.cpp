@@ -40,19 +40,41 @@ bool runs_on(const Mutant& mutant, DeviceKind kind) {
 std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mutant*> mutants,
                                   const std::function<void(const Finding& finding)>& found) {
   std::vector<Finding> all;
+  Reach passed{campaign.device, {}, campaign.seed, {}, {}, 0};  // the suite before
   for (const validate::SuiteSize suite : campaign.suites) {
-    const std::vector<Step> steps = campaign.measure_reach
-                                        ? steps_of(campaign.device, suite, campaign.seed, campaign.side_by_side)
-                                        : std::vector<Step>{};
+    std::vector<bool> caught(mutants.size());
+    std::vector<std::size_t> left;  // those that were not found before
+    for (std::size_t i = 0; i < mutants.size(); ++i) {
+      const auto before = std::find_if(campaign.earlier.begin(), campaign.earlier.end(), [&](const Finding& finding) {
+        return finding.mutant == mutants[i]->name && finding.suite == name_of(suite);
+      });
+      if (before == campaign.earlier.end()) {
+        left.push_back(i);
+        continue;
+      }
+      all.push_back(*before);
+      caught[i] = before->caught;
+      found(*before);
+    }
+    Reach reach{campaign.device, suite, campaign.seed, {}, {}, 0};
+    const std::string kept = campaign.reach_kept.empty() ? "" : campaign.reach_kept + std::string(name_of(suite));
+    if (campaign.measure_reach) {
+      reach =
+          measure_reach(campaign.device, suite, campaign.seed, {campaign.side_by_side, campaign.longest_case, kept});
+      reach.most_seconds = campaign.most_seconds / (suite == campaign.suites.back() ? 1 : 4);
+    }
     // A case that takes long in production takes long with a mutant too.
-    const double most_silent = std::max(campaign.most_silent, steps.empty() ? 0.0 : 4 * steps.back().seconds);
+    double most_silent = campaign.most_silent;
+    for (const Step& step : reach.steps) {
+      if (step.measured) most_silent = std::max(most_silent, 4 * step.seconds);
+    }
     std::vector<Work> work;
-    for (const Mutant* mutant : mutants) {
-      work.emplace_back([&campaign, &steps, mutant, suite](const std::function<void()>& alive) -> std::string {
+    for (const std::size_t i : left) {
+      const Mutant* const mutant = mutants[i];
+      work.emplace_back([&campaign, &reach, &passed, mutant, suite](const std::function<void()>& alive) -> std::string {
         if (mutant->site != 0 && campaign.measure_reach) {
-          return nlohmann::json(
-                     find_reached(*mutant, campaign.device, name_of(suite), steps, campaign.most_seconds, alive))
-              .dump();
+          const Reach* const before = campaign.stop_when_caught && !passed.steps.empty() ? &passed : nullptr;
+          return nlohmann::json(find_reached(*mutant, reach, before, alive)).dump();
         }
         const auto hint = campaign.hints.find(mutant->name);
         return nlohmann::json(find(*mutant, campaign.device, suite, campaign.seed,
@@ -60,18 +82,18 @@ std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mu
             .dump();
       });
     }
-    std::vector<bool> caught(mutants.size());
     run_processes(work, campaign.side_by_side, most_silent, [&](std::size_t index, const Ended& ended) {
-      all.push_back(finding_of(*mutants[index], campaign, suite, ended));
-      caught[index] = all.back().caught;
+      all.push_back(finding_of(*mutants[left[index]], campaign, suite, ended));
+      caught[left[index]] = all.back().caught;
       found(all.back());
     });
+    passed = std::move(reach);
     if (!campaign.stop_when_caught) continue;
-    std::vector<const Mutant*> left;
+    std::vector<const Mutant*> missed;
     for (std::size_t i = 0; i < mutants.size(); ++i) {
-      if (!caught[i]) left.push_back(mutants[i]);
+      if (!caught[i]) missed.push_back(mutants[i]);
     }
-    mutants = left;
+    mutants = missed;
   }
   return all;
 }

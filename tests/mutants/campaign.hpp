@@ -18,7 +18,11 @@ struct Campaign {
   int side_by_side = 1;
   double most_silent = 0;      ///< seconds that a case may take; then the mutant counts as hanging
   bool measure_reach = false;  ///< run mechanical mutants where they are reached, which is measured first
-  double most_seconds = 0;     ///< of the processor, that such a mutant may take; 0: what the suite takes
+  double most_seconds = 0;     ///< of the processor, for such a mutant in the last suite, a quarter before; 0: any
+  double longest_case = 0;  ///< with measure_reach: cases of which more seconds are estimated are not run; 0: all are
+  std::string reach_kept =
+      {};  ///< where that is kept for the next run: a file for each suite, this before its name; or none
+  std::vector<Finding> earlier = {};                    ///< of a run that was interrupted: not made again
   std::map<std::string, Hint, std::less<>> hints = {};  ///< by mutant
 };
 

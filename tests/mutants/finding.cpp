@@ -93,7 +93,8 @@ Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validat
     finding.check = "not activated: CUDA refused";
     return finding;
   }
-  std::vector<validate::Job> jobs = jobs_of(mutant, device, suite, seed);
+  std::vector<validate::Job> jobs;
+  if (hint == nullptr || !hint->alone) jobs = jobs_of(mutant, device, suite, seed);
   std::string why;
   if (const auto problem = hint == nullptr ? std::nullopt : validate::parse_problem(hint->problem, why)) {
     jobs.insert(jobs.begin(), {device, {*problem}, {hint->variant}});
@@ -118,7 +119,7 @@ Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validat
     case_done();
     if (finding.caught) return finding;
   }
-  finding.caught = fails_as_a_whole(results, finding);
+  finding.caught = (hint == nullptr || !hint->alone) && fails_as_a_whole(results, finding);
   return finding;
 }
 

@@ -29,9 +29,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Finding, mutant, device, suite, caught, check
 /// The check that a verdict other than pass and skipped comes from.
 std::string check_of(const validate::Verdict& verdict);
 
-/// A problem and a variant that caught a mutant before: tried first.
+/// A problem and a variant that caught a mutant before: tried first, or alone.
 struct Hint {
   std::string variant, problem;
+  bool alone = false;
 };
 
 /// The jobs of a suite in which the mutant must show: a job a case, with the variants that contain its place.

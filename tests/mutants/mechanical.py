@@ -3,11 +3,13 @@
 
     mechanical.py sites  --source DIR --out FILE [--include DIR...]       all of them, a JSON record a line
     mechanical.py sample --sites FILE --seed TEXT --count N --known FILE --out FILE [--hints FILE]    some, drawn by the seed
-    mechanical.py part   --sites FILE --part I/N --known FILE --out FILE  every N-th, for builds that a compiler can hold
+    mechanical.py part   --sites FILE --part I/N --known FILE --out FILE  every N-th, for builds that a compiler can hold; keeps
+                                                                          what `failures` marked in --out
     mechanical.py failures --sites FILE --log FILE --planted DIR          marks those that a build's errors name
 
 --known: the committed matrix (reports/measured/mutants/mechanical.csv). Mutants that it says do not compile are left out of both;
-a sample is of those that it says are caught, and --hints gets what caught them. `plant.py --mechanical FILE` plants what these write.
+a sample is of those that the suites caught, and then again by the very case (`again`), which --hints gets: no crash, no hang,
+nothing that another build or machine might not show. `plant.py --mechanical FILE` plants what these write.
 Needs Debian's python3-clang-14 for `sites` alone. Status 2 and a sentence when something is missing.
 """
 import argparse
@@ -96,7 +98,7 @@ def matrix(path):
     if path is None or not path.exists():
         return {}
     with path.open(newline="") as file:
-        return {row["mutant"]: row for row in csv.DictReader(file)}
+        return {row["mutant"]: row for row in csv.DictReader(line for line in file if not line.startswith("#"))}
 
 
 def finding_of(row):
@@ -107,15 +109,17 @@ def finding_of(row):
 
 def some(options):
     rows = matrix(options.known)
-    known = {name: row["outcome"] for name, row in rows.items()}
-    records = [r for r in read(options.sites) if known.get(r["name"]) != "does not compile"]
+    refused = {name for name, row in rows.items() if row["outcome"] == "does not compile"}
+    records = [r for r in read(options.sites) if r["name"] not in refused]
     if options.command == "part":
         part, parts = (int(number) for number in options.part.split("/"))
         records = records[part - 1::parts]
+        before = read(options.out) if options.out.exists() else []
+        refused = {r["name"] for r in before if not r.get("compiles", True)}  # by the compiler, in an earlier try
+        records = [{**r, "compiles": False} if r["name"] in refused else r for r in records]
     else:
-        records = [r for r in records if known.get(r["name"], "caught") == "caught"]
-        if known:  # a new one may not compile, which the next whole run finds out
-            records = [r for r in records if r["name"] in known]
+        if rows:  # a new one may not compile, which the next whole run finds out
+            records = [r for r in records if rows.get(r["name"], {}).get("again") == "yes"]
         records = random.Random(options.seed).sample(records, min(options.count, len(records)))
         if options.hints:
             write(options.hints, [finding_of(rows[r["name"]]) for r in records if r["name"] in rows])

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """The committed matrix of mechanical mutants, from what `normquant-mutants run` found of them (docs/mutants.md).
 
-    mechanical_matrix.py --sites FILE --run FILE... --found FILE... [--judged FILE] --out DIR
+    mechanical_matrix.py --sites FILE --run FILE... --found FILE... [--again FILE] [--judged FILE] [--about TEXT...] --out DIR
 
---sites: all of them, as `mechanical.py sites` writes them; --run: those that were planted; --found: findings. Judged: the
-survivors that somebody looked at, a line each: name, one of `equivalent`, `gpu`, `hole`, and why. Writes
-mechanical.csv (a line a mutant) and mechanical.md (counts, and every survivor with what was said of it) into --out.
+--sites: all of them, as `mechanical.py sites` writes them; --run: those that were planted; --found: findings, of unit tests too;
+--again: findings of the very cases that caught each, run once more; --about: facts of the run ("commit 1234567"), which both
+files begin with. --judged: the survivors that somebody looked at, a line each: name, one of `equivalent`, `gpu`, `hole`, and why.
+Writes mechanical.csv (a line a mutant) and mechanical.md (counts, and every survivor with what was said of it) into --out.
 Status 1 when a survivor is not judged, or --judged names a mutant that is caught or is no longer there: take it out.
 """
 import argparse
@@ -15,6 +16,7 @@ import json
 import pathlib
 import sys
 
+SUITES = ("smoke", "standard", "tests")
 VERDICTS = {"equivalent": "equivalent", "gpu": "GPU only", "hole": "hole"}
 
 
@@ -35,24 +37,25 @@ def judged(path):
     return found
 
 
-def outcomes(mutants, findings, said):
+def outcomes(mutants, findings, again, said):
     """Of each mutant a row of the matrix."""
     of = collections.defaultdict(dict)
     for finding in findings:
         of[finding["mutant"]][finding["suite"]] = finding
+    steady = {finding["mutant"] for finding in again if finding["caught"] and finding["check"] not in ("crash", "hang")}
     rows = []
     for mutant in mutants:
-        row = {"mutant": mutant["name"], "outcome": "", "suite": "", "check": "", "variant": "", "problem": "",
+        row = {"mutant": mutant["name"], "outcome": "", "suite": "", "check": "", "again": "", "variant": "", "problem": "",
                "file": mutant["file"].removeprefix("kernels/"), "line": mutant["line"], "kind": mutant["kind"]}
         by_suite = of[mutant["name"]]
-        caught = next((by_suite[s] for s in ("smoke", "standard") if by_suite.get(s, {}).get("caught")), None)
+        caught = next((by_suite[s] for s in SUITES if by_suite.get(s, {}).get("caught")), None)
         if not mutant.get("compiles", True):
             row["outcome"] = "does not compile"
         elif caught:
             row.update(outcome="caught", suite=caught["suite"], check=caught["check"], variant=caught["variant"],
-                       problem=caught["problem"])
+                       problem=caught["problem"], again="yes" if mutant["name"] in steady else "")
         elif by_suite:
-            row["check"] = list(by_suite.values())[-1]["check"]  # "not reached", "cut short", or nothing
+            row["check"] = by_suite.get("standard", by_suite.get("smoke", {})).get("check", "")  # "not reached", or nothing
             row["outcome"] = said.get(mutant["name"], ("not judged",))[0]
         else:
             continue  # not run
@@ -74,25 +77,38 @@ def share(rows):
     counts = collections.Counter(row["outcome"] for row in rows)
     suites = collections.Counter(row["suite"] for row in rows if row["outcome"] == "caught")
     run = sum(counts.values()) - counts["does not compile"]
-    owed = run - counts["equivalent"] - counts["GPU only"]
-    return [run, suites["smoke"], counts["caught"], f"{100 * counts['caught'] / max(owed, 1):.1f}%", counts["equivalent"],
-            counts["GPU only"], counts["hole"] + counts["not judged"]]
+    owed = max(run - counts["equivalent"] - counts["GPU only"], 1)
+    by_suites = suites["smoke"] + suites["standard"]
+    return [run, suites["smoke"], suites["standard"], suites["tests"], counts["equivalent"], counts["GPU only"], counts["hole"],
+            counts["not judged"], f"{100 * by_suites / owed:.1f}%", f"{100 * counts['caught'] / owed:.1f}%"]
 
 
-COLUMNS = ["run", "caught by smoke", "caught", "of those owed", "equivalent", "a GPU only", "missed"]
+COLUMNS = ["run", "caught by smoke", "by standard", "by unit tests", "equivalent", "a GPU only", "holes", "not judged",
+           "the suites' share of those owed", "with unit tests"]
 
 
-def page(rows, mutants, said, made):
+def table_by(rows, name, of):
+    """A line for each value of `of`, and one for all."""
+    values = sorted({of(row) for row in rows})
+    return table([name, *COLUMNS], [[value, *share([row for row in rows if of(row) == value])] for value in values]
+                 + [["**all**", *share(rows)]]) + "\n"
+
+
+def page(rows, mutants, said, made, about):
     by_name = {mutant["name"]: mutant for mutant in mutants}
+    refused = sum(row["outcome"] == "does not compile" for row in rows)
     text = ("# Mechanical mutants\n\nOne small change at a place of kernels/, made without a look at the suites, and what "
-            "`smoke`, then `standard` said on the host device. Made by tests/mutants/mechanical_matrix.py; docs/mutants.md "
-            f"describes both. {made} changes are possible today.\n\n")
-    kinds = sorted({row["kind"] for row in rows})
-    text += table(["kind", *COLUMNS], [[kind, *share([r for r in rows if r["kind"] == kind])] for kind in kinds]
-                  + [["**all**", *share(rows)]])
-    folders = sorted({row["file"].split("/")[0] for row in rows})
-    text += "\n" + table(["where", *COLUMNS],
-                         [[folder, *share([r for r in rows if r["file"].split("/")[0] == folder])] for folder in folders])
+            "`smoke`, then `standard`, then the unit tests of choice and contracts said on the host device. Made by "
+            f"tests/mutants/mechanical_matrix.py; docs/mutants.md describes it. {made} changes are possible today. {len(rows)} were "
+            f"drawn, and the compiler refuses {refused} of them. Those owed are neither equivalent nor for a GPU only.\n\n")
+    text += "".join(f"- {fact}\n" for fact in about) + ("\n" if about else "")
+    text += table_by(rows, "kind", lambda row: row["kind"])
+    text += table_by(rows, "where", lambda row: row["file"].split("/")[0])
+    checks = collections.Counter(row["check"] if row["check"] in ("crash", "hang", "error") or row["suite"] == "tests"
+                                 else "a case" for row in rows if row["outcome"] == "caught" and row["suite"] != "tests")
+    text += ("Of those that the suites catch, " + ", ".join(f"{count} show by {check if check == 'a case' else 'a ' + check}"
+                                                            for check, count in checks.most_common())
+             + f". {sum(row['again'] == 'yes' for row in rows)} were caught a second time by the same case alone; CI draws from these.\n")
     for verdict, title in (("not judged", "Missed, and not judged yet"), ("hole", "Holes"), ("GPU only", "A GPU only"),
                            ("equivalent", "Equivalent")):
         some = [row for row in rows if row["outcome"] == verdict]
@@ -108,23 +124,28 @@ def page(rows, mutants, said, made):
                 mutant = by_name[row["mutant"]]
                 text += (f"  - {row['mutant']} {row['file']}:{row['line']} {one_line(mutant['production'])} becomes "
                          f"{one_line(mutant['planted'])}\n")
-    return text
+    text += "\n## By file\n\n" + table_by(rows, "file", lambda row: row["file"])
+    return text.rstrip("\n") + "\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, many in (("--sites", None), ("--run", "+"), ("--found", "+"), ("--out", None)):
         parser.add_argument(name, type=pathlib.Path, nargs=many, required=True)
+    parser.add_argument("--again", type=pathlib.Path)
     parser.add_argument("--judged", type=pathlib.Path)
+    parser.add_argument("--about", nargs="*", default=[])
     options = parser.parse_args()
     mutants, said = records(options.run), judged(options.judged)
-    rows = outcomes(mutants, records(options.found), said)
+    again = records([options.again]) if options.again and options.again.exists() else []
+    rows = outcomes(mutants, records(options.found), again, said)
     options.out.mkdir(parents=True, exist_ok=True)
     with (options.out / "mechanical.csv").open("w", newline="") as file:
+        file.writelines(f"# {fact}\n" for fact in options.about)
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    (options.out / "mechanical.md").write_text(page(rows, mutants, said, len(records([options.sites]))))
+    (options.out / "mechanical.md").write_text(page(rows, mutants, said, len(records([options.sites])), options.about))
     print(", ".join(f"{value} {name}" for name, value in zip(COLUMNS, share(rows))))
     survivors = {row["mutant"] for row in rows if row["outcome"] not in ("caught", "does not compile")}
     stale = sorted(set(said) - survivors)

@@ -113,6 +113,25 @@ class Mechanical(unittest.TestCase):
         self.assertNotEqual(samples[0], samples[2])
         self.assertEqual(len(samples[0]), 5)
 
+    def test_a_sample_is_of_those_that_a_case_caught_twice(self):
+        names = [m["name"] for m in self.tree.mutants()]
+        known, out, hints = (self.tree.root / name for name in ("known.csv", "sample", "hints"))
+        rows = [f"{name},caught,smoke,out,{'yes' if number < 3 else ''},v,p" for number, name in enumerate(names[:6])]
+        known.write_text("# commit 1234567\nmutant,outcome,suite,check,again,variant,problem\n" + "\n".join(rows) + "\n")
+        said = run("sample", "--sites", self.tree.root / "sites", "--known", known, "--seed", "one", "--count", 5, "--out", out,
+                   "--hints", hints)
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertEqual(sorted(m["name"] for m in self.tree.mutants("sample")), sorted(names[:3]))
+        self.assertEqual({h["mutant"]: h["problem"] for h in self.tree.mutants("hints")}, dict.fromkeys(names[:3], "p"))
+
+    def test_a_part_keeps_what_the_compiler_refused(self):
+        part = ["part", "--sites", self.tree.root / "sites", "--part", "1/3", "--out", self.tree.root / "part"]
+        run(*part)
+        first = self.tree.mutants("part")[0]
+        (self.tree.root / "part").write_text(json.dumps({**first, "compiles": False}) + "\n")
+        run(*part)
+        self.assertEqual([m["name"] for m in self.tree.mutants("part") if not m.get("compiles", True)], [first["name"]])
+
     def test_the_parts_are_all(self):
         names = []
         for part in ("1/3", "2/3", "3/3"):

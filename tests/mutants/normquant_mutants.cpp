@@ -19,6 +19,7 @@
 #include "exit_status.hpp"
 #include "tests/mutants/campaign.hpp"
 #include "tests/mutants/control.hpp"
+#include "tests/mutants/finding_files.hpp"
 #include "tests/mutants/matrix.hpp"
 
 namespace normquant::mutants {
@@ -26,20 +27,14 @@ namespace {
 
 using validate::SuiteSize;
 
-/// A wish that cannot be met: the sentence and the exit status.
-struct Refusal {
-  int status;
-  std::string sentence;
-};
-
 struct Options {
   std::string device = "host", names = ".*", suite = "first", out;
   std::vector<std::string> files;
   int jobs = 0;
   std::uint64_t seed = 1;
-  double most_silent = 120, most_seconds = 0;
-  bool measure_reach = false;
-  std::string hints, names_file;
+  double most_silent = 120, most_seconds = 0, longest_case = 0;
+  bool measure_reach = false, resume = false, only_hints = false;
+  std::string hints, names_file, reach_kept;
   std::int64_t seeds = 1, elements = 0;
 };
 
@@ -101,29 +96,8 @@ std::vector<const Mutant*> named(const Options& options) {
   return some;
 }
 
-/// A file of records, written line by line; no path: nothing is written.
-class Records {
- public:
-  explicit Records(const std::string& path) : path_(path) {
-    if (!path.empty()) file_.open(path);
-    check();
-  }
-  void add(const Finding& finding) {
-    if (path_.empty()) return;
-    file_ << nlohmann::json(finding).dump() << std::endl;
-    check();
-  }
-
- private:
-  void check() const {
-    if (!path_.empty() && !file_) throw Refusal{exit_infrastructure, fmt::format("cannot write {}", path_)};
-  }
-  std::string path_;
-  std::ofstream file_;
-};
-
 /// What caught mutants in earlier runs: their findings, a record a line.
-std::map<std::string, Hint, std::less<>> hints_of(const std::string& path) {
+std::map<std::string, Hint, std::less<>> hints_of(const std::string& path, bool alone) {
   std::map<std::string, Hint, std::less<>> hints;
   if (path.empty()) return hints;
   std::ifstream file(path);
@@ -131,7 +105,7 @@ std::map<std::string, Hint, std::less<>> hints_of(const std::string& path) {
   std::string line;
   while (std::getline(file, line)) {
     const auto finding = nlohmann::json::parse(line, nullptr, false).get<Finding>();
-    if (!finding.problem.empty()) hints[finding.mutant] = {finding.variant, finding.problem};
+    if (!finding.problem.empty()) hints[finding.mutant] = {finding.variant, finding.problem, alone};
   }
   return hints;
 }
@@ -146,7 +120,12 @@ int run(const Options& options) {
   campaign.most_silent = options.most_silent;
   campaign.measure_reach = options.measure_reach;
   campaign.most_seconds = options.most_seconds;
-  campaign.hints = hints_of(options.hints);
+  campaign.longest_case = options.longest_case;
+  campaign.reach_kept = options.reach_kept;
+  campaign.hints = hints_of(options.hints, options.only_hints);
+  if (options.resume && options.out.empty())
+    throw Refusal{exit_usage, "--resume needs --out, the findings to go on from"};
+  if (options.resume) campaign.earlier = found_before(options.out);
   std::vector<const Mutant*> mutants;
   int elsewhere = 0, equivalent = 0;
   for (const Mutant* mutant : named(options)) {
@@ -154,11 +133,13 @@ int run(const Options& options) {
       ++elsewhere;
     } else if (!mutant->equivalent.empty()) {
       ++equivalent;
-    } else {
+    } else if (!options.only_hints || campaign.hints.contains(mutant->name)) {
       mutants.push_back(mutant);
     }
   }
-  Records records(options.out);
+  FindingFile records(options.out, options.resume);
+  std::set<std::pair<std::string, std::string>> in_file;
+  for (const Finding& finding : campaign.earlier) in_file.emplace(finding.mutant, finding.suite);
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const auto start = std::chrono::steady_clock::now();
   std::size_t count = 0;
@@ -168,12 +149,13 @@ int run(const Options& options) {
     if (finding.check.starts_with("not activated")) {
       throw Refusal{exit_infrastructure, fmt::format("{}: {}", finding.mutant, finding.check)};
     }
-    records.add(finding);
+    const bool is_new = !in_file.contains({finding.mutant, finding.suite});
+    if (is_new) records.add(finding);
     auto& [caught, all] = shares[finding.suite];
     caught += finding.caught ? 1 : 0;
     ++all;
     if (finding.caught) caught_at_all.insert(finding.mutant);
-    if (!finding.caught) {
+    if (!finding.caught && is_new) {
       fmt::print("{} passes {}: {} cases, {} elements, {:.1f} s\n", finding.mutant, finding.suite, finding.cases,
                  finding.elements, finding.seconds);
       std::fflush(stdout);
@@ -282,8 +264,16 @@ int main(int argc, char** argv) {
                         "Measure which cases come to which place first, and run mechanical mutants there alone");
   run_command->add_option(
       "--most-seconds", options.most_seconds,
-      "With --reach: what is not caught by cheap cases in so much of the processor's time is cut short");
+      "With --reach: what no case catches in so much of the processor's time is cut short; a quarter in smoke");
+  run_command->add_option("--longest-case", options.longest_case,
+                          "With --reach: cases of which more seconds are estimated are left out; 0: none");
+  run_command->add_option(
+      "--keep-reach", options.reach_kept,
+      "With --reach: keep what was measured in files that begin so, and take what is there already");
+  run_command->add_flag("--resume", options.resume, "Go on where an interrupted run's --out ends");
   run_command->add_option("--hints", options.hints, "Findings of an earlier run, whose cases are tried first");
+  run_command->add_flag("--only-hints", options.only_hints,
+                        "Run nothing but these cases, of the mutants that have one");
   control_command->add_option("--seeds", options.seeds, "Seeds to run, at least")->capture_default_str();
   control_command->add_option("--elements", options.elements, "Elements to check, at least");
   report_command->add_option("files", options.files, "Findings of normquant-mutants run")->required();
