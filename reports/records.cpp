@@ -197,6 +197,32 @@ std::optional<RecordSet> read_records(const std::vector<std::string>& files, std
   return set;
 }
 
+void tell_apart(RecordSet& set) {
+  using Facet = std::pair<const char*, std::string (*)(const Environment&)>;
+  const Facet facets[] = {
+      {"driver", [](const Environment& e) { return e.driver; }},
+      {"power limit",
+       [](const Environment& e) { return e.power_limit_w ? fmt::format("{:.0f} W", *e.power_limit_w) : ""; }},
+      {"ECC", [](const Environment& e) { return std::string(!e.ecc   ? ""
+                                                            : *e.ecc ? "on"
+                                                                     : "off"); }},
+      {"commit", [](const Environment& e) { return e.commit; }}};
+  std::map<std::string, std::vector<Environment*>> by_device;
+  for (Environment& environment : set.environments) by_device[environment.one_device()].push_back(&environment);
+  for (const auto& [device, alike] : by_device) {
+    for (const auto& [name, value_of] : facets) {
+      const bool differ = std::any_of(alike.begin(), alike.end(), [&, value = value_of](const Environment* one) {
+        return value(*one) != value(*alike.front());
+      });
+      if (!differ) continue;
+      for (Environment* one : alike) {
+        const std::string value = value_of(*one);
+        one->apart += fmt::format(", {} {}", name, value.empty() ? "unknown" : value);
+      }
+    }
+  }
+}
+
 void keep_first(RecordSet& set, std::size_t begin) {
   const auto key = [&set](const Timing& timing) {
     return set.environments[timing.environment].one_device() + "\n" + timing.case_text();

@@ -19,12 +19,13 @@ struct Environment {
   std::optional<double> launch_floor_us;  ///< an empty kernel in the same run, microseconds
   std::string card;                       ///< tells devices of one kind apart: a GPU's UUID; empty when not recorded
   std::string cpu;
-  std::string json;  ///< the whole record, for `--format json`
+  std::string json;   ///< the whole record, for `--format json`
+  std::string apart;  ///< see tell_apart
 
   /// The GPU's name, or "host".
   std::string device() const { return gpu.empty() ? "host" : gpu; }
   /// The device alone and not its like: timings of two of one kind are never put together.
-  std::string one_device() const { return card.empty() ? device() : device() + " " + card; }
+  std::string one_device() const { return device() + (card.empty() ? "" : " " + card) + apart; }
 };
 
 /// What became of one case on one variant.
@@ -65,6 +66,10 @@ std::optional<RecordSet> read_records(const std::vector<std::string>& files, std
 
 /// How far devices of one kind lie apart: a sentence for every two that timed the same cases and variants.
 std::vector<std::string> devices_apart(const RecordSet& set);
+
+/// Times taken with another driver, power limit, ECC mode or commit are other times: where environments of one device differ in
+/// these, each says by `apart` what is its own, as ", driver 580.1, commit 12ab", and is a device of its own from then on.
+void tell_apart(RecordSet& set);
 
 /// From entry `begin` on, leaves out the timings of cases that passed before it on the same device.
 void keep_first(RecordSet& set, std::size_t begin);

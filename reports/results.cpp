@@ -24,6 +24,7 @@ std::optional<Results> read_results(const std::vector<std::string>& files, Repea
     if (!parse_records(*content, file, results.records, why)) return std::nullopt;
     if (repeated == Repeated::first) keep_first(results.records, before);
   }
+  tell_apart(results.records);
   pool(results.records);
   return results;
 }

@@ -177,6 +177,35 @@ TEST(ReadResults, ACaseOfSeveralFilesIsPooledOrTheFirstFiles) {
   for (const std::string& path : {first, second}) std::remove(path.c_str());
 }
 
+TEST(ReadResults, OtherDriversPowerLimitsAndCommitsAreShownApartAndNamed) {
+  const auto head = [](const std::string& driver, int watts, const std::string& commit) {
+    return R"({"kind":"environment","suite":"normquant","schema":1,"commit":")" + commit +
+           R"(","gpu":{"name":"NVIDIA Invented","driver":")" + driver + R"(","power_limit_w":)" +
+           std::to_string(watts) + "}}\n";
+  };
+  const auto names = [&](const std::string& a, const std::string& b) {
+    const std::string first = file_with("results_1.jsonl", a + short_timing_line("a", "1x1", "5"));
+    const std::string second = file_with("results_2.jsonl", b + short_timing_line("a", "1x1", "7"));
+    std::string why;
+    const auto results = read_results({first, second}, Repeated::pool, why);
+    std::vector<std::string> found;
+    if (!results) return found;
+    for (const Timing& timing : results->records.timings) {
+      found.push_back(results->records.environments[timing.environment].one_device());
+    }
+    for (const std::string& path : {first, second}) std::remove(path.c_str());
+    return found;
+  };
+  using Names = std::vector<std::string>;
+  const std::string usual = head("1", 700, "abc");
+  EXPECT_EQ(names(usual, usual), Names{"NVIDIA Invented"}) << "two runs of one program are pooled";
+  EXPECT_EQ(names(usual, head("2", 700, "abc")), (Names{"NVIDIA Invented, driver 1", "NVIDIA Invented, driver 2"}));
+  EXPECT_EQ(names(usual, head("1", 500, "abc")),
+            (Names{"NVIDIA Invented, power limit 700 W", "NVIDIA Invented, power limit 500 W"}));
+  EXPECT_EQ(names(usual, head("1", 700, "")),
+            (Names{"NVIDIA Invented, commit abc", "NVIDIA Invented, commit unknown"}));
+}
+
 TEST(ReadResults, AShapeThatIsNotMxNHasNoDimensions) {
   const std::string records =
       file_with("results_s.jsonl", std::string(environment) + "\n" + short_timing_line("v", "3xx", "5") +
