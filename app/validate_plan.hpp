@@ -9,6 +9,10 @@
 #include "output/output_file.hpp"
 #include "validate/run.hpp"
 
+namespace CLI {
+class App;
+}
+
 namespace normquant::validate {
 
 struct ValidateOptions {
@@ -39,6 +43,9 @@ struct Plan {
   std::string left_out;
   std::string of_other_shapes;  ///< operations that have none of the shapes: a sentence each
 };
+
+/// The options of `normquant validate`.
+void add_validate_options(CLI::App& command, ValidateOptions& options);
 
 /// Of --op; all where there is none. Throws a Refusal for a name that is none.
 std::vector<Operation> chosen_operations(const ValidateOptions& options);

@@ -1,5 +1,5 @@
 // The layer through its public header, on the host device: the forms of docs/operations.md, section 4, against the
-// reference's, exactness of the integer products, cached weights, refused arguments.
+// reference's, exactness of the integer products, cached weights.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,130 +12,10 @@
 #include <normquant/bit_linear.hpp>
 
 #include "reference/bit_linear.hpp"
+#include "tests/small_network.hpp"
 
 namespace normquant {
 namespace {
-
-using reference::Array;
-
-constexpr std::int64_t rows = 7, k_in = 48, k_out = 24;
-
-/// Values that float32 holds: standard normal, rounded.
-std::vector<float> drawn(std::int64_t count, unsigned seed, float scale = 1.0F) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(static_cast<std::size_t>(count));
-  for (float& value : values) value = scale * normal(generator);
-  return values;
-}
-
-Array as_array(const std::vector<float>& values, std::int64_t columns) {
-  Array array(static_cast<std::int64_t>(values.size()) / columns, columns);
-  for (Eigen::Index i = 0; i < array.size(); ++i) array.data()[i] = values[static_cast<std::size_t>(i)];
-  return array;
-}
-reference::Vector as_vector(const std::vector<float>& values) {
-  return as_array(values, static_cast<std::int64_t>(values.size())).row(0).transpose();
-}
-
-/// Tensors of one layer, all float32, in ordinary memory: the host device's own.
-struct Network {
-  std::vector<float> x = drawn(rows * k_in, 1), residual = drawn(rows * k_in, 2), norm_weight = drawn(k_in, 3),
-                     norm_bias = drawn(k_in, 4), linear_weight = drawn(k_out * k_in, 5, 0.02F),
-                     linear_bias = drawn(k_out, 6), dout = drawn(rows * k_out, 7), dresidual = drawn(rows * k_in, 8);
-  std::vector<float> w_q = std::vector<float>(k_out * k_in), out = std::vector<float>(rows * k_out),
-                     residual_out = std::vector<float>(rows * k_in), mean = std::vector<float>(rows), rstd = mean,
-                     dx = residual_out, dlinear_weight = w_q, dlinear_bias = std::vector<float>(k_out),
-                     dnorm_weight = std::vector<float>(k_in), dnorm_bias = dnorm_weight;
-  std::vector<std::int8_t> w_codes = std::vector<std::int8_t>(k_out * k_in);
-  std::vector<std::uint8_t> packed = std::vector<std::uint8_t>(k_out * k_in / 4);
-  float factor = 0;
-  std::unique_ptr<Device> device = open_host_device();
-  std::string why;
-  std::shared_ptr<MatrixProducts> products = open_matrix_products(device->info(), why);
-
-  static ConstMatrix matrix(const std::vector<float>& values, std::int64_t columns) {
-    return {values.data(), DType::float32, columns};
-  }
-  static Matrix matrix(std::vector<float>& values, std::int64_t columns) {
-    return {values.data(), DType::float32, columns};
-  }
-  static ConstVector vector(const std::vector<float>& values) { return {values.data(), DType::float32}; }
-  static Vector vector(std::vector<float>& values) { return {values.data(), DType::float32}; }
-
-  /// The form with this network's sizes, parameters and memory for the weights.
-  BitLinearLayer layer(BitLinearLayer form) {
-    form.k_in = k_in;
-    form.k_out = k_out;
-    form.operand = DType::float32;
-    form.norm_weight = vector(std::as_const(norm_weight));
-    form.norm_bias = vector(std::as_const(norm_bias));
-    form.linear_bias = vector(std::as_const(linear_bias));
-    form.weights = {matrix(w_q, k_in), w_codes.data(), k_in, packed.data(), k_in / 4, &factor};
-    return form;
-  }
-  BitLinearForward forward(const BitLinearLayer& form, bool with_residual) {
-    BitLinearForward a;
-    a.rows = rows;
-    a.layer = layer(form);
-    a.products = products.get();
-    a.linear_weight = matrix(std::as_const(linear_weight), k_in);
-    a.x = matrix(std::as_const(x), k_in);
-    if (with_residual) a.residual = matrix(std::as_const(residual), k_in);
-    a.residual_out = matrix(residual_out, k_in);
-    a.out = matrix(out, k_out);
-    a.mean = form.norm == NormKind::layer ? mean.data() : nullptr;
-    a.rstd = rstd.data();
-    return a;
-  }
-  BitLinearBackward backward(const BitLinearForward& f, bool with_dresidual) {
-    BitLinearBackward a;
-    a.rows = rows;
-    a.layer = f.layer;
-    a.products = products.get();
-    a.dout = matrix(std::as_const(dout), k_out);
-    a.h = matrix(std::as_const(residual_out), k_in);
-    a.mean = f.mean;
-    a.rstd = f.rstd;
-    if (with_dresidual) a.dresidual = matrix(std::as_const(dresidual), k_in);
-    a.dx = matrix(dx, k_in);
-    a.dlinear_weight = matrix(dlinear_weight, k_in);
-    if (a.layer.adds_bias()) a.dlinear_bias = vector(dlinear_bias);
-    a.dnorm_weight = vector(dnorm_weight);
-    a.dnorm_bias = vector(dnorm_bias);
-    return a;
-  }
-  reference::BitLinearParameters parameters() const {
-    return {as_vector(norm_weight), as_vector(norm_bias), as_array(linear_weight, k_in), as_vector(linear_bias)};
-  }
-
-  template <class Args>
-  Status run(const Args& args, std::string_view name) {
-    for (const Variant<Args>& variant : variants<Args>(DeviceKind::host)) {
-      if (variant.name != name) continue;
-      std::vector<unsigned char> scratch(1U << 20);
-      return launch(variant, args, device->info(), {scratch.data(), scratch.size()}, nullptr);
-    }
-    return Status::invalid_argument("no variant " + std::string(name));
-  }
-};
-
-/// float32 evaluations of sums of 50 terms of at most a few units each are off by less than this; a code that flips moves an
-/// output by dequant_scale * dequant_factor, a hundred times as much.
-constexpr double close = 1e-4;
-
-void expect_close(const std::vector<float>& actual, const Array& expected, const char* what) {
-  ASSERT_EQ(static_cast<Eigen::Index>(actual.size()), expected.size()) << what;
-  double worst = 0;
-  for (Eigen::Index i = 0; i < expected.size(); ++i) {
-    const double error = std::abs(actual[static_cast<std::size_t>(i)] - expected.data()[i]);
-    worst = error <= worst ? worst : error;  // keeps NaN
-  }
-  EXPECT_LE(worst, close) << what;
-}
-void expect_close(const std::vector<float>& actual, const reference::Vector& expected, const char* what) {
-  expect_close(actual, Array(expected.transpose()), what);
-}
 
 struct Form {
   std::string name;
@@ -331,72 +211,6 @@ TEST(LayerEdges, NoRowsGiveZeroGradientsOfParameters) {
   for (const auto* sums : {&n.dlinear_weight, &n.dlinear_bias, &n.dnorm_weight, &n.dnorm_bias}) {
     for (float sum : *sums) EXPECT_EQ(sum, 0.0F);
   }
-}
-
-template <class Args>
-void expect_refused(Network& n, const Args& args, const std::string& named) {
-  for (const Variant<Args>& variant : variants<Args>(DeviceKind::host)) {
-    const Status status = n.run(args, variant.name);
-    EXPECT_EQ(status.code, StatusCode::invalid_argument) << named;
-    EXPECT_NE(status.message.find(named), std::string::npos) << status.message;
-  }
-  for (float value : n.out) EXPECT_EQ(value, 0.0F);
-}
-
-TEST(LayerArguments, ForwardRefusalsNameTheArgument) {
-  using Change = std::function<void(BitLinearForward&)>;
-  const std::vector<std::pair<std::string, Change>> wrongs = {
-      {"rows", [](auto& a) { a.rows = -1; }},
-      {"k_in", [](auto& a) { a.layer.k_in = 0; }},
-      {"k_out", [](auto& a) { a.layer.k_out = 0; }},
-      {"x is null", [](auto& a) { a.x = {}; }},
-      {"out is null", [](auto& a) { a.out = {}; }},
-      {"out's row stride", [](auto& a) { a.out.ld = k_out - 1; }},
-      {"linear_weight's row stride", [](auto& a) { a.linear_weight.ld = 1; }},
-      {"eps", [](auto& a) { a.layer.eps = 0.0F; }},
-      {"operand", [](auto& a) { a.layer.operand = DType::bfloat16; }},
-      {"weights.packed", [](auto& a) { a.layer.weights.ld_packed = 1; }},
-      {"dequant_factor", [](auto& a) { a.layer.weights.dequant_factor = nullptr; }},
-      {"all null", [](auto& a) { a.layer.weights = {}; }},
-      {"mean", [](auto& a) { a.layer.norm = NormKind::rms, a.mean = a.rstd; }},
-  };
-  for (const auto& [named, change] : wrongs) {
-    Network n;
-    BitLinearForward args = n.forward(layer_norm_linear_quant(), true);
-    change(args);
-    expect_refused(n, args, named);
-  }
-}
-
-TEST(LayerArguments, BackwardRefusalsNameTheArgument) {
-  using Change = std::function<void(BitLinearBackward&)>;
-  const std::vector<std::pair<std::string, Change>> wrongs = {
-      {"products", [](auto& a) { a.products = nullptr; }},
-      {"weights.operand", [](auto& a) { a.layer.weights.operand = {}; }},
-      {"dout is null", [](auto& a) { a.dout = {}; }},
-      {"dout's type", [](auto& a) { a.dout.type = DType::bfloat16; }},
-      {"rstd", [](auto& a) { a.rstd = nullptr; }},
-      {"mean", [](auto& a) { a.mean = nullptr; }},
-      {"dx is null", [](auto& a) { a.dx = {}; }},
-      {"dlinear_weight's row stride", [](auto& a) { a.dlinear_weight.ld = 3; }},
-  };
-  for (const auto& [named, change] : wrongs) {
-    Network n;
-    BitLinearBackward args = n.backward(n.forward(layer_norm_linear_quant(), true), true);
-    change(args);
-    expect_refused(n, args, named);
-  }
-}
-
-TEST(LayerArguments, AWorkspaceThatIsTooSmallIsRefused) {
-  Network n;
-  const BitLinearForward forward = n.forward(bit_linear(), false);
-  const auto& variant = choose_variant(forward, n.device->info());
-  const std::size_t needed = variant.workspace_bytes(variant, forward, n.device->info());
-  std::vector<unsigned char> scratch(needed);
-  const Status status = launch(variant, forward, n.device->info(), {scratch.data(), needed - 1}, nullptr);
-  EXPECT_EQ(status.code, StatusCode::invalid_argument);
-  EXPECT_NE(status.message.find(std::to_string(needed)), std::string::npos) << status.message;
 }
 
 }  // namespace
