@@ -169,10 +169,8 @@ bool add(const Described& variant, const std::string& file, const normquant_vari
     return false;
   }
   in_order().push_back(variant);
-  with_operation(operation_of(variant),
-                 [&, &name = place->first, &entry = place->second]<class Args>(std::type_identity<Args>) {
-                   rows<Args>().add(name, entry);
-                 });
+  with_operation(operation_of(variant), [&, &name = place->first, &entry = place->second]<class Args>(
+                                            std::type_identity<Args>) { rows<Args>().add(name, entry); });
   return true;
 }
 
