@@ -110,7 +110,7 @@ TEST_F(GateCommand, OtherMachinesFailuresAndWrongResults) {
 
 TEST_F(GateCommand, EffectsOfTheirOwnComeFromAFile) {
   const std::string command = "--against " + program("base", "") + " --program " + program("slow", "FAKE_FACTOR=1.05");
-  std::ofstream(path("effects")) << "# what is rare may become slower\n0.2 *\n0.03 norm_quant_forward 4096x*\n";
+  std::ofstream(path("effects")) << "# what is rare may become slower\n0.2 *\n0.03 norm_quant_forward 2048x*\n";
   EXPECT_EQ(gate(command + " --min-effects " + path("effects")), exit_regression) << printed();
   EXPECT_TRUE(says("1 slower, 0 inconclusive, 0 missing, 0 faster, 4 same")) << printed();
   for (const char* text : {"0.2", "no *", "-1 *", "nan *", "2 *"}) {
