@@ -5,6 +5,8 @@
 #include <vector>
 
 #include <normquant/activation_quant.hpp>
+#include <normquant/norm_quant_backward.hpp>
+#include <normquant/norm_quant_forward.hpp>
 #include <normquant/weight_quant.hpp>
 
 #include "kernels/choice/point.hpp"
@@ -87,19 +89,34 @@ TEST(NearestVariant, ServesAndIsDeterministic) {
   EXPECT_EQ(nearest({row("first", 32), row("second", 32)}, 32 * 32), "first");
 }
 
-TEST(NearestVariant, OfAWideRowIsWide) {
-  float memory[1];
-  ActivationQuant a;
-  a.rows = 8, a.x = {memory, DType::bfloat16, 0}, a.output.out = {memory, DType::bfloat16, 0};
-  const auto device = open_host_device();
-  DeviceInfo info = device->info();
+/// Threads that share a row of `count` elements by the choice without a table.
+template <class Args, class Give>
+double threads_chosen(std::int64_t count, Give give) {
+  alignas(256) static float memory[64];
+  Args a;
+  a.rows = 8, a.columns = count;
+  give(a, memory, count);
+  DeviceInfo info = open_host_device()->info();
   info.name = "without a table";
-  const auto threads = [&](std::int64_t count) {
-    a.columns = a.x.ld = a.output.out.ld = count;
-    return threads_of_row(choose_variant(a, info).tuning, count);
+  return threads_of_row(choose_variant(a, info).tuning, count);
+}
+
+TEST(NearestVariant, OfAWideRowIsWide) {
+  const auto forward = [](NormQuantForward& a, float* memory, std::int64_t ld) {
+    a.x = {memory, DType::bfloat16, ld}, a.output.out = {memory, DType::bfloat16, ld}, a.eps = 1e-6F;
   };
-  EXPECT_LE(threads(64), 32);
-  EXPECT_GE(threads(16384), 256);
+  const auto backward = [](NormQuantBackward& a, float* memory, std::int64_t ld) {
+    a.h = a.dy = {memory, DType::bfloat16, ld}, a.dx = {memory, DType::bfloat16, ld}, a.rstd = memory;
+  };
+  const auto activation = [](ActivationQuant& a, float* memory, std::int64_t ld) {
+    a.x = {memory, DType::bfloat16, ld}, a.output.out = {memory, DType::bfloat16, ld};
+  };
+  EXPECT_LE(threads_chosen<NormQuantForward>(64, forward), 32);
+  EXPECT_LE(threads_chosen<NormQuantBackward>(64, backward), 32);
+  EXPECT_LE(threads_chosen<ActivationQuant>(64, activation), 32);
+  EXPECT_GE(threads_chosen<NormQuantForward>(8192, forward), 256);
+  EXPECT_GE(threads_chosen<NormQuantBackward>(8192, backward), 256);
+  EXPECT_GE(threads_chosen<ActivationQuant>(8192, activation), 256);
 }
 
 TEST(PointOf, CodesOfWeightsMustBeAligned) {

@@ -212,6 +212,7 @@ TEST(SetTunedTable, RefusesWhatThisBuildCannotUse) {
     EXPECT_NE(of_op.message.find("no variant called none_such"), std::string::npos) << op << ": " << of_op.message;
   }
   EXPECT_EQ(parse_form(Operation::norm_quant_forward, "rms+hello"), std::nullopt);
+  EXPECT_EQ(parse_form(Operation::norm_quant_forward, "hello+out"), std::nullopt);
   DeviceInfo device;
   device.name = "somewhere";
   EXPECT_FALSE(has_tuned_table(device)) << "a refused table is not used";

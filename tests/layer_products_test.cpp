@@ -15,13 +15,14 @@
 namespace normquant {
 namespace {
 
-constexpr std::int64_t rows = 5, k_in = 40, k_out = 24;
+constexpr std::int64_t rows = 5, k_in = 44, k_out = 24;
 constexpr DType type = DType::float32;
 
 /// A product that was asked for: which, and with what memory.
 struct Asked {
   std::string what;
   const void *a = nullptr, *workspace = nullptr, *stream = nullptr;
+  std::size_t row_bytes = 0;  ///< from one row of a to the next
 };
 
 class Products final : public MatrixProducts {
@@ -34,11 +35,11 @@ class Products final : public MatrixProducts {
   std::string why_not(const MatrixProduct& p) override { return refused == name(p) ? "refuses " + refused : ""; }
   std::string why_not(const IntegerProduct&) override { return refused == "integer" ? "refuses integer" : ""; }
   Status multiply(const MatrixProduct& p, void* workspace, Stream stream) override {
-    return keep({name(p), p.a.data, workspace, stream});
+    return keep({name(p), p.a.data, workspace, stream, static_cast<std::size_t>(p.a.ld) * size_of(p.a.type)});
   }
   Status multiply(const IntegerProduct& p, void* workspace, Stream stream) override {
     std::memset(p.d, 0, sizeof(*p.d) * static_cast<std::size_t>(p.rows * p.columns));
-    return keep({"integer", p.a, workspace, stream});
+    return keep({"integer", p.a, workspace, stream, static_cast<std::size_t>(p.lda)});
   }
   Status tune(const MatrixProduct& p, void* workspace, Stream stream) override {
     return keep({"tune " + name(p), p.a.data, workspace, stream});
@@ -124,6 +125,7 @@ void expect_workspace(const Layer& layer, const Workspace& workspace) {
     ASSERT_GE(piece, begin) << one.what;
     ASSERT_LE(piece + Products::bytes, begin + workspace.bytes) << one.what;
     EXPECT_EQ((piece - begin) % 256, 0) << one.what;
+    EXPECT_EQ(one.row_bytes % 16, 0U) << one.what;
     const auto* const operand = static_cast<const unsigned char*>(one.a);
     EXPECT_FALSE(operand + rows * k_in > piece && operand < piece + Products::bytes) << one.what;
   }
@@ -177,6 +179,24 @@ TEST(LayerProducts, AFailedLaunchIsNotTuned) {
   EXPECT_TRUE(layer.products.asked.empty());
 }
 
+TEST(LayerProducts, WithoutRowsOnlyTheRowsOfTheGradientAreZeroed) {
+  for (const std::int64_t gap : {0, 1, 5}) {
+    Layer layer;
+    BitLinearBackward a = layer.backward();
+    a.rows = 0;
+    const std::int64_t ld = k_in + gap;
+    std::vector<float> gradient(static_cast<std::size_t>(k_out * ld), 7.0F);
+    a.dlinear_weight = {gradient.data(), type, ld};
+    const Variant<BitLinearBackward>& variant = named<BitLinearBackward>("fake_quantised");
+    const DeviceInfo& info = layer.device->info();
+    EXPECT_TRUE(launch(variant, a, info, layer.workspace(variant.workspace_bytes(variant, a, info)), nullptr).ok());
+    for (std::int64_t i = 0; i < k_out * ld; ++i) {
+      EXPECT_EQ(gradient[static_cast<std::size_t>(i)], i % ld < k_in ? 0.0F : 7.0F)
+          << "gap " << gap << ", element " << i;
+    }
+  }
+}
+
 template <class Args>
 std::string reason(Layer& layer, const Args& args, std::string_view name, const std::string& refused) {
   layer.products.refused = refused;
@@ -227,6 +247,12 @@ TEST(LayerVariants, SayWhatTheyNeed) {
   EXPECT_EQ(says(with_bias(type), "fake_quantised"), "");
   EXPECT_NE(says(with_bias(DType::bfloat16), "fake_quantised"), "");
   EXPECT_EQ(says(with_bias(DType::bfloat16), "integer"), "");
+  const auto unaligned = [&](auto& a) {
+    a.layer.operand = a.out.type = a.layer.weights.operand.type = DType::bfloat16;
+    a.layer.linear_bias = {&bias, DType::bfloat16};
+    a.out.ld = k_out + 1;
+  };
+  EXPECT_EQ(says(unaligned, "fake_quantised"), "") << "only cuBLASLt rounds otherwise";
 }
 
 TEST(LayerVariants, AreChosenByRowsAndWeights) {

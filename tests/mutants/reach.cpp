@@ -112,10 +112,11 @@ void put_in_order(std::vector<Step>& steps) {
     return std::tuple(!a.measured, a.round, a.seconds) < std::tuple(!b.measured, b.round, b.seconds);
   };
   std::stable_sort(steps.begin(), steps.end(), by_cost);
-  std::map<std::pair<std::string, std::vector<bool>>, unsigned> alike;
+  std::map<std::pair<std::string, std::size_t>, unsigned>
+      alike;  // by a hash of the sites: comparing them all takes minutes
   for (Step& step : steps) {
     if (!step.measured) break;
-    const unsigned before = alike[{step.production.variant, step.sites}]++;
+    const unsigned before = alike[{step.production.variant, std::hash<std::vector<bool>>{}(step.sites)}]++;
     while ((1U << step.round) < before + 1) ++step.round;
   }
   std::stable_sort(steps.begin(), steps.end(), by_cost);
