@@ -78,7 +78,7 @@ class Line:
         self.branches[len(taken)] = [a + b for a, b in zip(before, taken)]
 
     def in_function(self, name):
-        return all(f"{name}(" in one or f"{name}<" in one for one in self.counts)
+        return all(re.search(rf"\b{name}[(<\[]", one) for one in self.counts)
 
     def reached(self):
         return any(self.counts.values())
@@ -183,7 +183,7 @@ def main():
             if missed:
                 few = ", ".join(code(name) for name in missed[:3]) + (f" and {len(missed) - 3} more" if len(missed) > 3 else "")
                 some.append(row + (few, why))
-            if line.one_way():
+            if line.one_way() and re.search(r"[a-z]", text):  # not of a closing brace
                 one_way.append(row + (why,))
 
     page = ["# Edges of the kernels that the suite does not reach", "",
