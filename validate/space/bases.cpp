@@ -53,7 +53,7 @@ std::vector<Base> forward_bases() {
 std::vector<Base> backward_bases() {
   constexpr auto op = Operation::norm_quant_backward;
   return {base(op, "rms", {plain}), base(op, "rms_residual", {[](Problem& p) { p.dresidual = p.x; }}),
-          base(op, "layer", {layer}),
+          base(op, "layer", {layer}), base(op, "rms_gradient", {[](Problem& p) { p.out.reset(); }}),
           base(op, "any",
                {[](Problem& p) { p.codes = true, p.dx_residual = p.x; },
                 [](Problem& p) { p.norm = NormKind::layer, p.dresidual = p.x, p.save_quant_scale = true; },

@@ -130,6 +130,21 @@ class Cell {
     }
   }
 
+  /// The longest row that the variant holds in each type, where registers and shared memory are full: fewer stages may fit then. Of
+  /// those that walk, as many rows as use a stage again.
+  void add_longest() {
+    constexpr std::int64_t most = 250000;
+    for (DType x : {bf16, f32, f16}) {
+      const Length* longest = nullptr;
+      for (const Length& one : lengths_) {
+        if (one.base->x == x && one.cut.tiles) longest = &one;
+      }
+      if (longest == nullptr) continue;
+      const std::int64_t rows = 3 * device_.sm_count + 1;
+      add(*longest, tuning_.stages <= 1 ? 1 : rows * longest->columns <= most ? rows : 3);
+    }
+  }
+
   /// More rows than 16 bits count, where a warp or less takes a row: few threads, and as many blocks as may be.
   void add_many_rows() {
     constexpr std::int64_t many = 65537;
@@ -265,6 +280,7 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
   const std::vector<Base> bases = bases_of(op);
   std::set<std::pair<std::string, std::string>> with_kinds;
   std::set<std::string> with_many_rows;
+  std::set<std::size_t> with_longest;
   for (const Base& base : bases) {
     for (std::size_t v = 0; v < served.variants().size(); ++v) {
       Cell cell(served, v, base, device, seed, runs);
@@ -272,6 +288,7 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
       cell.add_columns();
       cell.add_rows();
       cell.add_places();
+      if (with_longest.insert(v).second) cell.add_longest();
       if (!with_kinds.insert({algorithm_of(served.variants()[v].name), base.form}).second) continue;
       cell.add_kinds();
       if (with_many_rows.insert(algorithm_of(served.variants()[v].name)).second) cell.add_many_rows();

@@ -23,9 +23,11 @@ std::string forward_form(const Problem& p) {
 
 std::string backward_form(const Problem& p) {
   const auto same = [&](const std::optional<DType>& type) { return type == p.x; };
-  if (!same(p.dy.value_or(p.x)) || !same(p.dx.value_or(p.x)) || !same(p.weight) || !same(p.out)) return "any";
+  if (!same(p.dy.value_or(p.x)) || !same(p.dx.value_or(p.x)) || !same(p.weight)) return "any";
   if (p.codes || p.dx_residual || p.with.contains("dequant_scale")) return "any";
   const bool dbias = p.with.contains("dbias") || (p.bias && !p.without.contains("dbias"));
+  if (!p.out) return p.norm == NormKind::rms && !p.bias && !dbias && !p.dresidual ? "rms_gradient" : "any";
+  if (!same(p.out)) return "any";
   if (p.norm == NormKind::layer) return same(p.bias) && dbias && !p.dresidual ? "layer" : "any";
   if (p.bias || dbias) return "any";
   return same(p.dresidual) ? "rms_residual" : p.dresidual ? "any" : "rms";

@@ -15,8 +15,8 @@
 
 namespace normquant::validate::space {
 
-/// The form that kernels know when they are compiled (kernels/device/form.cuh): any, rms, rms_codes, rms_residual, layer; of
-/// weight_quant rows (with gaps between them) or gapless.
+/// The form that kernels know when they are compiled (kernels/device/form.cuh): any, rms, rms_codes, rms_residual, layer,
+/// rms_gradient; of weight_quant rows (with gaps between them) or gapless.
 std::string form_of(const Problem& problem);
 
 /// How a variant cuts a row of a type of x into what its threads take, in columns.
