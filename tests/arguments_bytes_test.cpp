@@ -11,7 +11,7 @@
 #include <normquant/norm_quant_forward.hpp>
 #include <normquant/weight_quant.hpp>
 
-namespace normquant {
+namespace normquant::bytes_of_arguments {
 namespace {
 
 constexpr std::int64_t rows = 3, columns = 40, k_out = 24;
@@ -232,4 +232,4 @@ TEST(RequestedBytes, OfTheBackwardInOneTypeToo) {
 }
 
 }  // namespace
-}  // namespace normquant
+}  // namespace normquant::bytes_of_arguments
