@@ -13,6 +13,8 @@
 #   --help              this text
 #
 # All of it lies in build/mechanical. An interrupted run goes on there, unless kernels, suites or the part are others by then.
+# Further findings of survivors (normquant-mutants run with other limits, or by --only-hints the cases of standard that the limits
+# left out) count too when they lie there as found-*.jsonl; build/mechanical/about then is to say so.
 # Status 0: all are caught or judged. 1: some are missed, and the page names them. 2, 5: as everywhere.
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -44,7 +46,7 @@ write_matrix() {
   [ -f $build/about ] || fail $exit_usage "nothing was run yet: $build/about is not there"
   mapfile -t about <$build/about
   python3 tests/mutants/mechanical_matrix.py --sites $build/sites.jsonl --run $build/part.jsonl --again $build/again.jsonl \
-    --found $build/found.jsonl $build/tests.jsonl --judged tests/mutants/mechanical_judged.txt --about "${about[@]}" \
+    --found $build/found*.jsonl $build/tests.jsonl --judged tests/mutants/mechanical_judged.txt --about "${about[@]}" \
     --out reports/measured/mutants
 }
 if [ $only_matrix = yes ]; then
@@ -71,7 +73,7 @@ done
 of=$(find $build/tests/mutants/CMakeFiles/normquant_planted.dir $build/validate $build/reference -name '*.[oa]' -print0 |
   sort -z | xargs -0 cat | sha256sum)
 if [ ! -f $build/of ] || [ "$(cat $build/of)" != "$of" ]; then
-  rm -f $build/{found,again,tests}.jsonl $build/reach-*
+  rm -f $build/found*.jsonl $build/{again,tests}.jsonl $build/reach-*
   echo "$of" >$build/of
 fi
 changed=$(git status --porcelain -- kernels validate reference)

@@ -41,8 +41,11 @@ def outcomes(mutants, findings, again, said):
     """Of each mutant a row of the matrix."""
     of = collections.defaultdict(dict)
     for finding in findings:
-        of[finding["mutant"]][finding["suite"]] = finding
-    steady = {finding["mutant"] for finding in again if finding["caught"] and finding["check"] not in ("crash", "hang")}
+        before = of[finding["mutant"]].get(finding["suite"])
+        if before is None or finding["caught"]:  # a further run may catch what limits cut short
+            of[finding["mutant"]][finding["suite"]] = finding
+    steady = {finding["mutant"] for finding in again
+              if finding["caught"] and finding["check"] not in ("crash", "hang") and finding["seconds"] < 5}
     rows = []
     for mutant in mutants:
         row = {"mutant": mutant["name"], "outcome": "", "suite": "", "check": "", "again": "", "variant": "", "problem": "",
@@ -102,6 +105,7 @@ def page(rows, mutants, said, made, about):
             f"tests/mutants/mechanical_matrix.py; docs/mutants.md describes it. {made} changes are possible today. {len(rows)} were "
             f"drawn, and the compiler refuses {refused} of them. Those owed are neither equivalent nor for a GPU only.\n\n")
     text += "".join(f"- {fact}\n" for fact in about) + ("\n" if about else "")
+    text += table_by(rows, "code", lambda row: "kernels (.cu, .cuh)" if row["file"].endswith((".cu", ".cuh")) else "host code")
     text += table_by(rows, "kind", lambda row: row["kind"])
     text += table_by(rows, "where", lambda row: row["file"].split("/")[0])
     checks = collections.Counter(row["check"] if row["check"] in ("crash", "hang", "error") or row["suite"] == "tests"
