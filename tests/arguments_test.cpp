@@ -222,5 +222,21 @@ TEST(Arguments, AVariantThatDoesNotServeAProblemSaysWhy) {
   EXPECT_GT(ran, 0);
 }
 
+TEST(Arguments, APackedRowMustStartWhereAPacketsCodesDo) {
+  alignas(256) static unsigned char memory[4096] = {};
+  float factor = 0;
+  WeightQuant a;
+  a.rows = 2, a.columns = 64, a.w = {memory, DType::bfloat16, 64};
+  a.packed = memory + 2048, a.ld_packed = 17, a.dequant_factor = &factor;
+  const auto device = open_host_device();
+  int told = 0;
+  for (const auto& variant : variants<WeightQuant>(DeviceKind::host)) {
+    if (!variant.name.starts_with("two_pass") || variant.tuning.access_bytes < 16) continue;
+    EXPECT_EQ(variant.why_not(variant, a, device->info()), "needs every row of packed to start at a multiple of 2");
+    ++told;
+  }
+  EXPECT_GT(told, 0);
+}
+
 }  // namespace
 }  // namespace normquant

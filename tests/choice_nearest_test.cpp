@@ -114,6 +114,8 @@ TEST(NearestVariant, OfAWideRowIsWide) {
   EXPECT_LE(threads_chosen<NormQuantForward>(64, forward), 32);
   EXPECT_LE(threads_chosen<NormQuantBackward>(64, backward), 32);
   EXPECT_LE(threads_chosen<ActivationQuant>(64, activation), 32);
+  EXPECT_EQ(threads_chosen<NormQuantForward>(1024, forward), 64) << "two packets of 16 bytes each";
+  EXPECT_EQ(threads_chosen<NormQuantBackward>(1024, backward), 64);
   EXPECT_GE(threads_chosen<NormQuantForward>(8192, forward), 256);
   EXPECT_GE(threads_chosen<NormQuantBackward>(8192, backward), 256);
   EXPECT_GE(threads_chosen<ActivationQuant>(8192, activation), 256);
