@@ -7,7 +7,7 @@
 
 #include "tests/small_network.hpp"
 
-namespace normquant {
+namespace normquant::small_network {
 namespace {
 
 template <class Args>
@@ -77,4 +77,4 @@ TEST(LayerArguments, AWorkspaceThatIsTooSmallIsRefused) {
 }
 
 }  // namespace
-}  // namespace normquant
+}  // namespace normquant::small_network

@@ -14,7 +14,7 @@
 #include "reference/bit_linear.hpp"
 #include "tests/small_network.hpp"
 
-namespace normquant {
+namespace normquant::small_network {
 namespace {
 
 struct Form {
@@ -214,4 +214,4 @@ TEST(LayerEdges, NoRowsGiveZeroGradientsOfParameters) {
 }
 
 }  // namespace
-}  // namespace normquant
+}  // namespace normquant::small_network

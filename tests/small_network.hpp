@@ -12,7 +12,7 @@
 
 #include "reference/bit_linear.hpp"
 
-namespace normquant {
+namespace normquant::small_network {
 
 using reference::Array;
 
@@ -135,4 +135,4 @@ inline void expect_close(const std::vector<float>& actual, const reference::Vect
   expect_close(actual, Array(expected.transpose()), what);
 }
 
-}  // namespace normquant
+}  // namespace normquant::small_network
