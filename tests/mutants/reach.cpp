@@ -128,7 +128,7 @@ std::string name_of(const Step& step) { return step.production.variant + " " + t
 std::vector<const Step*> steps_there(const Mutant& mutant, const Reach& reach, const std::set<std::string>& passed,
                                      bool& cut_short) {
   std::vector<const Step*> there;
-  std::set<std::pair<validate::Operation, std::string>> variants;
+  std::set<std::pair<Operation, std::string>> variants;
   double planned = 0;
   for (const Step& step : reach.steps) {
     const std::pair variant(step.production.problem.op, step.production.variant);
@@ -163,7 +163,7 @@ std::map<std::string, nlohmann::json> measured_before(const std::string& path) {
 }
 
 /// Classes of the model that the results of an operation do not meet.
-std::size_t unmet(const Reach& reach, validate::Operation op, const std::vector<CaseResult>& results) {
+std::size_t unmet(const Reach& reach, Operation op, const std::vector<CaseResult>& results) {
   std::string why;
   const auto device = reach.device.open(1, why);
   if (device == nullptr) return 0;
@@ -176,7 +176,7 @@ std::size_t unmet(const Reach& reach, validate::Operation op, const std::vector<
 bool whole_fails(const Mutant& mutant, const std::vector<CaseResult>& with_mutant, const Reach& reach,
                  Finding& finding) {
   std::vector<CaseResult> production;
-  std::set<validate::Operation> lost;  // a problem that was served
+  std::set<Operation> lost;  // a problem that was served
   for (std::size_t i = 0; i < reach.steps.size(); ++i) {
     production.push_back(reach.steps[i].production);
     if (production.back().verdict.outcome == Outcome::pass && with_mutant[i].verdict.outcome == Outcome::skipped) {
@@ -192,7 +192,7 @@ bool whole_fails(const Mutant& mutant, const std::vector<CaseResult>& with_mutan
       return true;
     }
   }
-  for (const validate::Operation op : lost) {
+  for (const Operation op : lost) {
     limit_time(600);
     const std::size_t now = unmet(reach, op, with_mutant);
     (void)activate(0);
