@@ -1,6 +1,7 @@
 #include "validate/space/bases.hpp"
 
 #include <functional>
+#include <optional>
 
 #include "validate/space/classes.hpp"
 #include "validate/space/common_factors.hpp"
@@ -78,6 +79,45 @@ std::vector<Base> bases_of(Operation op) {
   static constexpr PerOperation<std::vector<Base> (*)()> bases = {forward_bases, backward_bases, activation_bases,
                                                                   no_bases,      no_bases,       no_bases};
   return bases[op]();
+}
+
+std::vector<Problem> near_misses(Operation op, std::uint64_t seed) {
+  const Change changes[] = {
+      [](Problem& p) { p.dy = other_than(p.x); },
+      [](Problem& p) { p.dx = other_than(p.x); },
+      [](Problem& p) { p.weight = other_than(p.x); },
+      [](Problem& p) { p.weight.reset(); },
+      [](Problem& p) { p.bias = p.bias ? std::nullopt : std::optional(p.x); },
+      [](Problem& p) { p.bias = other_than(p.x); },
+      [](Problem& p) { p.out = other_than(p.x); },
+      [](Problem& p) { p.out.reset(), p.codes = p.op == Operation::norm_quant_forward; },
+      [](Problem& p) { p.codes = true; },
+      [](Problem& p) { p.norm = NormKind::layer, p.without = {"dbias"}; },
+      [](Problem& p) { p.norm = NormKind::rms; },
+      [](Problem& p) { p.with = {"dbias"}; },
+      [](Problem& p) { p.dresidual = p.dresidual ? other_than(p.x) : p.x; },
+      [](Problem& p) { p.dx_residual = p.x; },
+      [](Problem& p) { p.residual = p.residual ? other_than(p.x) : p.x; },
+      [](Problem& p) { p.residual_out = p.residual_out ? other_than(p.x) : p.x; },
+      [](Problem& p) { p.residual.reset(); },
+      [](Problem& p) { p.residual_out.reset(); },
+  };
+  std::vector<Problem> all;
+  for (const Base& base : bases_of(op)) {
+    if (base.form == "any") continue;
+    for (const Change& change : changes) {
+      Problem p = base.problems.front();
+      p.rows = 2, p.columns = 72, p.seed = seed;
+      change(p);
+      if (op == Operation::norm_quant_forward) p.dy.reset(), p.dx.reset(), p.dresidual.reset(), p.dx_residual.reset();
+      if (op == Operation::norm_quant_forward) p.with.clear(), p.without.clear();
+      if (op == Operation::norm_quant_backward) p.residual.reset(), p.residual_out.reset();
+      if (!p.bias) p.without.erase("dbias");
+      if (p.bias) p.with.erase("dbias");
+      all.push_back(p);
+    }
+  }
+  return all;
 }
 
 }  // namespace normquant::validate::space

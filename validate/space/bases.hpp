@@ -15,4 +15,7 @@ struct Base {
 
 std::vector<Base> bases_of(Operation op);
 
+/// Problems in which one thing is other than a known form wants it: for all variants, of which some serve that form alone.
+std::vector<Problem> near_misses(Operation op, std::uint64_t seed);
+
 }  // namespace normquant::validate::space

@@ -65,15 +65,17 @@ class Cell {
       if (met.contains(*name)) continue;
       for (const std::string& also : column_classes(length->cut, length->columns)) met.insert(also);
       add(*length, length->columns > 20000 ? 1 : 1 + (length->columns / 8 + runs_.size()) % 3);
-      if (length->base->out || length->base->codes) add_largest_last(*length);
+      if (!length->base->out && !length->base->codes) continue;
+      add_largest_at(*length, length->columns - 1);
+      if (length->cut.piece > 0) add_largest_at(*length, 0);
     }
   }
 
-  /// The largest element in the last column: whoever holds the end of the row counts for the row's absmax.
-  void add_largest_last(const Length& length) {
+  /// The largest element in the last column, or of pieces in the first: whoever holds the row's ends counts for its absmax.
+  void add_largest_at(const Length& length, std::int64_t column) {
     Problem p = made(length, 1);
     p.values = Values::one_large;
-    p.at_column = length.columns - 1;
+    p.at_column = column;
     p.at_row = 0;
     runs_.push_back({p, variant_});
   }
@@ -142,6 +144,16 @@ class Cell {
       if (longest == nullptr) continue;
       const std::int64_t rows = 3 * device_.sm_count + 1;
       add(*longest, tuning_.stages <= 1 ? 1 : rows * longest->columns <= most ? rows : 3);
+    }
+    if (tuning_.stages <= 1 || tuning_.cluster > 1) return;
+    // Rows of a few warps, so many that barriers or shared memory, not registers, say how many go side by side.
+    for (std::int64_t warps : {2, 4, 8}) {
+      const Length* last = nullptr;
+      for (const Length& one : lengths_) {
+        const bool wide_enough = one.base->x == (warps == 2 ? bf16 : f32) && one.columns > (warps - 1) * one.cut.tile;
+        if (wide_enough && one.columns <= warps * one.cut.tile && one.cut.tiles) last = &one;
+      }
+      if (last != nullptr) add(*last, (warps == 2 ? 16 : 16 / warps) * device_.sm_count);
     }
   }
 

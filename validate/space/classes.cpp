@@ -50,6 +50,7 @@ std::string ending(const Cut& cut, std::int64_t left) {
   if (left == cut.packet) return "one packet into a tile";
   if (left == cut.tile - cut.packet) return "one packet before a tile's";
   if (left % cut.across == 0) return "all threads of a tile alike";
+  if (left > cut.tile - cut.across && left % cut.across != cut.packet) return "amid the last packets of a tile";
   return left % cut.across == cut.packet ? "one thread of a tile with a packet more" : "amid the threads of a tile";
 }
 
@@ -134,6 +135,7 @@ std::vector<std::int64_t> lengths_to_look_at(const Cut& cut, std::int64_t most) 
   };
   for (std::int64_t n = cut.packet; n <= std::min(most, 2 * cut.across); n += cut.packet) all.insert(n);
   for (std::int64_t n = cut.across; n <= std::min(most, 2 * cut.tile); n += cut.across) around(n);
+  around(cut.tile - cut.across / 2);
   if (cut.tiles) {
     for (std::int64_t of_block : {1, 2, 3, 4, 7, 8, 9, 10, 31, 32}) {
       for (std::int64_t edge : {of_block * (cut.cluster - 1) * cut.tile, (of_block * (cut.cluster - 1) + 1) * cut.tile,

@@ -149,6 +149,8 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
   add(0, 40, 24, [](Problem& p) { p.row_padding = 3, p.linear_bias = p.x; });
   add(0, 33, 8, [](Problem& p) { p.linear_bias = f32, p.bias = p.x, p.norm = NormKind::layer; });
   add(1, 1, 1, nothing);
+  add(2, 64, 9, [](Problem& p) { p.offsets["codes"] = 1; });  // codes at an odd address, their rows whole words apart
+  add(4097, 8, 1, nothing);
   if (!forward) {
     const auto bias = [](Problem& p) { p.linear_bias = p.x; };
     for (std::int64_t rows :

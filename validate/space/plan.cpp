@@ -5,6 +5,7 @@
 #include <set>
 
 #include "validate/repetition.hpp"
+#include "validate/space/bases.hpp"
 #include "validate/space/factors.hpp"
 #include "validate/space/layer.hpp"
 
@@ -165,6 +166,7 @@ std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, con
     for (const Problem& p : large_layers(op, device, seed)) cases.add(p, variant);
   }
   if (size == SuiteSize::smoke || is_layer(op)) return cases.take();
+  for (const Problem& p : near_misses(op, seed)) cases.add(p);
   add_large(cases, op, device, seed);
   std::vector<Case> all = cases.take();
   for (Case& one : after_others(op, seed)) all.push_back(std::move(one));

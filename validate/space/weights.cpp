@@ -73,6 +73,10 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
         for (std::int64_t rest : {1, 2, 3}) add(packets / 4 + 1, 12 + rest, [&](Problem& p) { p.row_padding = rest; });
       }
     }
+    add(2, 64, [](Problem& p) { p.row_padding = 8; });
+    for (std::int64_t padding : {1, 4}) {
+      add(8, 64, [&](Problem& p) { p.out.reset(), p.codes = false, p.packed = true, p.paddings["packed"] = padding; });
+    }
     // Every kind of value in every form; NaN at every end.
     for (bool gaps : {false, true}) {
       for (int i = 0; i < kinds_of_values; ++i) {
