@@ -18,7 +18,8 @@ packages=(build-essential g++ cmake ninja-build git libeigen3-dev libcli11-dev n
   libboost-context-dev libbenchmark-dev libgtest-dev libgmock-dev zlib1g-dev libjs-chart.js)
 # The version in the name: other versions format differently and check for other things.
 check_packages=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev shellcheck chromium python3
-  python3-jsonschema python3-clang-14 slurm-wlm munge)
+  python3-jsonschema python3-clang-14)
+optional_packages=(slurm-wlm munge) # of one test, which is skipped without them
 checks=no reframe=no
 while [ $# -gt 0 ]; do
   case $1 in
@@ -47,17 +48,22 @@ fi
 
 mapfile -t missing < <(missing_of "${packages[@]}")
 mapfile -t missing_checks < <([ $checks = no ] || missing_of "${check_packages[@]}")
+mapfile -t missing_optional < <([ $checks = no ] || missing_of "${optional_packages[@]}")
 
-if [ $((${#missing[@]} + ${#missing_checks[@]})) -gt 0 ]; then
+if [ $((${#missing[@]} + ${#missing_checks[@]} + ${#missing_optional[@]})) -gt 0 ]; then
   as_root=()
   if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null ||
-      fail $exit_infrastructure "not root, and there is no sudo. Let root install: ${missing[*]} ${missing_checks[*]}"
+      fail $exit_infrastructure "not root, and there is no sudo. Let root install:" \
+        "${missing[*]} ${missing_checks[*]} ${missing_optional[*]}"
     as_root=(sudo)
   fi
   apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
-  echo "setup: to install: ${missing[*]} ${missing_checks[*]}"
-  "${apt[@]}" update || fail $exit_infrastructure "apt-get update failed; see its message above"
+  echo "setup: to install: ${missing[*]} ${missing_checks[*]} ${missing_optional[*]}"
+  if ! "${apt[@]}" update; then
+    [ $((${#missing[@]} + ${#missing_checks[@]})) -eq 0 ] ||
+      fail $exit_infrastructure "apt-get update failed; see its message above"
+  fi
 
   wanted=("${missing[@]}")
   for package in "${missing_checks[@]}"; do
@@ -73,8 +79,11 @@ if [ $((${#missing[@]} + ${#missing_checks[@]})) -gt 0 ]; then
     mapfile -t missing < <(missing_of "${wanted[@]}")
     [ ${#missing[@]} -eq 0 ] || fail $exit_infrastructure "still missing after apt-get: ${missing[*]}"
   fi
+  if [ ${#missing_optional[@]} -gt 0 ] && ! "${apt[@]}" install -y --no-install-recommends "${missing_optional[@]}"; then
+    echo "setup: apt-get could not install ${missing_optional[*]}: the test that needs them will be skipped, and said to be"
+  fi
 fi
-echo "setup: all packages are there"
+echo "setup: all packages are there that nothing goes without"
 if [ $reframe = yes ] && [ ! -x "$root/build/reframe/bin/reframe" ]; then
   { python3 -m venv "$root/build/reframe" && "$root/build/reframe/bin/pip" install --quiet ReFrame-HPC; } ||
     fail $exit_infrastructure "ReFrame could not be installed into build/reframe; see the message above"
