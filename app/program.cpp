@@ -45,7 +45,7 @@ std::string unknown_subcommand(const CLI::App& app, int argc, char** argv) {
 
 /// CLI11 says `--op: 1 required TEXT missing`, and `--out: At Most 1 required but received 2`.
 std::string in_plain_words(const CLI::ParseError& error) {
-  const std::string text = output::printable(error.what());
+  std::string text = output::printable(error.what());
   if (error.get_name() != "ArgumentMismatch") return text;
   const std::string option = text.substr(0, text.find(':'));
   if (text.find("At Most") != std::string::npos) return option + " is given more than once";

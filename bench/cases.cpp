@@ -58,7 +58,7 @@ void set_layer(Problem& problem, DType dtype, std::string_view form) {
 
 /// Sets what the form says; operation, shape and type of x are set.
 constexpr PerOperation<void (*)(Problem&, DType, std::string_view)> set_of = {set_forward, set_backward, set_quant,
-                                                                             set_quant,   set_layer,    set_layer};
+                                                                              set_quant,   set_layer,    set_layer};
 
 }  // namespace
 
@@ -90,8 +90,8 @@ std::string shape_text(const Problem& problem) {
 
 std::string case_name(const Case& timed, std::string_view variant) {
   const Problem& problem = timed.problem;
-  return fmt::format("{}/{}/{}/{}/{}", name_of(problem.op), variant, shape_text(problem),
-                     normquant::name_of(problem.x), timed.form);
+  return fmt::format("{}/{}/{}/{}/{}", name_of(problem.op), variant, shape_text(problem), normquant::name_of(problem.x),
+                     timed.form);
 }
 
 }  // namespace normquant::bench

@@ -12,7 +12,6 @@
 namespace normquant::bench {
 namespace {
 
-
 std::optional<Narrowing> parse_narrowing(const PlanRequest& request, std::string& why) {
   Narrowing narrowing;
   for (const std::string& name : request.ops) {

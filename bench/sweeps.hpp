@@ -58,9 +58,9 @@ std::optional<Sweep> find_sweep(const std::string& name_or_path, std::string& wh
 
 /// What the command line says about the cases; an empty list says nothing.
 struct Narrowing {
-  std::vector<Operation> ops;  ///< keep groups of these operations only
-  std::vector<validate::Shape> shapes;   ///< in place of the groups' shapes
-  std::vector<DType> dtypes;             ///< in place of the groups' types
+  std::vector<Operation> ops;           ///< keep groups of these operations only
+  std::vector<validate::Shape> shapes;  ///< in place of the groups' shapes
+  std::vector<DType> dtypes;            ///< in place of the groups' types
 };
 Sweep narrowed(const Sweep& sweep, const Narrowing& narrowing);
 

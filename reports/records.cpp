@@ -209,7 +209,8 @@ void tell_apart(RecordSet& set) {
       {"commit", [](const Environment& e) { return e.commit; }}};
   std::map<std::string, std::vector<Environment*>> by_device;
   for (Environment& environment : set.environments) by_device[environment.one_device()].push_back(&environment);
-  for (const auto& [device, alike] : by_device) {
+  for (const auto& entry : by_device) {
+    const std::vector<Environment*>& alike = entry.second;
     for (const auto& [name, value_of] : facets) {
       const bool differ = std::any_of(alike.begin(), alike.end(), [&, value = value_of](const Environment* one) {
         return value(*one) != value(*alike.front());

@@ -44,7 +44,8 @@ class Simplicity {
   explicit Simplicity(const Candidates& candidates) {
     for (const Operation op : all_operations) {
       const std::vector<std::string> names = candidates(op);
-      for (std::size_t rank = 0; rank < names.size(); ++rank) ranks_[static_cast<std::size_t>(op)].emplace(names[rank], rank);
+      for (std::size_t rank = 0; rank < names.size(); ++rank)
+        ranks_[static_cast<std::size_t>(op)].emplace(names[rank], rank);
     }
   }
   std::optional<std::size_t> rank(Operation op, const std::string& variant) const {

@@ -7,7 +7,6 @@
 namespace normquant::check {
 namespace {
 
-
 constexpr bool input = false, output = true, required = true, optional = false;
 
 constexpr Role forward_roles[] = {

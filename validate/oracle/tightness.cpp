@@ -154,7 +154,7 @@ void backward_tightness(const Problem& problem, Collector& collector) {
   backward_cases(problem, Algorithm::two_pass, collector);
   if (problem.norm == NormKind::layer) backward_cases(problem, Algorithm::welford, collector);
 }
-void no_cases(const Problem&, Collector&) {} // the layer's bounds are those of its parts
+void no_cases(const Problem&, Collector&) {}  // the layer's bounds are those of its parts
 
 constexpr PerOperation<void (*)(const Problem&, Collector&)> cases_of = {
     forward_tightness, backward_tightness, activation_cases, weight_cases, no_cases, no_cases};
