@@ -33,7 +33,7 @@ template <class Args>
 struct Tensor {
   std::string name;
   std::function<void(Args&)> give;
-  std::int64_t bytes;
+  std::int64_t bytes = 0;
 };
 
 /// `required` have `bytes`; each other tensor adds its own, alone and with all others.

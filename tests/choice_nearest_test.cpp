@@ -45,10 +45,10 @@ std::string nearest(const std::vector<Row>& rows, std::int64_t row_bytes) {
 TEST(NearestVariant, GivesEachThreadTwoPackets) {
   const std::vector<Row> rows = {row("t2", 2),     row("t8", 8),       row("t32", 32),    row("t64", 64),
                                  row("t256", 256), row("t1024", 1024), row("t4096", 4096)};
-  EXPECT_EQ(nearest(rows, 32 * 32), "t32");
-  EXPECT_EQ(nearest(rows, 32 * 40), "t32") << "1.25 times fewer are nearer than 1.6 times more";
-  EXPECT_EQ(nearest(rows, 32 * 60), "t64");
-  EXPECT_EQ(nearest(rows, 32 * 256), "t256");
+  EXPECT_EQ(nearest(rows, 1024), "t32");
+  EXPECT_EQ(nearest(rows, 1280), "t32") << "1.25 times fewer are nearer than 1.6 times more";
+  EXPECT_EQ(nearest(rows, 1920), "t64");
+  EXPECT_EQ(nearest(rows, 8192), "t256");
   EXPECT_EQ(nearest(rows, 16), "t8") << "never fewer than 8";
   EXPECT_EQ(nearest(rows, 1 << 20), "t1024") << "never more than 1024";
 }
@@ -57,35 +57,35 @@ TEST(NearestVariant, ThreadsFollowFromElementsToo) {
   std::vector<Row> rows = {row("e64", 0), row("e8", 0), row("none", 0)};
   rows[0].tuning.elements = 64;  // 8 threads
   rows[1].tuning.elements = 8;   // 64 threads
-  EXPECT_EQ(nearest(rows, 32 * 8), "e64");
-  EXPECT_EQ(nearest(rows, 32 * 64), "e8");
-  EXPECT_EQ(nearest(rows, 32 * 512), "none") << "a thread an element";
+  EXPECT_EQ(nearest(rows, 256), "e64");
+  EXPECT_EQ(nearest(rows, 2048), "e8");
+  EXPECT_EQ(nearest(rows, 16384), "none") << "a thread an element";
   rows = {row("t40", 40), row("e13", 0)};
   rows[1].tuning.elements = 13;  // 512 / 13, rounded up: 40
-  EXPECT_EQ(nearest(rows, 32 * 39), "t40") << "equal ones: the first";
+  EXPECT_EQ(nearest(rows, 1248), "t40") << "equal ones: the first";
 }
 
 TEST(NearestVariant, ReadsAgainAndByElementsOnlyWhereThatIsLeft) {
   std::vector<Row> rows = {row("again", 32), row("once", 200)};
   rows[0].requested_bytes = bytes<200>;
-  EXPECT_EQ(nearest(rows, 32 * 32), "once") << "6.25 times the threads, for 9 times the cost";
+  EXPECT_EQ(nearest(rows, 1024), "once") << "6.25 times the threads, for 9 times the cost";
   rows[0].requested_bytes = bytes<120>;
-  EXPECT_EQ(nearest(rows, 32 * 32), "again") << "a fifth more does not count";
+  EXPECT_EQ(nearest(rows, 1024), "again") << "a fifth more does not count";
   rows[0].requested_bytes = bytes<100>;
   rows[0].tuning.access_bytes = 4;
   rows[1].tuning.threads_per_row = 96;
-  EXPECT_EQ(nearest(rows, 32 * 32), "once") << "3 times the threads, for 4 times the cost";
+  EXPECT_EQ(nearest(rows, 1024), "once") << "3 times the threads, for 4 times the cost";
   rows[1].tuning.threads_per_row = 160;
-  EXPECT_EQ(nearest(rows, 32 * 32), "again");
+  EXPECT_EQ(nearest(rows, 1024), "again");
 }
 
 TEST(NearestVariant, ServesAndIsDeterministic) {
   std::vector<Row> rows = {row("refuses", 32), row("atomics", 32), row("far", 1024), row("last", 4096)};
   rows[0].why_not = refuses;
   rows[1].deterministic = false;
-  EXPECT_EQ(nearest(rows, 32 * 32), "far");
+  EXPECT_EQ(nearest(rows, 1024), "far");
   rows[2].why_not = rows[3].why_not = refuses;
-  EXPECT_EQ(nearest(rows, 32 * 32), "last") << "which says why it does not serve";
+  EXPECT_EQ(nearest(rows, 1024), "last") << "which says why it does not serve";
   EXPECT_EQ(nearest({row("first", 32), row("second", 32)}, 32 * 32), "first");
 }
 

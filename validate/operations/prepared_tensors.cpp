@@ -89,14 +89,16 @@ void* PreparedTensors::add_input(std::string name, std::shared_ptr<const HostTen
   return data;
 }
 
-ConstMatrix PreparedTensors::add_input_matrix(std::string name, std::shared_ptr<const HostTensor> source) {
+ConstMatrix PreparedTensors::add_input_matrix(const std::string& name,
+                                              const std::shared_ptr<const HostTensor>& source) {
   const std::int64_t ld = input_ld(name, source->columns);
-  void* data = add_input(std::move(name), source, problem_.rows, ld);
+  void* data = add_input(name, source, problem_.rows, ld);
   return {data, source->type, ld};
 }
 
-ConstVector PreparedTensors::add_input_vector(std::string name, std::shared_ptr<const HostTensor> source) {
-  void* data = add_input(std::move(name), source, 1, source->columns);
+ConstVector PreparedTensors::add_input_vector(const std::string& name,
+                                              const std::shared_ptr<const HostTensor>& source) {
+  void* data = add_input(name, source, 1, source->columns);
   return {data, source->type};
 }
 

@@ -68,9 +68,9 @@ class PreparedTensors : public PreparedProblem {
   using CompareRow = std::function<void(Comparison&, std::int64_t row, const unsigned char* elements)>;
 
   /// [rows, N] inputs whose rows repeat those of `source`.
-  ConstMatrix add_input_matrix(std::string name, std::shared_ptr<const HostTensor> source);
+  ConstMatrix add_input_matrix(const std::string& name, const std::shared_ptr<const HostTensor>& source);
   /// [columns] inputs.
-  ConstVector add_input_vector(std::string name, std::shared_ptr<const HostTensor> source);
+  ConstVector add_input_vector(const std::string& name, const std::shared_ptr<const HostTensor>& source);
   /// [rows, columns of source] on the device, rows repeated as needed.
   void* add_input(std::string name, std::shared_ptr<const HostTensor> source, std::int64_t rows, std::int64_t ld);
 
@@ -81,17 +81,17 @@ class PreparedTensors : public PreparedProblem {
                            bool may_differ = false);
   /// A floating [rows, N] output; `compare(comparison, row, column, bits)` is called element by element.
   template <class Compare>
-  Matrix add_output_matrix(std::string name, DType type, Compare compare) {
+  Matrix add_output_matrix(const std::string& name, DType type, Compare compare) {
     const std::int64_t ld = output_ld(name, problem_.columns);
-    auto* tensor = add_output(std::move(name), problem_.rows, problem_.columns, size_of(type), ld,
-                              DeviceTensor::float_poison, rows_of(type, problem_.columns, compare));
+    auto* tensor = add_output(name, problem_.rows, problem_.columns, size_of(type), ld, DeviceTensor::float_poison,
+                              rows_of(type, problem_.columns, compare));
     return {tensor->data(), type, ld};
   }
   /// A floating vector of `length`; compare(comparison, 0, index, bits).
   template <class Compare>
-  normquant::Vector add_output_vector(std::string name, DType type, std::int64_t length, Compare compare) {
-    auto* tensor = add_output(std::move(name), 1, length, size_of(type), length, DeviceTensor::float_poison,
-                              rows_of(type, length, compare));
+  normquant::Vector add_output_vector(const std::string& name, DType type, std::int64_t length, Compare compare) {
+    auto* tensor =
+        add_output(name, 1, length, size_of(type), length, DeviceTensor::float_poison, rows_of(type, length, compare));
     return {tensor->data(), type};
   }
 
@@ -110,12 +110,12 @@ class PreparedTensors : public PreparedProblem {
 
   /// int8 codes, in rows of `ld`.
   template <class Compare>
-  std::int8_t* add_codes(std::string name, std::int64_t ld, Compare compare) {
+  std::int8_t* add_codes(const std::string& name, std::int64_t ld, Compare compare) {
     const std::int64_t columns = problem_.columns;
     auto row = [columns, compare](Comparison& comparison, std::int64_t i, const unsigned char* bytes) {
       for (std::int64_t j = 0; j < columns; ++j) compare(comparison, i, j, static_cast<std::int8_t>(bytes[j]));
     };
-    auto* tensor = add_output(std::move(name), problem_.rows, columns, 1, ld, DeviceTensor::code_poison, row);
+    auto* tensor = add_output(name, problem_.rows, columns, 1, ld, DeviceTensor::code_poison, row);
     return static_cast<std::int8_t*>(tensor->data());
   }
 
