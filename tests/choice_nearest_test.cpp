@@ -86,7 +86,7 @@ TEST(NearestVariant, ServesAndIsDeterministic) {
   EXPECT_EQ(nearest(rows, 1024), "far");
   rows[2].why_not = rows[3].why_not = refuses;
   EXPECT_EQ(nearest(rows, 1024), "last") << "which says why it does not serve";
-  EXPECT_EQ(nearest({row("first", 32), row("second", 32)}, 32 * 32), "first");
+  EXPECT_EQ(nearest({row("first", 32), row("second", 32)}, 1024), "first");
 }
 
 /// Threads that share a row of `count` elements by the choice without a table.
