@@ -301,7 +301,7 @@ TEST(Classes, FollowFromTheConstantsOfAVariant) {
   };
   EXPECT_TRUE(of_loop(3 * 1024 + 8).contains("turns over the row: 4"));
   EXPECT_FALSE(of_loop(3 * 1024 + 8).contains("turns over the row: 4, the last one whole"));
-  EXPECT_TRUE(of_loop(4 * 1024).contains("turns over the row: 4, the last one whole"));
+  EXPECT_TRUE(of_loop(std::int64_t{4} * 1024).contains("turns over the row: 4, the last one whole"));
 }
 
 }  // namespace
