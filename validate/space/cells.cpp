@@ -166,8 +166,10 @@ class Cell {
   }
 
  private:
+  /// Of the means that are far from zero it is the squares' digits: those of few bfloat16 values are summed exactly.
   static bool follows_the_type(Values values) {
-    return values == Values::large || values == Values::largest || values == Values::huge || values == Values::tiny ||
+    return values == Values::huge_mean || values == Values::tiny_variance || values == Values::large ||
+           values == Values::largest || values == Values::huge || values == Values::tiny ||
            values == Values::subnormals || values == Values::at_floor || values == Values::huge_weight;
   }
 
