@@ -83,7 +83,7 @@ if [ $((${#missing[@]} + ${#missing_checks[@]} + ${#missing_optional[@]})) -gt 0
     echo "setup: apt-get could not install ${missing_optional[*]}: the test that needs them will be skipped, and said to be"
   fi
 fi
-echo "setup: all packages are there that nothing goes without"
+echo "setup: every required package is there"
 if [ $reframe = yes ] && [ ! -x "$root/build/reframe/bin/reframe" ]; then
   { python3 -m venv "$root/build/reframe" && "$root/build/reframe/bin/pip" install --quiet ReFrame-HPC; } ||
     fail $exit_infrastructure "ReFrame could not be installed into build/reframe; see the message above"

@@ -16,6 +16,9 @@ import json
 import pathlib
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+from wrap_prose import wrapped  # noqa: E402
+
 SUITES = ("smoke", "standard", "tests")
 VERDICTS = {"equivalent": "equivalent", "gpu": "GPU only", "hole": "hole"}
 
@@ -149,7 +152,8 @@ def main():
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    (options.out / "mechanical.md").write_text(page(rows, mutants, said, len(records([options.sites])), options.about))
+    text = page(rows, mutants, said, len(records([options.sites])), options.about)
+    (options.out / "mechanical.md").write_text(wrapped(text))
     print(", ".join(f"{value} {name}" for name, value in zip(COLUMNS, share(rows))))
     survivors = {row["mutant"] for row in rows if row["outcome"] not in ("caught", "does not compile")}
     stale = sorted(set(said) - survivors)

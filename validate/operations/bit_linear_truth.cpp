@@ -9,35 +9,18 @@ namespace normquant::validate {
 
 std::shared_ptr<const BitLinearForwardTruth> bit_linear_forward_truth(const Problem& p, std::int64_t distinct) {
   auto truth = std::make_shared<BitLinearForwardTruth>();
-  const auto tensor = [&](Tensor which, DType type, std::int64_t rows, std::int64_t columns) {
-    return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, columns));
-  };
-  truth->x = tensor(Tensor::x, p.x, distinct, p.columns);
-  if (p.residual) truth->residual = tensor(Tensor::residual, *p.residual, distinct, p.columns);
-  if (p.weight) truth->weight = tensor(Tensor::weight, *p.weight, 1, p.columns);
-  if (p.bias) truth->bias = tensor(Tensor::bias, *p.bias, 1, p.columns);
-
-  const Array x = truth->x->values();
-  const Array residual = truth->residual ? truth->residual->values() : Array{};
-  truth->h = reference::residual_add(x, truth->residual ? &residual : nullptr);
-  if (p.residual_out) truth->stored = reference::round_to_storage(truth->h, reference_storage(*p.residual_out));
-  reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
-  if (truth->weight) forward.weight = vector_values(*truth->weight);
-  if (truth->bias) forward.bias = vector_values(*truth->bias);
-  const Array& source = p.h_source == HSource::stored && truth->stored ? *truth->stored : truth->h;
-  truth->result = reference::norm_quant_forward(source, forward);
-  truth->bounds = forward_bounds(source, forward, truth->result);
-
+  static_cast<NormQuantForwardTruth&>(*truth) = norm_quant_forward_truth(p, distinct);
   truth->weights = linear_weights_of(p);
-  truth->out =
-      product_bounds(activation_operand(truth->bounds.quant, forward.rounding, reference_storage(p.operand_type())),
-                     truth->weights.operand);
-  truth->out_from_codes =
-      code_product_bounds(activation_operand(truth->bounds.quant, forward.rounding, reference::Storage::float64),
-                          truth->weights.from_codes);
+  truth->out = product_bounds(
+      activation_operand(truth->bounds.quant, reference_rounding(p.rounding), reference_storage(p.operand_type())),
+      truth->weights.operand);
+  truth->out_from_codes = code_product_bounds(
+      activation_operand(truth->bounds.quant, reference_rounding(p.rounding), reference::Storage::float64),
+      truth->weights.from_codes);
   if (p.linear_bias) {
     // As many distinct values as the weights have distinct rows, so that columns of out repeat.
-    truth->linear_bias = tensor(Tensor::linear_bias, *p.linear_bias, distinct_features(p), 1);
+    truth->linear_bias = std::make_shared<const HostTensor>(
+        input_tensor(p, Tensor::linear_bias, *p.linear_bias, distinct_features(p), 1));
     add_bias(truth->out, truth->linear_bias->values().col(0));
     add_bias(truth->out_from_codes, truth->linear_bias->values().col(0));
   }

@@ -2,27 +2,21 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 
 #include <normquant/bit_linear.hpp>
 #include <normquant/device.hpp>
 
-#include "reference/norm_quant_forward.hpp"
-#include "validate/bounds.hpp"
 #include "validate/host_tensor.hpp"
 #include "validate/linear_weights.hpp"
+#include "validate/operations/norm_quant_forward_truth.hpp"
 #include "validate/problem.hpp"
 #include "validate/product_bounds.hpp"
 
 namespace normquant::validate {
 
 /// Everything that does not depend on the device: shared by copies of a problem.
-struct BitLinearForwardTruth {
-  std::shared_ptr<const HostTensor> x, residual, weight, bias, linear_bias;
-  Array h;                      ///< x + residual in float32
-  std::optional<Array> stored;  ///< h as residual_out stores it
-  reference::NormQuantForwardResult result;
-  ForwardBounds bounds;
+struct BitLinearForwardTruth : NormQuantForwardTruth {
+  std::shared_ptr<const HostTensor> linear_bias;
   LinearWeights weights;
   // [distinct, distinct features]
   ProductBounds out;             ///< of fake-quantised operands

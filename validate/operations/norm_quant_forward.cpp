@@ -1,45 +1,11 @@
 // norm_quant_forward: inputs, truth, bounds and outputs of one problem.
 #include <normquant/norm_quant_forward.hpp>
 
-#include "reference/norm_quant_forward.hpp"
-#include "validate/inputs.hpp"
+#include "validate/operations/norm_quant_forward_truth.hpp"
 #include "validate/operations/prepared_base.hpp"
 
 namespace normquant::validate {
 namespace {
-
-/// Everything that does not depend on the device: shared by copies of a problem.
-struct NormQuantForwardTruth {
-  std::shared_ptr<const HostTensor> x, residual, weight, bias;
-  Array h;                      ///< x + residual in float32
-  std::optional<Array> stored;  ///< h as residual_out stores it
-  reference::NormQuantForwardResult result;
-  ForwardBounds bounds;
-};
-
-std::shared_ptr<const NormQuantForwardTruth> norm_quant_forward_truth(const Problem& p, std::int64_t distinct) {
-  auto truth = std::make_shared<NormQuantForwardTruth>();
-  const auto tensor = [&](Tensor which, DType type, std::int64_t rows) {
-    return std::make_shared<const HostTensor>(input_tensor(p, which, type, rows, p.columns));
-  };
-  truth->x = tensor(Tensor::x, p.x, distinct);
-  if (p.residual) truth->residual = tensor(Tensor::residual, *p.residual, distinct);
-  if (p.weight) truth->weight = tensor(Tensor::weight, *p.weight, 1);
-  if (p.bias) truth->bias = tensor(Tensor::bias, *p.bias, 1);
-
-  const Array x = truth->x->values();
-  const Array residual = truth->residual ? truth->residual->values() : Array{};
-  truth->h = reference::residual_add(x, truth->residual ? &residual : nullptr);
-  if (p.residual_out) truth->stored = reference::round_to_storage(truth->h, reference_storage(*p.residual_out));
-
-  reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
-  if (truth->weight) forward.weight = vector_values(*truth->weight);
-  if (truth->bias) forward.bias = vector_values(*truth->bias);
-  const Array& source = p.h_source == HSource::stored && truth->stored ? *truth->stored : truth->h;
-  truth->result = reference::norm_quant_forward(source, forward);
-  truth->bounds = forward_bounds(source, forward, truth->result);
-  return truth;
-}
 
 class PreparedNormQuantForward final : public PreparedBase<NormQuantForward> {
  public:
@@ -99,8 +65,9 @@ class PreparedNormQuantForward final : public PreparedBase<NormQuantForward> {
 
 std::unique_ptr<PreparedProblem> prepare_norm_quant_forward(const Problem& problem, Device& device,
                                                             std::int64_t distinct, std::string& why) {
-  auto prepared = std::make_unique<PreparedNormQuantForward>(problem, device, distinct,
-                                                             norm_quant_forward_truth(problem, distinct));
+  auto prepared = std::make_unique<PreparedNormQuantForward>(
+      problem, device, distinct,
+      std::make_shared<const NormQuantForwardTruth>(norm_quant_forward_truth(problem, distinct)));
   if (!prepared->complete(why)) return nullptr;
   return prepared;
 }
