@@ -142,9 +142,30 @@ Status Scrutiny::check_all(Timer& timer) {
   if (Status status = deal(); !status.ok()) return status;
   if (Status status = poison(); !status.ok()) return status;
   if (Status status = timer.run_once(); !status.ok()) return status;
+  const std::uint64_t drawn = random_();
+  std::vector<unsigned char> at_once, later;  // of a few elements, when the stream was done and after all else
+  if (Status status = read_elements(drawn, at_once); !status.ok()) return status;
   for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
     if (writer_[slot] < 0) continue;
     if (Status status = check_slot(slot); !status.ok()) return status;
+  }
+  if (Status status = read_elements(drawn, later); !status.ok()) return status;
+  if (later == at_once) return {};
+  validate::Verdict late;
+  late.outcome = validate::Outcome::wrong;
+  late.reason = "outputs changed after the stream that writes them was done: a launch put work elsewhere";
+  finding_ = std::move(late);
+  return Status::infrastructure(finding_->reason);
+}
+
+/// One element each of slots drawn with `seed`: few, since what is still at work goes on while they are read.
+Status Scrutiny::read_elements(std::uint64_t seed, std::vector<unsigned char>& bytes) const {
+  constexpr int reads = 16;  // each some 10 us
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < reads; ++i) {
+    const std::size_t slot = random() % slots_.size();
+    if (writer_[slot] < 0) continue;
+    if (Status status = slots_[slot]->read_element(random(), bytes); !status.ok()) return status;
   }
   return {};
 }

@@ -38,7 +38,8 @@ class Scrutiny {
   Status after_batch();
   /// On a GPU a random number around the usual one: which launches are looked at cannot be known by counting.
   int batch_size(int usual);
-  /// Changes the inputs, poisons the outputs, lets `run` launch, and looks at all that it wrote.
+  /// Changes the inputs, poisons the outputs, lets `run` launch, and looks at all that it wrote. Elements that
+  /// change between the end of the timed stream and the last look are a failure too.
   Status check_all(Timer& timer);
 
   /// On a GPU: times one round over values never seen before, and compares with the time of those seen again and again. Twice as
@@ -56,6 +57,7 @@ class Scrutiny {
   Status deal();
   Status poison();
   Status check_slot(std::size_t slot);
+  Status read_elements(std::uint64_t seed, std::vector<unsigned char>& bytes) const;
   bool one_in(int count) { return random_() % static_cast<std::uint64_t>(count) == 0; }
 
   Device& device_;

@@ -100,6 +100,10 @@ Status DeviceTensor::check_guards(std::string& damage) const {
   return {};
 }
 
+Status DeviceTensor::read_element(std::int64_t row, std::int64_t column, unsigned char* to) const {
+  return device_.copy_to_host(to, row_address(row) + static_cast<std::size_t>(column) * element_bytes_, element_bytes_);
+}
+
 Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const {
   if (Status status = check_guards(damage); !status.ok()) return status;
   if (row_bytes() == 0) return {};

@@ -47,6 +47,8 @@ class DeviceTensor {
   using RowVisitor = std::function<bool(std::int64_t row, const unsigned char* elements)>;
   /// Downloads the tensor and visits its rows. `damage` names the first guard or padding byte that was overwritten.
   Status visit(const RowVisitor& visitor, std::string& damage) const;
+  /// Downloads one element, element_bytes() of it.
+  Status read_element(std::int64_t row, std::int64_t column, unsigned char* to) const;
   /// Looks at the guards alone.
   Status check_guards(std::string& damage) const;
 

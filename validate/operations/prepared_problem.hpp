@@ -94,6 +94,9 @@ class PreparedProblem {
   /// The host device: an element of an output that still holds the poison, among some drawn with `seed`; empty when none
   /// does. Quick, to be asked right after a launch. For finite inputs.
   virtual std::string unwritten_element(std::uint64_t seed) const = 0;
+  /// Appends the bytes of one element of an output, drawn with `seed`. Quick on any device, to be asked before and after
+  /// a wait: a kernel that was still at work changes it.
+  virtual Status read_element(std::uint64_t seed, std::vector<unsigned char>& bytes) const = 0;
 
   /// A hash over the bits of all outputs; `why` is filled when they cannot be read, `damage` when something beside them was
   /// written.

@@ -42,24 +42,40 @@ Verdict PreparedTensors::check_against(const PreparedProblem& inputs, const Prep
   return compare(static_cast<const PreparedTensors&>(inputs), static_cast<const PreparedTensors&>(outputs));
 }
 
-std::string PreparedTensors::unwritten_element(std::uint64_t seed) const {
-  constexpr int draws = 64;
-  std::mt19937_64 random(seed);
+std::optional<PreparedTensors::Element> PreparedTensors::draw_element(std::mt19937_64& random) const {
   const auto below = [&random](std::int64_t count) {
     return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(count));
   };
-  for (int i = 0; i < draws && !outputs_.empty(); ++i) {
-    const Output& output = outputs_[static_cast<std::size_t>(below(static_cast<std::int64_t>(outputs_.size())))];
-    const DeviceTensor& t = *output.tensor;
-    if (t.rows() == 0 || t.columns() == 0 || output.name.starts_with("weights.")) continue;  // not all are asked for
-    const std::int64_t row = below(t.rows()), column = below(t.columns());
+  if (outputs_.empty()) return {};
+  const Output& output = outputs_[static_cast<std::size_t>(below(static_cast<std::int64_t>(outputs_.size())))];
+  const DeviceTensor& t = *output.tensor;
+  if (t.rows() == 0 || t.columns() == 0 || output.name.starts_with("weights.")) return {};  // not all are asked for
+  return Element{&output, below(t.rows()), below(t.columns())};
+}
+
+std::string PreparedTensors::unwritten_element(std::uint64_t seed) const {
+  constexpr int draws = 64;
+  std::mt19937_64 random(seed);
+  for (int i = 0; i < draws; ++i) {
+    const std::optional<Element> drawn = draw_element(random);
+    if (!drawn) continue;
+    const DeviceTensor& t = *drawn->output->tensor;
     const auto* element = static_cast<const unsigned char*>(t.data()) +
-                          static_cast<std::size_t>(row * t.ld() + column) * t.element_bytes();
+                          static_cast<std::size_t>(drawn->row * t.ld() + drawn->column) * t.element_bytes();
     if (std::all_of(element, element + t.element_bytes(), [&t](unsigned char byte) { return byte == t.poison(); })) {
-      return output.name + "[" + std::to_string(row) + "," + std::to_string(column) + "]";
+      return drawn->output->name + "[" + std::to_string(drawn->row) + "," + std::to_string(drawn->column) + "]";
     }
   }
   return {};
+}
+
+Status PreparedTensors::read_element(std::uint64_t seed, std::vector<unsigned char>& bytes) const {
+  std::mt19937_64 random(seed);
+  const std::optional<Element> drawn = draw_element(random);
+  if (!drawn) return {};
+  const DeviceTensor& t = *drawn->output->tensor;
+  bytes.resize(bytes.size() + t.element_bytes());
+  return t.read_element(drawn->row, drawn->column, &bytes[bytes.size() - t.element_bytes()]);
 }
 
 std::uint64_t PreparedTensors::digest(std::string& why, std::string& damage) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,7 @@ class PreparedTensors : public PreparedProblem {
   Status disturb_values(std::uint64_t seed) override;
   Verdict check_against(const PreparedProblem& inputs, const PreparedProblem& outputs) override;
   std::string unwritten_element(std::uint64_t seed) const override;
+  Status read_element(std::uint64_t seed, std::vector<unsigned char>& bytes) const override;
   std::uint64_t digest(std::string& why, std::string& damage) override;
 
  protected:
@@ -181,6 +183,13 @@ class PreparedTensors : public PreparedProblem {
     bool may_differ = false;    ///< in their last bits, and are then compared with the reference too
   };
 
+  struct Element {
+    const Output* output;
+    std::int64_t row, column;
+  };
+
+  /// An element of an output; none when the one drawn has none, or need not be written.
+  std::optional<Element> draw_element(std::mt19937_64& random) const;
   std::int64_t own_ld(std::string_view name, std::int64_t columns, std::int64_t usual) const;
   std::int64_t padded_ld(std::int64_t columns);
   Verdict compare(const PreparedTensors& inputs, const PreparedTensors& truth);
