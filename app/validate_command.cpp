@@ -123,6 +123,10 @@ class ResultFiles {
     json_.commit(as_json(results, undone, identity_));
     junit_.commit(as_junit(results, undone));
   }
+  /// The file of --json, of a run that goes on. A pipe takes one document only.
+  void keep(const std::vector<CaseResult>& results, const LeftUndone& undone) {
+    if (json_.replaceable()) json_.commit(as_json(results, undone, identity_));
+  }
 
  private:
   RunIdentity identity_;
@@ -171,9 +175,29 @@ void refuse_plugins_of_other_devices(const Plan& plan) {
 /// Every device of a list has one at least.
 int threads_for(const ValidateOptions& options, const Plan& plan) {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, 8);
+  const bool gpu = std::any_of(plan.devices.begin(), plan.devices.end(),
+                               [](const Plan::OnDevice& device) { return device.choice.kind == DeviceKind::cuda; });
+  const int most = gpu ? 16 : 8;  // a GPU waits for its references
+  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, most);
   return std::max(threads, static_cast<int>(plan.cards.size()));
 }
+
+/// Writes what is finished now and then, since a kill gives no warning. Writing takes a twentieth of the time at most.
+class NowAndThen {
+ public:
+  template <typename Write>
+  void operator()(Write write) {
+    const auto begun = Clock::now();
+    if (begun < next_) return;
+    write();
+    const auto now = Clock::now();
+    next_ = now + std::max<Clock::duration>(std::chrono::seconds(1), 20 * (now - begun));
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point next_ = Clock::now() + std::chrono::seconds(1);
+};
 
 /// Runs what is left; what an interruption finds finished is written, and how to go on is said.
 void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found, ResultFiles& files,
@@ -200,6 +224,7 @@ void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found
                  "\nnormquant validate: interrupted: %zu of %zu cases are finished, %td of them wrong or errors; %s\n",
                  results.size(), cases, bad, where.c_str());
   });
+  NowAndThen now_and_then;
   RunOptions run;
   run.threads = threads_for(options, plan);
   run.cards = plan.cards;
@@ -208,6 +233,13 @@ void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found
   run.finished = [&](std::size_t job, const std::vector<CaseResult>& results, std::size_t done) {
     found.add(job, results);
     show_progress(before + done, cases);
+    now_and_then([&] {
+      LeftUndone rest{undone.left_out, {}};
+      const std::vector<CaseResult> finished = found.all();
+      rest.not_run = static_cast<std::int64_t>(cases - finished.size());
+      rest.why_not_run = "the run had not ended when this was written";
+      files.keep(finished, rest);
+    });
     return !options.fail_fast || std::none_of(results.begin(), results.end(), is_bad);
   };
   (void)run_jobs(left, run);

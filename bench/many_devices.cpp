@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <deque>
@@ -35,7 +36,8 @@ struct ManyDevices::Group {
   const void* not_on = nullptr;  ///< the device whose process its first one ended
 };
 
-/// The cases that are left, and who is at work.
+/// The cases that are left, and who is at work. The layer's come first: their references take seconds, and a device that
+/// begins one last would keep the others waiting.
 class ManyDevices::Queue {
  public:
   Queue(const std::vector<PlannedCase>& plan, std::size_t devices, const std::function<bool(TimingRecord)>& finished)
@@ -44,6 +46,8 @@ class ManyDevices::Queue {
       if (groups_.empty() || groups_.back().planned.back().timed != planned.timed) groups_.emplace_back();
       groups_.back().planned.push_back(planned);
     }
+    std::stable_partition(groups_.begin(), groups_.end(),
+                          [](const Group& group) { return is_layer(group.planned.front().timed.problem.op); });
   }
 
   /// The next case for this device; nothing when all is done. Waits while another device may give one back.

@@ -27,6 +27,8 @@ class OutputFile {
   /// a Refusal: exit_usage for a result that is there already, exit_infrastructure for a place that cannot be written.
   void open(const std::string& path, Existing existing);
   bool is_open() const { return !path_.empty(); }
+  /// A file, which a newer document may replace; not a pipe or a device.
+  bool replaceable() const { return is_open() && stream_ < 0; }
   /// Writes and renames; an interruption waits for it. Nothing happens where nothing is open. May be called again: the newer
   /// document takes the place of the older. Throws a Refusal (exit_infrastructure) when the disk says no.
   void commit(const std::string& text);

@@ -284,6 +284,25 @@ TEST(Outputs, AnInterruptedValidationIsKeptAndGoesOn) {
   EXPECT_EQ(a["skipped"], b["skipped"]);
 }
 
+TEST(Outputs, AKilledValidationGoesOnFromWhatItHadFinished) {
+  const ScratchFolder folder("outputs_killed");
+  const std::string file = folder.file("v.json"), printed = folder.file("printed");
+  const std::string command = "validate --op weight_quant --suite standard --jobs 1 --json " + file;
+  const Running running({"validate", "--op", "weight_quant", "--suite", "standard", "--jobs", "1", "--json", file},
+                        printed);
+  wait_until([&] { return std::filesystem::exists(file); });
+  running.send(SIGKILL);
+  ASSERT_EQ(running.end(), SIGKILL) << "it was too fast: " << content(printed);
+  const json left = json::parse(content(file));
+  EXPECT_GT(left["summary"]["passed"], 0);
+  EXPECT_GT(left["summary"]["not_run"], 0);
+  EXPECT_EQ(left["summary"]["why_not_run"], "the run had not ended when this was written");
+  const Answer resumed = run_program(command + " --resume");
+  EXPECT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_NE(resumed.output.find("were finished before"), std::string::npos) << resumed.output;
+  EXPECT_FALSE(json::parse(content(file))["summary"].contains("not_run"));
+}
+
 TEST(Outputs, ResumingRefusesWhatIsOfAnotherRun) {
   const ScratchFolder folder("outputs_other");
   const std::string file = folder.file("v.json");
