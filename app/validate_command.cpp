@@ -175,10 +175,7 @@ void refuse_plugins_of_other_devices(const Plan& plan) {
 /// Every device of a list has one at least.
 int threads_for(const ValidateOptions& options, const Plan& plan) {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const bool gpu = std::any_of(plan.devices.begin(), plan.devices.end(),
-                               [](const Plan::OnDevice& device) { return device.choice.kind == DeviceKind::cuda; });
-  const int most = gpu ? 16 : 8;  // a GPU waits for its references
-  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, most);
+  const int threads = options.jobs > 0 ? options.jobs : std::min(cores, 8);
   return std::max(threads, static_cast<int>(plan.cards.size()));
 }
 

@@ -38,7 +38,7 @@ void add_validate_options(CLI::App& command, ValidateOptions& options) {
                    "Run each case also after 1,000 other launches on another stream (the suites do it for some)");
   command.add_option("--schedule-seed", options.schedule_seed, "Seed of the host device's order of threads")
       ->capture_default_str();
-  command.add_option("--jobs", options.jobs, "Cases that run side by side (default: cores, 8 at most, 16 with a GPU)")
+  command.add_option("--jobs", options.jobs, "Cases that run side by side (default: cores, 8 at most)")
       ->check(app::jobs_range());
   command.add_flag(
       "--warm", options.warm,
