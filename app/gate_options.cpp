@@ -28,6 +28,8 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->capture_default_str()
       ->group(programs);
   command.add_option("--variant", options.variant, "as of `normquant bench`")->capture_default_str()->group(programs);
+  command.add_flag("--time-all", options.time_all, "time also what runs the same machine code on both sides")
+      ->group(programs);
   command
       .add_option("--blocks", options.blocks,
                   "A B B A blocks of processes in the first stage; every further one doubles the pairs (default: 2)")

@@ -30,6 +30,7 @@ std::string escaped_for_command(const std::string& text) {
 
 /// `1.0512 times as long, interval 1.0431 to 1.0594 (12.1 to 12.7 us)`
 std::string change_text(const Comparison& c) {
+  if (c.unchanged) return "same machine code, not timed";
   const std::string interval = c.interval ? fmt::format("interval {:.4f} to {:.4f}", c.interval->low, c.interval->high)
                                           : "too little for an interval";
   return fmt::format("{:.4f} times as long, {} ({:.4g} to {:.4g} us)", c.ratio, interval, c.baseline_us,

@@ -19,6 +19,7 @@ struct GateOptions {
   std::string candidate_program;  ///< empty: this program
   std::string device = "cuda", sweep = "gate", variant = "auto";
   std::optional<int> blocks;
+  bool time_all = false;  ///< also what has the same code
   int stages = 5;
   double process_seconds = 120;
   // This gate itself.

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "bench/child_process.hpp"
+#include "bench/gate/code_comparison.hpp"
 #include "bench/gate/processes.hpp"
 #include "bench/gate/qualify.hpp"
 #include "bench/gate/reference_build.hpp"
@@ -239,6 +240,22 @@ AgainstResult joined(const GateOptions& options, const std::vector<ProcessSettin
   return answer;
 }
 
+/// The cases that needed no timing, beside those that were timed.
+void add_unchanged(SetAside aside, GateReport& report) {
+  report.notes.insert(report.notes.begin(), std::move(aside.note));
+  if (!report.result.refusal.empty()) return;
+  auto& all = report.result.comparisons;
+  all.insert(all.end(), aside.unchanged.begin(), aside.unchanged.end());
+  reports::sort_by_importance(report.result);
+}
+
+AgainstResult nothing_to_time(const GateOptions& options, SetAside aside) {
+  AgainstResult answer;
+  answer.report.rule = {options.min_effect, InterleavedRule{}.confidence, options.special};
+  add_unchanged(std::move(aside), answer.report);
+  return answer;
+}
+
 }  // namespace
 
 AgainstResult compare_programs(const GateOptions& options) {
@@ -247,6 +264,14 @@ AgainstResult compare_programs(const GateOptions& options) {
   const ReferenceProgram reference = reference_program(options.against, folder.path());
   if (reference.path.empty()) throw Refusal{reference.status, reference.why};
   settings.programs[0] = reference.path;
+  SetAside aside;
+  if (options.time_all) {
+    aside.note = "--time-all: every case was timed, whatever its code";
+  } else {
+    aside = set_unchanged_aside(settings, parts_of(options, settings).front().device);
+    std::fprintf(stderr, "normquant gate: %s\n", aside.note.c_str());
+  }
+  if (settings.cases.empty()) return nothing_to_time(options, std::move(aside));
   settings.lean = knows_lean(settings.programs[0], folder.path()) && knows_lean(settings.programs[1], folder.path());
   const std::vector<ProcessSettings> parts = parts_of(options, settings);
   std::vector<Compared> compared(parts.size());
@@ -265,7 +290,9 @@ AgainstResult compare_programs(const GateOptions& options) {
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);
   }
-  return joined(options, parts, compared);
+  AgainstResult answer = joined(options, parts, compared);
+  add_unchanged(std::move(aside), answer.report);
+  return answer;
 }
 
 int qualify_this_gpu(const GateOptions& options) {
