@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "bench/gate/bisect.hpp"
 #include "bench/gate/ci_output.hpp"
 #include "bench/gate/gate_options.hpp"
 #include "bench/gate/on_this_gpu.hpp"
@@ -142,6 +143,7 @@ int run_gate(GateOptions options) {
   options.special = special_effects(options.effects_file);
   if (const std::string why = contradiction(options); !why.empty()) throw Refusal{exit_usage, why};
   if (options.qualify) return qualify_this_gpu(options);
+  if (!options.bisect.empty()) return bisect_case(options);
   CiFiles files(options);
   if (options.against.empty()) {
     const std::optional<GateReport> report = compare_files(options);

@@ -20,8 +20,8 @@ std::string attribute_text(const cudaLaunchAttribute& attribute) {
   std::string text = std::to_string(static_cast<int>(attribute.id)) + ":";
   switch (attribute.id) {
     case cudaLaunchAttributeClusterDimension:
-      return text + std::to_string(attribute.val.clusterDim.x) + "." + std::to_string(attribute.val.clusterDim.y) + "." +
-             std::to_string(attribute.val.clusterDim.z);
+      return text + std::to_string(attribute.val.clusterDim.x) + "." + std::to_string(attribute.val.clusterDim.y) +
+             "." + std::to_string(attribute.val.clusterDim.z);
     case cudaLaunchAttributeCooperative: return text + std::to_string(attribute.val.cooperative);
     case cudaLaunchAttributeProgrammaticStreamSerialization:
       return text + std::to_string(attribute.val.programmaticStreamSerializationAllowed);
@@ -50,8 +50,10 @@ normquant::gate::SeenLaunch seen_launch(const cudaLaunchConfig_t& config, const 
 
 // The names are the linker's: it sends calls of cudaLaunchKernelExC to the first, and those of the second to CUDA.
 // NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
-extern "C" cudaError_t __real_cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments);
-extern "C" cudaError_t __wrap_cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments) {
+extern "C" cudaError_t __real_cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel,
+                                                  void** arguments);
+extern "C" cudaError_t __wrap_cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel,
+                                                  void** arguments) {
   if (auto* seen = normquant::gate::launches_seen()) seen->push_back(seen_launch(*config, kernel));
   return __real_cudaLaunchKernelExC(config, kernel, arguments);
 }

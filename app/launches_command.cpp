@@ -67,7 +67,8 @@ Json case_json(const bench::Case& timed, const std::string& variant, Device& dev
 }
 
 int run_launches(const LaunchesOptions& options) {
-  const bench::Session session = bench::open_session(bench::choose_device(options.device, false), {false, false, false});
+  const bench::Session session =
+      bench::open_session(bench::choose_device(options.device, false), {false, false, false});
   std::string why;
   const std::optional<bench::Sweep> sweep = bench::find_sweep(options.sweep, why);
   if (!sweep) throw Refusal{exit_usage, why};

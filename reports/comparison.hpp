@@ -50,7 +50,8 @@ struct Comparison {
   std::optional<Interval> interval;  ///< of the ratio; nothing when a side has too few samples
   Change change = Change::inconclusive;
   std::string advice = {};  ///< of an inconclusive one: what would decide it, as a sentence; may be empty
-  bool unchanged = false;   ///< SAME since both run the same code (bench/gate/unchanged.hpp): not timed, so without figures
+  bool unchanged =
+      false;  ///< SAME since both run the same code (bench/gate/unchanged.hpp): not timed, so without figures
 };
 
 struct GateResult {

@@ -39,11 +39,10 @@ SetAside set_unchanged_aside(ProcessSettings& settings, const std::string& devic
     same.unchanged = true;
     aside.unchanged.push_back(std::move(same));
   }
-  aside.note = fmt::format(
-      "machine code and launch code compared: {} the same and not timed",
-      output::counted(static_cast<std::int64_t>(aside.unchanged.size()),
-                      fmt::format("of {} cases is", settings.cases.size()),
-                      fmt::format("of {} cases are", settings.cases.size())));
+  aside.note = fmt::format("machine code and launch code compared: {} the same and not timed",
+                           output::counted(static_cast<std::int64_t>(aside.unchanged.size()),
+                                           fmt::format("of {} cases is", settings.cases.size()),
+                                           fmt::format("of {} cases are", settings.cases.size())));
   settings.cases = std::move(left);
   return aside;
 }

@@ -39,7 +39,8 @@ class ElfBytes {
 bool read_sections(const ElfBytes& bytes, const Elf64_Ehdr& header, std::vector<Elf64_Shdr>& raw, ElfFile& file) {
   std::uint64_t count = header.e_shnum, names = header.e_shstrndx;
   Elf64_Shdr first = {};
-  if (header.e_shoff == 0 || header.e_shentsize != sizeof(Elf64_Shdr) || !bytes.read(header.e_shoff, first)) return false;
+  if (header.e_shoff == 0 || header.e_shentsize != sizeof(Elf64_Shdr) || !bytes.read(header.e_shoff, first))
+    return false;
   if (count == 0) count = first.sh_size;  // more than fit 16 bits
   if (names == SHN_XINDEX) names = first.sh_link;
   if (names >= count) return false;
@@ -50,8 +51,14 @@ bool read_sections(const ElfBytes& bytes, const Elf64_Ehdr& header, std::vector<
   }
   const std::string_view all_names = bytes.part(raw[names].sh_offset, raw[names].sh_size);
   for (const Elf64_Shdr& one : raw) {
-    ElfSection section{ElfBytes::name_at(all_names, one.sh_name), one.sh_type, one.sh_flags, one.sh_size,
-                       one.sh_addralign, one.sh_info, {}, {}};
+    ElfSection section{ElfBytes::name_at(all_names, one.sh_name),
+                       one.sh_type,
+                       one.sh_flags,
+                       one.sh_size,
+                       one.sh_addralign,
+                       one.sh_info,
+                       {},
+                       {}};
     if (one.sh_type != SHT_NOBITS && one.sh_type != SHT_NULL && one.sh_size > 0) {
       section.bytes = bytes.part(one.sh_offset, one.sh_size);
       if (section.bytes.empty()) return false;
@@ -82,8 +89,8 @@ bool read_links(const std::vector<Elf64_Shdr>& raw, ElfFile& file) {
       for (std::uint64_t at = 0; at < section.bytes.size(); at += sizeof(Elf64_Sym)) {
         Elf64_Sym symbol = {};
         std::memcpy(&symbol, section.bytes.data() + at, sizeof symbol);
-        file.symbols.push_back({ElfBytes::name_at(file.sections[raw[i].sh_link].bytes, symbol.st_name), symbol.st_value,
-                                symbol.st_shndx});
+        file.symbols.push_back(
+            {ElfBytes::name_at(file.sections[raw[i].sh_link].bytes, symbol.st_name), symbol.st_value, symbol.st_shndx});
       }
     }
     if (section.type != SHT_RELA && section.type != SHT_REL) continue;

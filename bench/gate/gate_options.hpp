@@ -22,6 +22,9 @@ struct GateOptions {
   bool time_all = false;  ///< also what has the same code
   int stages = 5;
   double process_seconds = 120;
+  // The commit that made a case slower.
+  std::vector<std::string> bisect;  ///< a good commit and a bad one
+  std::string bisect_case;          ///< --case, as the gate names it
   // This gate itself.
   bool qualify = false;
   bool resume = false;

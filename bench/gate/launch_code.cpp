@@ -12,9 +12,9 @@ namespace {
 
 bool says_how_it_launches(const ElfSection& section) {
   constexpr std::array<std::string_view, 5> others = {".nv_fatbin", ".nvFatBinSegment", ".eh_frame", ".note", "__nv"};
-  return (section.flags & SHF_ALLOC) != 0 && std::none_of(others.begin(), others.end(), [&section](std::string_view start) {
-           return section.name.starts_with(start);
-         });
+  return (section.flags & SHF_ALLOC) != 0 &&
+         std::none_of(others.begin(), others.end(),
+                      [&section](std::string_view start) { return section.name.starts_with(start); });
 }
 
 /// Names of kernels, which nvcc's code registers by their mangled names.

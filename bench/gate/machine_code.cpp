@@ -47,7 +47,8 @@ class Image {
   explicit Image(const ElfFile& file) : file_(file), info_(info_by_symbol(file)) {
     for (const ElfSection& section : file.sections) {
       // Sections of a kernel end with its name; others that hold bytes are everybody's.
-      if (section.name.starts_with(".nv.global") || section.name == ".nv.constant3" || section.name == ".nv.constant4") {
+      if (section.name.starts_with(".nv.global") || section.name == ".nv.constant3" ||
+          section.name == ".nv.constant4") {
         common_ += section_text(file_, section);
       }
     }

@@ -1,14 +1,12 @@
 #include "bench/gate/on_this_gpu.hpp"
 
 #include <fmt/format.h>
-#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <memory>
 #include <system_error>
 #include <thread>
 
@@ -17,6 +15,7 @@
 #include "bench/gate/processes.hpp"
 #include "bench/gate/qualify.hpp"
 #include "bench/gate/reference_build.hpp"
+#include "bench/gate/scratch_folder.hpp"
 #include "bench/progress.hpp"
 #include "bench/session.hpp"
 #include "bench/sweeps.hpp"
@@ -34,32 +33,6 @@ using bench::Refusal;
 const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};
 
 constexpr double default_budget_seconds = 900;  ///< of --against
-
-/// A folder of its own for the files of one call.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "normquant_gate_XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw Refusal{exit_infrastructure, "cannot make a folder like " + pattern};
-    path_ = pattern;
-    removal_ = std::make_unique<output::OnInterrupt>([path = path_] { remove(path); });
-  }
-  ~ScratchFolder() {
-    removal_.reset();
-    remove(path_);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  static void remove(const std::string& path) {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string path_;
-  std::unique_ptr<output::OnInterrupt> removal_;
-};
 
 ProcessSettings settings_of(const GateOptions& options, const ScratchFolder& folder) {
   std::string why;

@@ -14,12 +14,10 @@
 namespace normquant::gate {
 namespace {
 
-using Json = nlohmann::json;
-
-CaseLaunches case_launches(const Json& one) {
+CaseLaunches case_launches(const nlohmann::json& one) {
   CaseLaunches found;
   found.variant = one.at("variant").get<std::string>();
-  for (const Json& launch : one.at("launches")) {
+  for (const nlohmann::json& launch : one.at("launches")) {
     found.kernels.push_back(without_source_digits(launch.at("kernel").get<std::string>()));
     found.how += fmt::format("{} {} {} {}\n", launch.at("grid").dump(), launch.at("block").dump(),
                              launch.at("shared_bytes").dump(), launch.at("attributes").dump());
@@ -27,15 +25,15 @@ CaseLaunches case_launches(const Json& one) {
   return found;
 }
 
-std::string text_or_empty(const Json& object, const char* key) {
+std::string text_or_empty(const nlohmann::json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 /// Whether an object's host code can run in a case of `op` that launches these kernels.
 bool takes_part(const ObjectCode& object, const std::string& op, const std::vector<std::string>& kernels) {
-  constexpr std::array<std::string_view, 5> folders = {"norm_quant_forward/", "norm_quant_backward/", "activation_quant/",
-                                                       "weight_quant/", "bit_linear/"};
+  constexpr std::array<std::string_view, 5> folders = {"norm_quant_forward/", "norm_quant_backward/",
+                                                       "activation_quant/", "weight_quant/", "bit_linear/"};
   const bool layer = op.starts_with("bit_linear");
   for (std::string_view folder : folders) {
     const bool own = folder == op + "/" || (layer && folder == "bit_linear/");
@@ -62,7 +60,8 @@ std::set<std::string> host_code(const ProgramFacts& facts, const std::string& op
   return found == launches.kernels.size() ? code : std::set<std::string>{};
 }
 
-bool same_kernels(const ProgramFacts& baseline, const ProgramFacts& candidate, const std::vector<std::string>& kernels) {
+bool same_kernels(const ProgramFacts& baseline, const ProgramFacts& candidate,
+                  const std::vector<std::string>& kernels) {
   return std::all_of(kernels.begin(), kernels.end(), [&](const std::string& kernel) {
     const auto before = baseline.machine_code.find(kernel), after = candidate.machine_code.find(kernel);
     return before != baseline.machine_code.end() && after != candidate.machine_code.end() &&
@@ -75,27 +74,27 @@ bool same_kernels(const ProgramFacts& baseline, const ProgramFacts& candidate, c
 
 std::optional<ProgramFacts> parse_launches(const std::string& text, std::string& why) {
   try {
-    const Json answer = Json::parse(text);
+    const nlohmann::json answer = nlohmann::json::parse(text);
     if (answer.at("kind") != "launches" || answer.at("schema") != 1) {
       why = "it is no answer of `normquant launches` that this version can read";
       return std::nullopt;
     }
     ProgramFacts facts;
-    const Json& gpu = answer.at("environment").at("gpu");
+    const nlohmann::json& gpu = answer.at("environment").at("gpu");
     facts.compute_capability = text_or_empty(gpu, "compute_capability");
     facts.cuda_runtime = text_or_empty(gpu, "cuda_runtime");
-    for (const Json& object : answer.at("launch_code")) {
+    for (const nlohmann::json& object : answer.at("launch_code")) {
       facts.launch_code.push_back({object.at("object").get<std::string>(), object.at("digest").get<std::string>(),
                                    object.at("kernels").get<std::vector<std::string>>()});
       std::sort(facts.launch_code.back().kernels.begin(), facts.launch_code.back().kernels.end());
     }
-    for (const Json& one : answer.at("cases")) {
+    for (const nlohmann::json& one : answer.at("cases")) {
       if (one.contains("launches") && !one.contains("why_not")) {
         facts.cases[one.at("case").get<std::string>()] = case_launches(one);
       }
     }
     return facts;
-  } catch (const Json::exception& error) {
+  } catch (const nlohmann::json::exception& error) {
     why = output::json_trouble(error);
     return std::nullopt;
   }
@@ -108,18 +107,20 @@ std::optional<ProgramFacts> facts_of(const std::string& program, const std::stri
   if (!code) return std::nullopt;
   bench::ChildRequest request;
   const std::string printed = folder + "/launches.json", errors = folder + "/launches.txt";
-  request.arguments = {"/bin/sh", "-c",     "exec \"$1\" launches --device \"$2\" --variant \"$3\" --sweep \"$4\" >\"$5\"",
-                       "sh",      program,  device,
-                       variant,   sweep_file, printed};
+  request.arguments = {
+      "/bin/sh", "-c",       "exec \"$1\" launches --device \"$2\" --variant \"$3\" --sweep \"$4\" >\"$5\"",
+      "sh",      program,    device,
+      variant,   sweep_file, printed};
   request.environment = {"CUDA_MODULE_LOADING=LAZY"};
   request.output = errors;
   request.seconds = 300;
   const auto end = bench::run_child(request, why);
   if (!end) return std::nullopt;
   if (end->status != 0) {
-    why = fmt::format("`{} launches` ended with status {}; programs built before there was this command cannot say which "
-                      "kernels they launch",
-                      program, end->status);
+    why = fmt::format(
+        "`{} launches` ended with status {}; programs built before there was this command cannot say which "
+        "kernels they launch",
+        program, end->status);
     return std::nullopt;
   }
   std::optional<ProgramFacts> facts = parse_launches(reports::read_whole(printed).value_or(""), why);
@@ -133,8 +134,7 @@ std::optional<ProgramFacts> facts_of(const std::string& program, const std::stri
 
 std::set<std::string> unchanged_cases(const ProgramFacts& baseline, const ProgramFacts& candidate) {
   std::set<std::string> unchanged;
-  if (baseline.cuda_runtime != candidate.cuda_runtime ||
-      baseline.compute_capability != candidate.compute_capability) {
+  if (baseline.cuda_runtime != candidate.cuda_runtime || baseline.compute_capability != candidate.compute_capability) {
     return unchanged;
   }
   for (const auto& [name, after] : candidate.cases) {
