@@ -101,6 +101,10 @@ std::string contradiction(const GateOptions& options) {
   if (!options.device.starts_with("cuda") && !files)
     return "--device " + options.device + ": the gate is about GPU times";
   if (options.bisect.empty() != options.bisect_case.empty()) return "--bisect GOOD BAD and --case go together";
+  if ((options.qualify || !options.bisect.empty()) &&
+      (!options.junit.empty() || !options.markdown.empty() || options.annotate)) {
+    return "--junit, --markdown and --annotate are about --against and --baseline";
+  }
   if (options.resume && !options.qualify) return "--resume is about --qualify";
   if (options.adopt && !files) return "--adopt is about --baseline";
   return {};

@@ -22,9 +22,10 @@ std::string content_of(const std::string& path) {
 /// "norm_quant_forward/one_pass.cu" of ".../normquant_kernels.dir/norm_quant_forward/one_pass.cu.o"; the layer's objects
 /// get their folder's name.
 std::string name_of(const std::string& path) {
-  const std::string mark = ".dir/";
+  const std::string mark = ".dir/";  // CMake writes "./" after it
   const std::size_t at = path.rfind(mark);
   std::string name = at == std::string::npos ? path : path.substr(at + mark.size());
+  if (name.starts_with("./")) name.erase(0, 2);
   if (path.find("/bit_linear/CMakeFiles/") != std::string::npos) name = "bit_linear/" + name;
   return name.ends_with(".o") ? name.substr(0, name.size() - 2) : name;
 }

@@ -61,6 +61,10 @@ std::string markdown_table(const std::vector<const Comparison*>& rows) {
   reports::Table table;
   table.columns = {{"verdict"}, {"ratio", true}, {"interval"}, {"baseline us", true}, {"candidate us", true}, {"case"}};
   for (const Comparison* c : rows) {
+    if (c->unchanged) {
+      table.rows.push_back({"SAME", "-", "same machine code", "-", "-", c->name});
+      continue;
+    }
     table.rows.push_back({std::string(reports::name_of(c->change)), fmt::format("{:.4f}", c->ratio),
                           c->interval ? fmt::format("{:.4f} to {:.4f}", c->interval->low, c->interval->high) : "-",
                           fmt::format("{:.2f}", c->baseline_us), fmt::format("{:.2f}", c->candidate_us), c->name});
