@@ -64,6 +64,8 @@ void add_gate_options(CLI::App& command, GateOptions& options);
 /// The sentence that refuses what does not go together; empty when all is well.
 std::string contradiction(const GateOptions& options);
 void add_gate_command(CLI::App& app, int& status);
+/// `normquant launches`: what the gate asks programs before it times them.
+void add_launches_command(CLI::App& app, int& status);
 }  // namespace normquant::gate
 
 namespace normquant::watched {

@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/commands.hpp"
+#include "bench/gate/bisect.hpp"
 #include "bench/gate/ci_output.hpp"
 #include "bench/gate/gate_options.hpp"
 #include "bench/gate/on_this_gpu.hpp"
@@ -94,7 +95,10 @@ class CiFiles {
     output::refuse_to_mix({options.junit, options.markdown});
     junit_.open(options.junit, options.existing);
   }
+  /// Once; what is written later says less.
   void write(const GateReport& report) {
+    if (written_) return;
+    written_ = true;
     junit_.commit(junit_xml(report));
     if (!options_.markdown.empty()) output::append_document(options_.markdown, markdown_summary(report));
     if (options_.annotate) fmt::print("{}", annotations(report));
@@ -103,6 +107,7 @@ class CiFiles {
  private:
   const GateOptions& options_;
   output::OutputFile junit_;
+  bool written_ = false;
 };
 
 int show(const GateReport& report, CiFiles& files) {
@@ -138,14 +143,15 @@ std::vector<reports::SpecialEffect> special_effects(const std::string& file) {
   return std::move(*effects);
 }
 
-int run_gate(GateOptions options) {
-  options.special = special_effects(options.effects_file);
+int judge(const GateOptions& options, CiFiles& files) {
   if (const std::string why = contradiction(options); !why.empty()) throw Refusal{exit_usage, why};
-  if (options.qualify) return qualify_this_gpu(options);
-  CiFiles files(options);
   if (options.against.empty()) {
     const std::optional<GateReport> report = compare_files(options);
-    return report ? show(*report, files) : exit_pass;
+    if (report) return show(*report, files);
+    GateReport adopted;
+    adopted.notes.emplace_back("the candidate was adopted as the baseline; nothing was compared");
+    files.write(adopted);
+    return exit_pass;
   }
   const AgainstResult compared = compare_programs(options);
   if (!compared.wrong) return show(compared.report, files);
@@ -155,6 +161,24 @@ int run_gate(GateOptions options) {
     fmt::print(stderr, "normquant gate: {}\n", output::printable(refusal.sentence));
   }
   throw Refusal{exit_wrong_results, "a result was wrong; its time says nothing"};
+}
+
+int run_gate(GateOptions options) {
+  if (options.qualify || !options.bisect.empty()) {
+    options.special = special_effects(options.effects_file);
+    if (const std::string why = contradiction(options); !why.empty()) throw Refusal{exit_usage, why};
+    return options.qualify ? qualify_this_gpu(options) : bisect_case(options);
+  }
+  CiFiles files(options);
+  try {
+    options.special = special_effects(options.effects_file);
+    return judge(options, files);
+  } catch (const Refusal& refusal) {
+    GateReport report;
+    report.result.refusal = refusal.sentence;
+    files.write(report);
+    throw;
+  }
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->capture_default_str()
       ->group(programs);
   command.add_option("--variant", options.variant, "as of `normquant bench`")->capture_default_str()->group(programs);
+  command.add_flag("--time-all", options.time_all, "time also what runs the same machine code on both sides")
+      ->group(programs);
   command
       .add_option("--blocks", options.blocks,
                   "A B B A blocks of processes in the first stage; every further one doubles the pairs (default: 2)")
@@ -41,6 +43,17 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->check(app::number_between(0.1, 86400))
       ->capture_default_str()
       ->group(programs);
+  const char* search = "The commit that made a case slower";
+  command
+      .add_option("--bisect", options.bisect,
+                  "a commit where the case was fast, and one where it is slow; the same command goes on after a kill")
+      ->expected(2)
+      ->type_name("GOOD BAD")
+      ->group(search);
+  command
+      .add_option("--case", options.bisect_case,
+                  "as the gate names it: 'norm_quant_forward 4096x4096 bfloat16 rms auto'")
+      ->group(search);
   const char* itself = "The gate itself";
   command.add_flag("--qualify", options.qualify, "measure false alarms and detection rates of this gate on this GPU")
       ->group(itself);
@@ -79,12 +92,19 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
 
 std::string contradiction(const GateOptions& options) {
   const bool files = !options.baseline.empty() || !options.candidate.empty();
-  const int asked = (files ? 1 : 0) + (options.against.empty() ? 0 : 1) + (options.qualify ? 1 : 0);
+  const int asked = (files ? 1 : 0) + (options.against.empty() ? 0 : 1) + (options.qualify ? 1 : 0) +
+                    (options.bisect.empty() ? 0 : 1);
   if (asked != 1 || (files && (options.baseline.empty() || options.candidate.empty()))) {
-    return "give either --baseline FILE and --candidate FILE, or --against PROGRAM_OR_COMMIT, or --qualify";
+    return "give either --baseline FILE and --candidate FILE, or --against PROGRAM_OR_COMMIT, or --bisect GOOD BAD, or "
+           "--qualify";
   }
   if (!options.device.starts_with("cuda") && !files)
     return "--device " + options.device + ": the gate is about GPU times";
+  if (options.bisect.empty() != options.bisect_case.empty()) return "--bisect GOOD BAD and --case go together";
+  if ((options.qualify || !options.bisect.empty()) &&
+      (!options.junit.empty() || !options.markdown.empty() || options.annotate)) {
+    return "--junit, --markdown and --annotate are about --against and --baseline";
+  }
   if (options.resume && !options.qualify) return "--resume is about --qualify";
   if (options.adopt && !files) return "--adopt is about --baseline";
   return {};

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   tune::add_tune_command(app, status);
   reports::add_report_command(app, status);
   gate::add_gate_command(app, status);
+  gate::add_launches_command(app, status);
   app::add_completion_command(app, status);
   app::add_man_command(app, status);
   return app::run_program(app, argc, argv, status);

@@ -137,6 +137,11 @@ std::string machines_differ(const Environment& a, const Environment& b) {
   return {};
 }
 
+std::size_t count_unchanged(const GateResult& result) {
+  const auto unchanged = [](const Comparison& c) { return c.unchanged; };
+  return static_cast<std::size_t>(std::count_if(result.comparisons.begin(), result.comparisons.end(), unchanged));
+}
+
 std::size_t count(const GateResult& result, Change change) {
   return static_cast<std::size_t>(
       std::count_if(result.comparisons.begin(), result.comparisons.end(),
@@ -217,6 +222,10 @@ std::string gate_text(const GateResult& result, const GateRule& rule) {
   Table table;
   table.columns = {{"verdict"}, {"ratio", true}, {"interval"}, {"baseline us", true}, {"candidate us", true}, {"case"}};
   for (const Comparison& c : result.comparisons) {
+    if (c.unchanged) {
+      table.rows.push_back({"SAME", "-", "same machine code", "-", "-", c.name});
+      continue;
+    }
     const std::string interval =
         c.interval ? fmt::format("[{:.4f}, {:.4f}]", c.interval->low, c.interval->high) : "too few samples";
     table.rows.push_back({std::string(name_of(c.change)), fmt::format("{:.4f}", c.ratio), interval,
@@ -230,6 +239,9 @@ std::string gate_text(const GateResult& result, const GateRule& rule) {
   text += fmt::format("{} slower, {} inconclusive, {} missing, {} faster, {} same, {} new",
                       count(result, Change::slower), count(result, Change::inconclusive), result.missing.size(),
                       count(result, Change::faster), count(result, Change::same), result.added);
+  if (const std::size_t unchanged = count_unchanged(result); unchanged > 0) {
+    text += fmt::format("; {} of the same were not timed, their machine code is the same", unchanged);
+  }
   if (!rule.special.empty()) text += fmt::format(" ({} patterns of --min-effects)", rule.special.size());
   return text + fmt::format(" (changes of {:.1f}% and more; all intervals together at {:.0f}%)\n",
                             rule.min_effect * 100, rule.confidence * 100);

@@ -50,6 +50,8 @@ struct Comparison {
   std::optional<Interval> interval;  ///< of the ratio; nothing when a side has too few samples
   Change change = Change::inconclusive;
   std::string advice = {};  ///< of an inconclusive one: what would decide it, as a sentence; may be empty
+  bool unchanged =
+      false;  ///< SAME since both run the same code (bench/gate/unchanged.hpp): not timed, so without figures
 };
 
 struct GateResult {
@@ -71,6 +73,9 @@ std::string machines_differ(const Environment& a, const Environment& b);
 
 /// Puts the comparisons into the order that GateResult promises.
 void sort_by_importance(GateResult& result);
+
+/// How many of them were not timed, since both sides run the same code.
+std::size_t count_unchanged(const GateResult& result);
 
 /// How many comparisons ended so.
 std::size_t count(const GateResult& result, Change change);

@@ -3,12 +3,14 @@
 
 Times are 20 us a case, with scatter from process to process. Environment variables: FAKE_FACTOR (times as long, default 1),
 FAKE_NOISE (relative deviation of a process, default 0.002), FAKE_SEED (a file that counts processes), FAKE_GPU, FAKE_DRIVER,
-FAKE_WRONG (an operation whose results are wrong), FAKE_STATUS (ends with it), FAKE_TEXT (what the record file holds).
+FAKE_WRONG (an operation whose results are wrong), FAKE_STATUS (ends with it), FAKE_TEXT (what the record file holds),
+FAKE_LAUNCHES (knows `launches`).
 """
 import json
 import os
 import sys
 
+NAMES = {"forward": "norm_quant_forward", "backward": "norm_quant_backward"}
 
 def count():
     """How many processes ran before, by the file FAKE_SEED."""
@@ -32,11 +34,31 @@ def nearly_normal(seed):
         yield total
 
 
+def launches(options):
+    """`launches`: an operation has one kernel, which bears its name, in an object file of its own."""
+    if "FAKE_LAUNCHES" not in os.environ:
+        return 109  # as programs that do not know the command
+    with open(options["--sweep"], encoding="utf-8") as file:
+        cases = json.load(file)["cases"]
+    answer = {"kind": "launches", "schema": 1,
+              "environment": {"gpu": {"compute_capability": "9.0", "cuda_runtime": "13.0"}}, "launch_code": [], "cases": []}
+    for case in cases:
+        op = NAMES.get(case["op"], case["op"])
+        answer["launch_code"].append({"object": op + "/one.cu", "digest": "0", "kernels": ["kernel_" + op]})
+        launch = {"kernel": "kernel_" + op, "grid": [1, 1, 1], "block": [32, 1, 1], "shared_bytes": 0, "attributes": ""}
+        answer["cases"].append({"case": " ".join([op, case["shapes"][0], case["dtypes"][0], case["forms"][0],
+                                                  options["--variant"]]), "variant": "v", "launches": [launch]})
+    print(json.dumps(answer))
+    return 0
+
+
 def main():
     if sys.argv[1:3] == ["bench", "--help"]:
         print("" if os.environ.get("FAKE_OLD") else "--lean")
         return 0
     options = dict(zip(sys.argv[2:], sys.argv[3:]))  # every option is followed by its value, or by the next option
+    if sys.argv[1] == "launches":
+        return launches(options)
     if os.environ.get("FAKE_STATUS"):
         print("fake: as asked")
         return int(os.environ["FAKE_STATUS"])
@@ -52,12 +74,11 @@ def main():
               "gpu": gpu}]
     with open(options["--sweep"], encoding="utf-8") as file:
         cases = json.load(file)["cases"]
-    names = {"forward": "norm_quant_forward", "backward": "norm_quant_backward"}
     for index, case in enumerate(cases):
         share = shares[index % len(shares)]
         median = 20.0 * float(os.environ.get("FAKE_FACTOR", 1)) * (1 + share)
         median *= 1 + next(noise) * float(os.environ.get("FAKE_NOISE", 0.002))
-        record = {"kind": "timing", "op": names.get(case["op"], case["op"]), "variant": options["--variant"],
+        record = {"kind": "timing", "op": NAMES.get(case["op"], case["op"]), "variant": options["--variant"],
                   "shape": case["shapes"][0], "dtype": case["dtypes"][0], "form": case["forms"][0], "time_kind": "steady"}
         if os.environ.get("FAKE_WRONG") == record["op"]:
             record.update({"verdict": "wrong", "reason": "codes differ"})

@@ -11,7 +11,6 @@
 #include <string>
 #include <nlohmann/json.hpp>
 
-#include "bench/gate/ci_output.hpp"
 #include "exit_status.hpp"
 
 namespace normquant::gate {
@@ -242,48 +241,72 @@ TEST_F(GateCommand, ACommitThatDoesNotBuildIsInfrastructure) {
   EXPECT_TRUE(says("configure.txt")) << "the sentence names the log: " << printed();
 }
 
-GateReport invented_report() {
-  GateReport report;
-  report.result.comparisons = {
-      {"case <a> & \"b\"", 10, 11, 1.1, reports::Interval{1.09, 1.11}, reports::Change::slower},
-      {"open", 10, 10.2, 1.02, std::nullopt, reports::Change::inconclusive},
-      {"calm", 10, 10, 1, reports::Interval{0.99, 1.01}, reports::Change::same}};
-  report.result.missing = {"gone (wrong: 100%\nof codes)"};
-  report.notes = {"qualified & well"};
-  return report;
+TEST_F(GateCommand, WhatRunsTheSameCodeIsNotTimed) {
+  if (std::system("g++ --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "there is no g++ to make images with";
+  // Object files of g++ stand in for the GPU's: a function has a section of its own there too.
+  const auto image = [&](const std::string& program, int changed) {
+    std::ofstream(path("image.cpp")) << "extern \"C\" { int kernel_norm_quant_forward(int x) { return x + 1; } int "
+                                        "kernel_norm_quant_backward(int x) { return x + 2; } int "
+                                        "kernel_activation_quant(int x) { return x + "
+                                     << changed << "; } int kernel_weight_quant(int x) { return x + 4; } }";
+    ASSERT_EQ(
+        std::system(("g++ -O1 -ffunction-sections -c " + path("image.cpp") + " -o " + program + ".image").c_str()), 0);
+  };
+  std::ofstream(path("cuobjdump")) << "#!/bin/sh\ncp \"$3.image\" program.1.sm_90.cubin\n";
+  std::filesystem::permissions(path("cuobjdump"), std::filesystem::perms::owner_all);
+  setenv("NORMQUANT_CUOBJDUMP", path("cuobjdump").c_str(), 1);
+  const std::string before = program("before", "FAKE_LAUNCHES=1"), after = program("after", "FAKE_LAUNCHES=1"),
+                    slow = program("slow", "FAKE_LAUNCHES=1 FAKE_FACTOR=1.05"), old = program("old", "");
+  for (const std::string& one : {before, after, old}) image(one, 3);
+  image(slow, 30);
+  const std::string files = " --force --junit " + path("j.xml") + " --against " + before + " --program ";
+  EXPECT_EQ(gate(files + after), exit_pass) << printed();
+  EXPECT_TRUE(says("of 5 cases are the same and not timed")) << printed();
+  EXPECT_TRUE(says("; 5 of the same were not timed")) << printed();
+  EXPECT_FALSE(std::filesystem::exists(path("count"))) << "no process timed anything";
+  EXPECT_NE(content(path("j.xml")).find("SAME: same machine code, not timed"), std::string::npos);
+  EXPECT_EQ(gate(files + slow), exit_regression) << "every case is slower, but only one kernel changed: " << printed();
+  EXPECT_TRUE(says("SLOWER")) << printed();
+  EXPECT_FALSE(says("5 slower")) << printed();
+  EXPECT_EQ(gate(files + slow + " --time-all"), exit_regression);
+  EXPECT_TRUE(says("5 slower")) << printed();
+  EXPECT_EQ(gate(files + old), exit_pass) << printed();
+  EXPECT_TRUE(says("not compared, so every case was timed") && says("built before there was this command"))
+      << printed();
+  std::ofstream(after + ".image") << "no image";
+  EXPECT_EQ(gate(files + after), exit_pass) << printed();
+  EXPECT_TRUE(says("not compared, so every case was timed")) << printed();
+  setenv("NORMQUANT_CUOBJDUMP", path("none").c_str(), 1);
+  EXPECT_EQ(gate(files + after), exit_pass) << printed();
+  EXPECT_TRUE(says("there is no cuobjdump")) << printed();
+  unsetenv("NORMQUANT_CUOBJDUMP");
 }
 
-TEST(CiOutput, JunitNeverPassesWhatIsNotDecided) {
-  const std::string xml = junit_xml(invented_report());
-  EXPECT_NE(xml.find("tests=\"4\" failures=\"1\" errors=\"2\" skipped=\"0\""), std::string::npos) << xml;
-  EXPECT_NE(xml.find("case &lt;a&gt; &amp; &quot;b&quot;"), std::string::npos) << xml;
-  EXPECT_NE(xml.find("INCONCLUSIVE: 1.0200 times as long, too little for an interval"), std::string::npos) << xml;
-  GateReport refused;
-  refused.result.refusal = "the GPUs differ";
-  EXPECT_NE(junit_xml(refused).find("errors=\"1\""), std::string::npos);
+TEST_F(GateCommand, EveryRefusalIsInJunit) {
+  const std::string same = program("same", ""), junit = " --force --junit " + path("j.xml");
+  const auto refused = [&](const std::string& arguments, int status) {
+    std::filesystem::remove(path("j.xml"));
+    EXPECT_EQ(gate(arguments + junit), status) << printed();
+    EXPECT_NE(printed().find("normquant gate: "), std::string::npos) << "a sentence: " << printed();
+    EXPECT_NE(content(path("j.xml")).find("errors=\"1\""), std::string::npos) << arguments << content(path("j.xml"));
+  };
+  refused("--baseline " + path("none.jsonl") + " --candidate " + path("none.jsonl"), exit_usage);
+  refused("--baseline " + folder_ + " --candidate " + path("none.jsonl"), exit_usage);
+  refused("--against " + path("none"), exit_usage);
+  refused("", exit_usage);
+  refused("--against " + same + " --min-effects " + path("none"), exit_usage);
+  refused("--against " + same + " --program " + program("absent", "FAKE_STATUS=77"), exit_gpu_absent);
+  refused("--against " + same + " --program " + program("broken", "FAKE_STATUS=5"), exit_infrastructure);
+  refused("--against " + same + " --program " + program("wrong", "FAKE_WRONG=activation_quant"), exit_wrong_results);
+  refused("--against " + same + " --program " + program("other", "FAKE_GPU=Another"), exit_usage);
 }
 
-TEST(CiOutput, AnnotationsCannotBeBrokenByText) {
-  const std::string text = annotations(invented_report());
-  EXPECT_NE(text.find("::error title=SLOWER::case <a>"), std::string::npos) << text;
-  EXPECT_NE(text.find("::warning title=missing in the candidate::gone (wrong: 100%25%0Aof codes)\n"), std::string::npos)
-      << text;
-  GateReport many = invented_report();
-  many.result.comparisons.assign(50, many.result.comparisons.front());
-  std::size_t shown = 0;
-  const std::string all = annotations(many);
-  for (std::size_t at = all.find("::error"); at != std::string::npos; at = all.find("::error", at + 1)) ++shown;
-  EXPECT_EQ(shown, 10U);
-}
-
-TEST(CiOutput, MarkdownLeadsWithTheVerdict) {
-  const std::string text = markdown_summary(invented_report());
-  EXPECT_EQ(text.find("### normquant gate: 1 SLOWER"), 0U) << text;
-  EXPECT_NE(text.find("<details><summary>1 SAME</summary>"), std::string::npos) << text;
-  EXPECT_EQ(text.find("case <a>"), std::string::npos) << "escaped: " << text;
-  GateReport refused;
-  refused.result.refusal = "the GPUs differ";
-  EXPECT_NE(markdown_summary(refused).find("not compared"), std::string::npos);
+TEST_F(GateCommand, ASearchForACommitSaysWhatItLacks) {
+  EXPECT_EQ(gate("--bisect a b"), exit_usage);
+  EXPECT_TRUE(says("--bisect GOOD BAD and --case go together")) << printed();
+  EXPECT_EQ(gate("--bisect no-commit no-commit --case 'forward 1x1 float32 rms'"), exit_usage);
+  EXPECT_TRUE(says("is no commit") || says("no git repository")) << printed();
+  EXPECT_EQ(gate("--bisect a b --case 'forward'"), exit_usage);
 }
 
 }  // namespace

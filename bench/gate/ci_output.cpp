@@ -30,6 +30,7 @@ std::string escaped_for_command(const std::string& text) {
 
 /// `1.0512 times as long, interval 1.0431 to 1.0594 (12.1 to 12.7 us)`
 std::string change_text(const Comparison& c) {
+  if (c.unchanged) return "same machine code, not timed";
   const std::string interval = c.interval ? fmt::format("interval {:.4f} to {:.4f}", c.interval->low, c.interval->high)
                                           : "too little for an interval";
   return fmt::format("{:.4f} times as long, {} ({:.4g} to {:.4g} us)", c.ratio, interval, c.baseline_us,
@@ -60,6 +61,10 @@ std::string markdown_table(const std::vector<const Comparison*>& rows) {
   reports::Table table;
   table.columns = {{"verdict"}, {"ratio", true}, {"interval"}, {"baseline us", true}, {"candidate us", true}, {"case"}};
   for (const Comparison* c : rows) {
+    if (c->unchanged) {
+      table.rows.push_back({"SAME", "-", "same machine code", "-", "-", c->name});
+      continue;
+    }
     table.rows.push_back({std::string(reports::name_of(c->change)), fmt::format("{:.4f}", c->ratio),
                           c->interval ? fmt::format("{:.4f} to {:.4f}", c->interval->low, c->interval->high) : "-",
                           fmt::format("{:.2f}", c->baseline_us), fmt::format("{:.2f}", c->candidate_us), c->name});

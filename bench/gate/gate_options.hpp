@@ -19,8 +19,12 @@ struct GateOptions {
   std::string candidate_program;  ///< empty: this program
   std::string device = "cuda", sweep = "gate", variant = "auto";
   std::optional<int> blocks;
+  bool time_all = false;  ///< also what has the same code
   int stages = 5;
   double process_seconds = 120;
+  // The commit that made a case slower.
+  std::vector<std::string> bisect;  ///< a good commit and a bad one
+  std::string bisect_case;          ///< --case, as the gate names it
   // This gate itself.
   bool qualify = false;
   bool resume = false;

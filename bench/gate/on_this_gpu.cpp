@@ -1,21 +1,21 @@
 #include "bench/gate/on_this_gpu.hpp"
 
 #include <fmt/format.h>
-#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
-#include <memory>
 #include <system_error>
 #include <thread>
 
 #include "bench/child_process.hpp"
+#include "bench/gate/code_comparison.hpp"
 #include "bench/gate/processes.hpp"
 #include "bench/gate/qualify.hpp"
 #include "bench/gate/reference_build.hpp"
+#include "bench/gate/scratch_folder.hpp"
 #include "bench/progress.hpp"
 #include "bench/session.hpp"
 #include "bench/sweeps.hpp"
@@ -33,32 +33,6 @@ using bench::Refusal;
 const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};
 
 constexpr double default_budget_seconds = 900;  ///< of --against
-
-/// A folder of its own for the files of one call.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "normquant_gate_XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw Refusal{exit_infrastructure, "cannot make a folder like " + pattern};
-    path_ = pattern;
-    removal_ = std::make_unique<output::OnInterrupt>([path = path_] { remove(path); });
-  }
-  ~ScratchFolder() {
-    removal_.reset();
-    remove(path_);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  static void remove(const std::string& path) {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string path_;
-  std::unique_ptr<output::OnInterrupt> removal_;
-};
 
 ProcessSettings settings_of(const GateOptions& options, const ScratchFolder& folder) {
   std::string why;
@@ -239,6 +213,22 @@ AgainstResult joined(const GateOptions& options, const std::vector<ProcessSettin
   return answer;
 }
 
+/// The cases that needed no timing, beside those that were timed.
+void add_unchanged(SetAside aside, GateReport& report) {
+  report.notes.insert(report.notes.begin(), std::move(aside.note));
+  if (!report.result.refusal.empty()) return;
+  auto& all = report.result.comparisons;
+  all.insert(all.end(), aside.unchanged.begin(), aside.unchanged.end());
+  reports::sort_by_importance(report.result);
+}
+
+AgainstResult nothing_to_time(const GateOptions& options, SetAside aside) {
+  AgainstResult answer;
+  answer.report.rule = {options.min_effect, InterleavedRule{}.confidence, options.special};
+  add_unchanged(std::move(aside), answer.report);
+  return answer;
+}
+
 }  // namespace
 
 AgainstResult compare_programs(const GateOptions& options) {
@@ -247,6 +237,14 @@ AgainstResult compare_programs(const GateOptions& options) {
   const ReferenceProgram reference = reference_program(options.against, folder.path());
   if (reference.path.empty()) throw Refusal{reference.status, reference.why};
   settings.programs[0] = reference.path;
+  SetAside aside;
+  if (options.time_all) {
+    aside.note = "--time-all: every case was timed, whatever its code";
+  } else {
+    aside = set_unchanged_aside(settings, parts_of(options, settings).front().device);
+    std::fprintf(stderr, "normquant gate: %s\n", aside.note.c_str());
+  }
+  if (settings.cases.empty()) return nothing_to_time(options, std::move(aside));
   settings.lean = knows_lean(settings.programs[0], folder.path()) && knows_lean(settings.programs[1], folder.path());
   const std::vector<ProcessSettings> parts = parts_of(options, settings);
   std::vector<Compared> compared(parts.size());
@@ -265,7 +263,9 @@ AgainstResult compare_programs(const GateOptions& options) {
   for (const std::exception_ptr& failure : failures) {
     if (failure) std::rethrow_exception(failure);
   }
-  return joined(options, parts, compared);
+  AgainstResult answer = joined(options, parts, compared);
+  add_unchanged(std::move(aside), answer.report);
+  return answer;
 }
 
 int qualify_this_gpu(const GateOptions& options) {

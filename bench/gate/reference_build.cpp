@@ -13,6 +13,7 @@
 #include "bench/child_process.hpp"
 #include "bench/environment.hpp"
 #include "exit_status.hpp"
+#include "output/output_file.hpp"
 #include "reports/whole_file.hpp"
 
 namespace normquant::gate {
@@ -45,10 +46,53 @@ bool step(std::vector<std::string> command, const std::string& log, std::string&
   return false;
 }
 
-ReferenceProgram build(const std::string& root, const std::string& commit) {
+/// Value of a variable in the CMakeCache.txt of this program's build folder; empty when there is none.
+std::string cached(const std::string& cache, const std::string& name) {
+  const std::size_t at = ("\n" + cache).find("\n" + name + ":");
+  if (at == std::string::npos) return {};
+  const std::string line = cache.substr(at, cache.find('\n', at) - at);
+  const std::size_t equals = line.find('=');
+  return equals == std::string::npos ? "" : line.substr(equals + 1);
+}
+
+/// Path of a program on PATH; empty when it is not there.
+std::string on_path(const std::string& name, const std::string& folder) {
+  return answer_of({"/bin/sh", "-c", "command -v \"$1\"", "sh", name}, folder);
+}
+
+/// What CMake is told: what this program's build folder was told, else a release for the GPU architectures of this program.
+/// A compiler cache is used where this build uses one, or where one is installed.
+std::vector<std::string> options_like_ours(const std::string& folder) {
+  const std::filesystem::path own = std::filesystem::path(bench::own_program()).parent_path();
+  const std::string cache = reports::read_whole((own / "CMakeCache.txt").string()).value_or("");
+  std::vector<std::string> options = {"-DNORMQUANT_TESTS=OFF"};
+  const auto add = [&options](const std::string& name, const std::string& value) {
+    if (!value.empty()) options.push_back(fmt::format("-D{}={}", name, value));
+  };
+  const std::string type = cached(cache, "CMAKE_BUILD_TYPE"), generator = cached(cache, "CMAKE_GENERATOR");
+  add("CMAKE_BUILD_TYPE", type.empty() ? "Release" : type);
+  add("CMAKE_CUDA_ARCHITECTURES", bench::cuda_architectures());
+  for (const char* name : {"CMAKE_CXX_COMPILER", "CMAKE_CUDA_COMPILER", "CMAKE_CXX_FLAGS", "CMAKE_CUDA_FLAGS",
+                           "CMAKE_UNITY_BUILD", "CMAKE_UNITY_BUILD_BATCH_SIZE", "NORMQUANT_CUDA"}) {
+    add(name, cached(cache, name));
+  }
+  std::string installed = on_path("ccache", folder);
+  if (installed.empty()) installed = on_path("sccache", folder);
+  for (const char* language : {"CXX", "CUDA"}) {
+    const std::string name = fmt::format("CMAKE_{}_COMPILER_LAUNCHER", language);
+    const std::string ours = cached(cache, name);
+    add(name, ours.empty() ? installed : ours);
+  }
+  if (!generator.empty()) options.push_back("-G" + generator);
+  return options;
+}
+
+ReferenceProgram build(const std::string& root, const std::string& commit, const std::string& folder) {
   const std::string place = root + "/build/against/" + commit.substr(0, 12);
   const std::string source = place + "/source", build = place + "/build", program = build + "/normquant";
-  if (access(program.c_str(), X_OK) == 0) return {program, exit_pass, ""};
+  const std::vector<std::string> options = options_like_ours(folder);
+  const std::string told = fmt::format("{}\n", fmt::join(options, "\n")), told_file = place + "/options.txt";
+  if (access(program.c_str(), X_OK) == 0 && reports::read_whole(told_file) == told) return {program, exit_pass, ""};
   std::error_code error;
   std::filesystem::create_directories(place, error);
   if (error) return refused(exit_infrastructure, fmt::format("cannot make the folder {}: {}", place, error.message()));
@@ -59,16 +103,19 @@ ReferenceProgram build(const std::string& root, const std::string& commit) {
             why)) {
     return refused(exit_infrastructure, why);
   }
-  std::vector<std::string> configure = {
-      "cmake", "-S", source, "-B", build, "-DCMAKE_BUILD_TYPE=Release", "-DNORMQUANT_TESTS=OFF"};
-  if (const std::string architectures = bench::cuda_architectures(); !architectures.empty()) {
-    configure.push_back("-DCMAKE_CUDA_ARCHITECTURES=" + architectures);
-  }
+  // Other options leave nothing of an earlier build.
+  std::filesystem::remove_all(build, error);
+  std::vector<std::string> configure = {"cmake", "-S", source, "-B", build};
+  configure.insert(configure.end(), options.begin(), options.end());
   if (!step(configure, place + "/configure.txt", why)) return refused(exit_infrastructure, why);
   const std::string jobs = std::to_string(std::max(1U, std::thread::hardware_concurrency()));
-  if (!step({"cmake", "--build", build, "--target", "normquant", "-j", jobs}, place + "/build.txt", why)) {
+  // Paths below `place` are the same for every commit, so that a cache serves one commit with what another compiled.
+  if (!step({"env", "CCACHE_BASEDIR=" + place, "CCACHE_NOHASHDIR=1", "cmake", "--build", build, "--target", "normquant",
+             "-j", jobs},
+            place + "/build.txt", why)) {
     return refused(exit_infrastructure, why);
   }
+  output::write_document(told_file, told, output::Existing::replace);
   return {program, exit_pass, ""};
 }
 
@@ -88,7 +135,7 @@ ReferenceProgram reference_program(const std::string& text, const std::string& f
     return refused(exit_usage,
                    fmt::format("--against {}: this is neither a program nor a commit of a git repository here", text));
   }
-  return build(root, commit);
+  return build(root, commit, folder);
 }
 
 }  // namespace normquant::gate
