@@ -11,6 +11,7 @@
 
 #include "app/commands.hpp"
 #include "app/options.hpp"
+#include "app/tune_fit.hpp"
 #include "bench/session.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/tune/build_table.hpp"
@@ -29,7 +30,7 @@ using bench::Refusal;
 
 struct TuneOptions {
   std::vector<std::string> from, held_out, ops;
-  std::string device, sweep, records, out;
+  std::string device, sweep, records, out, fit;
   bool quick = false;
   bool require_gpu = false;
   output::Existing existing = output::Existing::refuse;
@@ -160,6 +161,10 @@ int finish(const TuneOptions& options, const Timings& timings) {
 int run_tune(const TuneOptions& options) {
   output::refuse_to_mix({options.out, options.records, held_out_path(options.records)});
   if (!options.out.empty()) output::refuse_unwritable(options.out, options.existing);
+  if (!options.fit.empty()) {
+    if (options.out.empty()) output::refuse_unwritable(options.fit, options.existing);
+    return fit_to_records(read_or_refuse(options.from), options.fit, options.out, options.existing);
+  }
   return finish(options, options.from.empty() ? take_timings(options) : read_timings(options));
 }
 
@@ -172,6 +177,8 @@ void add_options(CLI::App& command, TuneOptions& options) {
   };
   CLI::Option* from =
       repeatable("--from", options.from, "make the table of these record files, timing nothing; repeatable");
+  single("--fit", options.fit, "with --from: in place of a table fit this model of costs to the records (docs/choice.md)")
+      ->needs(from);
   repeatable("--held-out", options.held_out,
              "shapes to take the regret on: a sweep (default: held_out); with --from record files, repeatable");
   single("--out", options.out, "the table (default: the device's name with .table, in the current folder)");
