@@ -157,6 +157,31 @@ std::string coefficient_text(float value) {
   return (value < 0 ? "-" : "") + std::to_string(parts / 10000) + "." + decimals;
 }
 
+/// Those that are the same in all forms that are served; 0 for the others.
+Features shared_coefficients(const VariantCosts& costs) {
+  Features shared{};
+  bool first = true;
+  for (std::size_t form = 0; form < model_form_count; ++form) {
+    if (costs.limits[form].most_threads == 0) continue;
+    for (std::size_t i = 0; i < feature_count; ++i) {
+      if (first) shared[i] = costs.coefficients[form][i];
+      if (std::abs(shared[i] - costs.coefficients[form][i]) > 0) shared[i] = 0;
+    }
+    first = false;
+  }
+  return shared;
+}
+
+/// Those that are not 0, less `without`.
+std::string coefficients_text(const Features& coefficients, const Features& without) {
+  std::string text;
+  for (std::size_t i = 0; i < feature_count; ++i) {
+    const std::string value = coefficient_text(coefficients[i] - without[i]);
+    if (!value.empty()) text += " " + std::string(feature_names()[i]) + "=" + value;
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string to_text(const CostModel& model, const std::vector<std::string>& comments) {
@@ -172,16 +197,15 @@ std::string to_text(const CostModel& model, const std::vector<std::string>& comm
   text += "\n";
   for (const Operation op : all_operations) {
     for (const VariantCosts& costs : model.variants[static_cast<std::size_t>(op)]) {
+      const std::string start = std::string(name_of(op)) + " " + costs.variant + " ";
+      const Features shared = shared_coefficients(costs);
+      const std::string all = coefficients_text(shared, {});
+      if (!all.empty()) text += start + "all" + all + "\n";
       for (std::size_t form = 0; form < model_form_count; ++form) {
         const PlanLimits& limits = costs.limits[form];
         if (limits.most_threads == 0) continue;
-        text += std::string(name_of(op)) + " " + costs.variant + " " + std::string(form_names[form]) + " most_threads=" +
-                std::to_string(limits.most_threads) + " warps=" + std::to_string(limits.warps);
-        for (std::size_t i = 0; i < feature_count; ++i) {
-          const std::string value = coefficient_text(costs.coefficients[form][i]);
-          if (!value.empty()) text += " " + std::string(feature_names()[i]) + "=" + value;
-        }
-        text += "\n";
+        text += start + std::string(form_names[form]) + " most_threads=" + std::to_string(limits.most_threads) +
+                " warps=" + std::to_string(limits.warps) + coefficients_text(costs.coefficients[form], shared) + "\n";
       }
     }
   }
