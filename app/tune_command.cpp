@@ -12,6 +12,7 @@
 #include "app/commands.hpp"
 #include "app/options.hpp"
 #include "app/tune_fit.hpp"
+#include "app/tune_shapes.hpp"
 #include "bench/session.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/tune/build_table.hpp"
@@ -30,7 +31,7 @@ using bench::Refusal;
 
 struct TuneOptions {
   std::vector<std::string> from, held_out, ops;
-  std::string device, sweep, records, out, fit;
+  std::string device, sweep, records, out, fit, shapes;
   bool quick = false;
   bool require_gpu = false;
   output::Existing existing = output::Existing::refuse;
@@ -160,7 +161,11 @@ int finish(const TuneOptions& options, const Timings& timings) {
 
 int run_tune(const TuneOptions& options) {
   output::refuse_to_mix({options.out, options.records, held_out_path(options.records)});
-  if (!options.out.empty()) output::refuse_unwritable(options.out, options.existing);
+  if (!options.out.empty() && options.shapes.empty()) output::refuse_unwritable(options.out, options.existing);
+  if (!options.shapes.empty()) {
+    return tune_shapes(
+        {options.shapes, options.device, options.out, options.require_gpu, {options.records, options.existing}});
+  }
   if (!options.fit.empty()) {
     if (options.out.empty()) output::refuse_unwritable(options.fit, options.existing);
     return fit_to_records(read_or_refuse(options.from), options.fit, options.out, options.existing);
@@ -189,6 +194,13 @@ void add_options(CLI::App& command, TuneOptions& options) {
   repeatable("--op", options.ops, "tune this operation only; repeatable")->excludes(from);
   single("--sweep", options.sweep, "sweep to tune on (default: tuning; host on the host)")->excludes(from);
   single("--records", options.records, "keep the timings here, those left out in FILE.held_out.jsonl")->excludes(from);
+  CLI::Option* sweep = command.get_option("--sweep");
+  single("--shapes", options.shapes,
+         "time the shapes of this file, MxN a line, and keep the best variants in a table of yours, which `auto` follows there")
+      ->excludes(from)
+      ->excludes(sweep)
+      ->excludes(command.get_option("--op"))
+      ->excludes(command.get_option("--held-out"));
   command.add_flag("--quick", options.quick, "fewer samples a case")->excludes(from);
   command.add_flag("--require-gpu", options.require_gpu, "exit with status 77 when there is no GPU")->excludes(from);
 }
