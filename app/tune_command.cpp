@@ -182,7 +182,8 @@ void add_options(CLI::App& command, TuneOptions& options) {
   };
   CLI::Option* from =
       repeatable("--from", options.from, "make the table of these record files, timing nothing; repeatable");
-  single("--fit", options.fit, "with --from: in place of a table fit this model of costs to the records (docs/choice.md)")
+  single("--fit", options.fit,
+         "with --from: in place of a table fit this model of costs to the records (docs/choice.md)")
       ->needs(from);
   repeatable("--held-out", options.held_out,
              "shapes to take the regret on: a sweep (default: held_out); with --from record files, repeatable");
@@ -196,7 +197,8 @@ void add_options(CLI::App& command, TuneOptions& options) {
   single("--records", options.records, "keep the timings here, those left out in FILE.held_out.jsonl")->excludes(from);
   CLI::Option* sweep = command.get_option("--sweep");
   single("--shapes", options.shapes,
-         "time the shapes of this file, MxN a line, and keep the best variants in a table of yours, which `auto` follows there")
+         "time the shapes of this file, MxN a line, and keep the best variants in a table of yours, which `auto` "
+         "follows there")
       ->excludes(from)
       ->excludes(sweep)
       ->excludes(command.get_option("--op"))

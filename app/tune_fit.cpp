@@ -54,10 +54,11 @@ std::vector<std::pair<std::string, Takes>> groups() {
     }
     all.emplace_back("  odd N", [=](const TimedCase& timed) { return is(timed, op) && !timed.point.aligned; });
     for (const auto& [least, most] : {std::pair(1, 16), {17, 132}, {133, 1024}, {1025, 1 << 30}}) {
-      all.emplace_back(most == 1 << 30 ? fmt::format("  {} rows and more", least) : fmt::format("  {} to {} rows", least, most),
-                       [=, low = least, high = most](const TimedCase& timed) {
-                         return is(timed, op) && timed.point.rows >= low && timed.point.rows <= high;
-                       });
+      all.emplace_back(
+          most == 1 << 30 ? fmt::format("  {} rows and more", least) : fmt::format("  {} to {} rows", least, most),
+          [=, low = least, high = most](const TimedCase& timed) {
+            return is(timed, op) && timed.point.rows >= low && timed.point.rows <= high;
+          });
     }
   }
   return all;
@@ -95,7 +96,8 @@ int fit_to_records(const reports::RecordSet& records, const std::string& file, c
   const Regrets unseen = cross_validated(cases, limits);
   const choice::CostModel model = fit_model(cases, limits);
   const std::vector<std::string> comments = {
-      "What the launches of this device cost beside each other, written by `normquant tune --fit`; docs/choice.md explains it.",
+      "What the launches of this device cost beside each other, written by `normquant tune --fit`; docs/choice.md "
+      "explains it.",
       fmt::format("Timed: {}", device->about),
       fmt::format("Loss on shapes that were left out of the fit, six times in turn: {}", figures(unseen)),
       "operation, variant, form, what its kernel may use, coefficients: 0.01 is 1% of the time"};

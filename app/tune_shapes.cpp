@@ -69,7 +69,8 @@ int tune_shapes(const ShapesRequest& request) {
   if (!sweep) throw Refusal{exit_usage, why};
   const bench::Session session = bench::open_session(bench::choose_device(request.device, request.require_gpu));
   const std::string path = request.out.empty() ? users_table_path(session.device->info().name) : request.out;
-  if (path.empty()) throw Refusal{exit_usage, "there is no folder for your tables; set NORMQUANT_TABLES or give --out FILE"};
+  if (path.empty())
+    throw Refusal{exit_usage, "there is no folder for your tables; set NORMQUANT_TABLES or give --out FILE"};
   if (!session.on_gpu()) fmt::print("host: CPU execution, not a GPU time; this table says nothing about any GPU\n");
   bench::Tally counts;
   const reports::RecordSet records =
@@ -81,8 +82,8 @@ int tune_shapes(const ShapesRequest& request) {
   const std::vector<TimedCase> cases = timed_cases(records, candidates_of_this_build(), notes);
   const std::size_t kept = keep_in_users_table(path, *device, cells_of(cases));
   for (const std::string& note : notes) fmt::print("{}\n", note);
-  fmt::print("{}: {} timed, {} in {}\n", device->name, output::counted(static_cast<int>(cases.size()), "problem", "problems"),
-             kept, path);
+  fmt::print("{}: {} timed, {} in {}\n", device->name,
+             output::counted(static_cast<int>(cases.size()), "problem", "problems"), kept, path);
   fmt::print("`auto` lost here, before this table: {}\n", summary(regrets_of_auto(cases)));
   if (counts.wrong > 0) throw Refusal{exit_wrong_results, "results were WRONG; the table does without these variants"};
   if (counts.error > 0) throw Refusal{exit_infrastructure, "cases ended in an error; the table does without them"};

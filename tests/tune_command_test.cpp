@@ -181,7 +181,8 @@ TEST_F(TuneCommand, KeepsAUsersShapesAndAutoFollowsThem) {
   std::string why;
   ASSERT_TRUE(choice::parse_table(content_of(path("mine/host.table")), table, why)) << why;
   EXPECT_EQ(table.cells.size(), 3U);
-  const Answer again = normquant("tune --device host --shapes " + written("one.txt", "2x64 forward rms\n5x64 forward rms\n"));
+  const Answer again =
+      normquant("tune --device host --shapes " + written("one.txt", "2x64 forward rms\n5x64 forward rms\n"));
   EXPECT_NE(again.out.find("2 problems timed, 4 in "), std::string::npos) << again.out << again.err;
 
   // What the file says decides at its problem, whichever variant that is; a table of --table comes before it.
@@ -197,7 +198,8 @@ TEST_F(TuneCommand, KeepsAUsersShapesAndAutoFollowsThem) {
   EXPECT_EQ(normquant(tiny + "--table by_hand.table --force --out followed.jsonl").status, exit_pass);
   EXPECT_NE(content_of(path("followed.jsonl")).find("\"auto_variant\":\"" + variant(0) + "\""), std::string::npos);
   written("mine/host.table", "device host\nnonsense\n");
-  EXPECT_EQ(normquant("tune --device host --shapes " + shapes).status, exit_usage) << "never overwrites what is no table";
+  EXPECT_EQ(normquant("tune --device host --shapes " + shapes).status, exit_usage)
+      << "never overwrites what is no table";
   const Answer warned = normquant(tiny);
   EXPECT_NE(warned.err.find("host.table: line 2"), std::string::npos) << warned.err;
   unsetenv("NORMQUANT_TABLES");

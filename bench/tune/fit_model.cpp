@@ -25,8 +25,9 @@ using choice::model_form_count;
 using choice::VariantCosts;
 
 /// What a form may have coefficients of its own for; the others are shared by all forms of a variant.
-constexpr std::array<std::string_view, 11> of_forms = {"always", "rows>5", "rows>9", "columns>11", "columns>13", "bytes>24",
-                                                       "large", "early", "idle*large", "last_wave", "threads*large"};
+constexpr std::array<std::string_view, 11> of_forms = {"always",     "rows>5",    "rows>9",       "columns>11",
+                                                       "columns>13", "bytes>24",  "large",        "early",
+                                                       "idle*large", "last_wave", "threads*large"};
 constexpr double least_weight = 0.01;
 
 std::array<std::size_t, of_forms.size()> form_features() {
@@ -61,7 +62,8 @@ class Unknowns {
     for (std::size_t v = 0; v < variants_.size(); ++v) {
       const auto found = std::find_if(timed.times.begin(), timed.times.end(),
                                       [&](const VariantTime& time) { return time.variant == variants_[v].variant; });
-      const auto plan = choice::plan_of(variants_[v].tuning, variants_[v].limits[form], limits_.plan_device, timed.point);
+      const auto plan =
+          choice::plan_of(variants_[v].tuning, variants_[v].limits[form], limits_.plan_device, timed.point);
       if (found == timed.times.end() || !plan) continue;
       Features features;
       choice::fill_features(size, timed.point, *plan, limits_.plan_device.sm_count, features);

@@ -18,7 +18,8 @@ struct FitRule {
 
 /// The model with coefficients fitted to these cases, by least squares on logarithms of times within each case. Head and limits
 /// are those of `limits`, whose variants have their tunings (choice::find_variants).
-choice::CostModel fit_model(const std::vector<TimedCase>& cases, const choice::CostModel& limits, const FitRule& rule = {});
+choice::CostModel fit_model(const std::vector<TimedCase>& cases, const choice::CostModel& limits,
+                            const FitRule& rule = {});
 
 /// The model's choice in each case, made from the variants that passed there.
 Regrets regrets_of_model(const choice::CostModel& model, const std::vector<TimedCase>& cases);

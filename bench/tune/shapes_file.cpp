@@ -46,8 +46,7 @@ std::string add_line(const std::string& line, bench::Sweep& sweep) {
   std::vector<Operation> ops = {Operation::norm_quant_forward, Operation::norm_quant_backward};
   if (words >> word) ops = validate::operations_named(word);
   if (ops.empty()) {
-    return fmt::format("there is no operation \"{}\"{}", word,
-                       output::did_you_mean(word, validate::operation_names()));
+    return fmt::format("there is no operation \"{}\"{}", word, output::did_you_mean(word, validate::operation_names()));
   }
   const std::vector<std::string> forms{std::istream_iterator<std::string>(words), std::istream_iterator<std::string>()};
   for (const Operation op : ops) {

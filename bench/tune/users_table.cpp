@@ -29,7 +29,8 @@ choice::TunedTable table_at(const std::string& path, const TimedDevice& device) 
   }
   const bool same = table.device == device.name && table.compute_capability == device.compute_capability &&
                     table.sm_count == device.sm_count;
-  if (!same) throw Refusal{exit_usage, fmt::format("{} is of {}, the timings are of {}", path, table.device, device.name)};
+  if (!same)
+    throw Refusal{exit_usage, fmt::format("{} is of {}, the timings are of {}", path, table.device, device.name)};
   return table;
 }
 
@@ -40,7 +41,8 @@ std::string users_table_path(const std::string& device) {
   return folder.empty() ? "" : folder + "/" + choice::file_name(device);
 }
 
-std::size_t keep_in_users_table(const std::string& path, const TimedDevice& device, const std::vector<choice::Cell>& cells) {
+std::size_t keep_in_users_table(const std::string& path, const TimedDevice& device,
+                                const std::vector<choice::Cell>& cells) {
   choice::TunedTable table = table_at(path, device);
   for (const choice::Cell& cell : cells) {
     const auto found = std::find_if(table.cells.begin(), table.cells.end(),
@@ -54,10 +56,13 @@ std::size_t keep_in_users_table(const std::string& path, const TimedDevice& devi
   std::error_code error;
   if (const auto folder = std::filesystem::path(path).parent_path(); !folder.empty()) {
     std::filesystem::create_directories(folder, error);
-    if (error) throw Refusal{exit_infrastructure, fmt::format("cannot make the folder {}: {}", folder.string(), error.message())};
+    if (error)
+      throw Refusal{exit_infrastructure,
+                    fmt::format("cannot make the folder {}: {}", folder.string(), error.message())};
   }
   const std::vector<std::string> comments = {
-      "Shapes that were timed here, written by `normquant tune --shapes`; choose_variant reads this file. docs/choice.md explains it.",
+      "Shapes that were timed here, written by `normquant tune --shapes`; choose_variant reads this file. "
+      "docs/choice.md explains it.",
       fmt::format("Timed last: {}", device.about)};
   output::write_document(path, choice::to_text(table, comments), output::Existing::replace);
   return table.cells.size();

@@ -25,6 +25,7 @@ struct ProblemSize {
 };
 ProblemSize size_of_problem(const Point& point);
 
-void fill_features(const ProblemSize& size, const Point& point, const LaunchPlan& plan, int sm_count, Features& features);
+void fill_features(const ProblemSize& size, const Point& point, const LaunchPlan& plan, int sm_count,
+                   Features& features);
 
 }  // namespace normquant::choice

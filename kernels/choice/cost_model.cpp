@@ -69,7 +69,8 @@ class Parser {
     }
     const std::optional<Operation> op = operation_named(word);
     const bool modelled = op == Operation::norm_quant_forward || op == Operation::norm_quant_backward;
-    if (!modelled || word != name_of(*op)) fail(quoted(word) + " is neither a line of the head nor a modelled operation");
+    if (!modelled || word != name_of(*op))
+      fail(quoted(word) + " is neither a line of the head nor a modelled operation");
     parse_costs(*op, line);
   }
 

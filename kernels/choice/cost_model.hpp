@@ -33,8 +33,8 @@ std::size_t model_form(const Point& point);
 /// One variant: a coefficient a feature, by form.
 struct VariantCosts {
   std::string variant;
-  PlanTuning tuning;       ///< filled in by who installs the model
-  std::size_t place = 0;   ///< in variants<Args>(), filled in likewise
+  PlanTuning tuning;      ///< filled in by who installs the model
+  std::size_t place = 0;  ///< in variants<Args>(), filled in likewise
   std::array<PlanLimits, model_form_count> limits = {};
   std::array<Features, model_form_count> coefficients = {};
 };

@@ -13,8 +13,8 @@ bool find_variants(CostModel& model, std::string& why) {
       if constexpr (!is_layer_arguments<Args>) {
         const std::vector<Variant<Args>>& known = variants<Args>(DeviceKind::host);
         for (VariantCosts& costs : all) {
-          const auto found =
-              std::find_if(known.begin(), known.end(), [&](const auto& variant) { return variant.name == costs.variant; });
+          const auto found = std::find_if(known.begin(), known.end(),
+                                          [&](const auto& variant) { return variant.name == costs.variant; });
           costs.tuning = {};
           if (found != known.end()) {
             costs.place = static_cast<std::size_t>(found - known.begin());

@@ -126,7 +126,8 @@ TableIndex::IndexedCell TableIndex::indexed(const Cell& cell) {
 bool TableIndex::has_cell_at(const Point& point) const {
   const std::vector<IndexedCell>& cells = cells_[group_of(point.op, point.aligned)];
   return std::any_of(cells.begin(), cells.end(), [&](const IndexedCell& cell) {
-    return cell.rows == point.rows && cell.columns == point.columns && cell.form == point.form && cell.type == point.type;
+    return cell.rows == point.rows && cell.columns == point.columns && cell.form == point.form &&
+           cell.type == point.type;
   });
 }
 
