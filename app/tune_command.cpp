@@ -11,6 +11,8 @@
 
 #include "app/commands.hpp"
 #include "app/options.hpp"
+#include "app/tune_fit.hpp"
+#include "app/tune_shapes.hpp"
 #include "bench/session.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/tune/build_table.hpp"
@@ -29,7 +31,7 @@ using bench::Refusal;
 
 struct TuneOptions {
   std::vector<std::string> from, held_out, ops;
-  std::string device, sweep, records, out;
+  std::string device, sweep, records, out, fit, shapes;
   bool quick = false;
   bool require_gpu = false;
   output::Existing existing = output::Existing::refuse;
@@ -159,7 +161,15 @@ int finish(const TuneOptions& options, const Timings& timings) {
 
 int run_tune(const TuneOptions& options) {
   output::refuse_to_mix({options.out, options.records, held_out_path(options.records)});
-  if (!options.out.empty()) output::refuse_unwritable(options.out, options.existing);
+  if (!options.out.empty() && options.shapes.empty()) output::refuse_unwritable(options.out, options.existing);
+  if (!options.shapes.empty()) {
+    return tune_shapes(
+        {options.shapes, options.device, options.out, options.require_gpu, {options.records, options.existing}});
+  }
+  if (!options.fit.empty()) {
+    if (options.out.empty()) output::refuse_unwritable(options.fit, options.existing);
+    return fit_to_records(read_or_refuse(options.from), options.fit, options.out, options.existing);
+  }
   return finish(options, options.from.empty() ? take_timings(options) : read_timings(options));
 }
 
@@ -172,6 +182,9 @@ void add_options(CLI::App& command, TuneOptions& options) {
   };
   CLI::Option* from =
       repeatable("--from", options.from, "make the table of these record files, timing nothing; repeatable");
+  single("--fit", options.fit,
+         "with --from: in place of a table fit this model of costs to the records (docs/choice.md)")
+      ->needs(from);
   repeatable("--held-out", options.held_out,
              "shapes to take the regret on: a sweep (default: held_out); with --from record files, repeatable");
   single("--out", options.out, "the table (default: the device's name with .table, in the current folder)");
@@ -182,6 +195,14 @@ void add_options(CLI::App& command, TuneOptions& options) {
   repeatable("--op", options.ops, "tune this operation only; repeatable")->excludes(from);
   single("--sweep", options.sweep, "sweep to tune on (default: tuning; host on the host)")->excludes(from);
   single("--records", options.records, "keep the timings here, those left out in FILE.held_out.jsonl")->excludes(from);
+  CLI::Option* sweep = command.get_option("--sweep");
+  single("--shapes", options.shapes,
+         "time the shapes of this file, MxN a line, and keep the best variants in a table of yours, which `auto` "
+         "follows there")
+      ->excludes(from)
+      ->excludes(sweep)
+      ->excludes(command.get_option("--op"))
+      ->excludes(command.get_option("--held-out"));
   command.add_flag("--quick", options.quick, "fewer samples a case")->excludes(from);
   command.add_flag("--require-gpu", options.require_gpu, "exit with status 77 when there is no GPU")->excludes(from);
 }

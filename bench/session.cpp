@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -90,6 +91,7 @@ void open_gpu_session(Session& session) {
 }  // namespace
 
 Session open_session(const validate::DeviceChoice& choice, const Figures& figures) {
+  if (const Status users = users_tables(); !users.ok()) fmt::print(stderr, "normquant: {}\n", users.message);
   Session session;
   session.choice = choice;
   session.figures = figures;

@@ -171,5 +171,59 @@ TEST_F(TuneCommand, TunesTheHostAndBenchFollowsTheTable) {
   EXPECT_EQ(normquant(tiny + "--table no_such.table").status, exit_usage);
 }
 
+TEST_F(TuneCommand, KeepsAUsersShapesAndAutoFollowsThem) {
+  setenv("NORMQUANT_TABLES", path("mine").c_str(), 1);
+  const std::string shapes = written("shapes.txt", "# ours\n2x64 forward rms\n3x56 forward rms layer  # two forms\n");
+  const Answer answer = normquant("tune --device host --shapes " + shapes);
+  EXPECT_EQ(answer.status, exit_pass) << answer.err;
+  EXPECT_NE(answer.out.find("3 problems timed, 3 in " + path("mine/host.table")), std::string::npos) << answer.out;
+  choice::TunedTable table;
+  std::string why;
+  ASSERT_TRUE(choice::parse_table(content_of(path("mine/host.table")), table, why)) << why;
+  EXPECT_EQ(table.cells.size(), 3U);
+  const Answer again =
+      normquant("tune --device host --shapes " + written("one.txt", "2x64 forward rms\n5x64 forward rms\n"));
+  EXPECT_NE(again.out.find("2 problems timed, 4 in "), std::string::npos) << again.out << again.err;
+
+  // What the file says decides at its problem, whichever variant that is; a table of --table comes before it.
+  const std::string cell = "device host\nnorm_quant_forward bfloat16 rms+out aligned 2 64 ";
+  const std::string tiny = "bench --device host --op forward --shape 2x64 --variant auto --benchmark_filter=/rms/ ";
+  for (const std::size_t i : {0U, 1U}) {
+    written("mine/host.table", cell + variant(i) + "=1.00\n");
+    const Answer followed = normquant(tiny + "--force --out followed.jsonl");
+    EXPECT_EQ(followed.status, exit_pass) << followed.err;
+    EXPECT_NE(content_of(path("followed.jsonl")).find("\"auto_variant\":\"" + variant(i) + "\""), std::string::npos);
+  }
+  written("by_hand.table", cell + variant(0) + "=1.00\n");
+  EXPECT_EQ(normquant(tiny + "--table by_hand.table --force --out followed.jsonl").status, exit_pass);
+  EXPECT_NE(content_of(path("followed.jsonl")).find("\"auto_variant\":\"" + variant(0) + "\""), std::string::npos);
+  written("mine/host.table", "device host\nnonsense\n");
+  EXPECT_EQ(normquant("tune --device host --shapes " + shapes).status, exit_usage)
+      << "never overwrites what is no table";
+  const Answer warned = normquant(tiny);
+  EXPECT_NE(warned.err.find("host.table: line 2"), std::string::npos) << warned.err;
+  unsetenv("NORMQUANT_TABLES");
+}
+
+TEST_F(TuneCommand, ShapesThatAreNoneGetASentenceAndStatusTwo) {
+  setenv("NORMQUANT_TABLES", path("mine").c_str(), 1);
+  const std::pair<std::string, std::string> malformed[] = {{"", "no shapes"},
+                                                           {"# nothing\n", "no shapes"},
+                                                           {"2x64\nhello\n", "line 2"},
+                                                           {"2x64 sideways\n", "no operation \"sideways\""},
+                                                           {"2x64 forward crooked\n", "no form \"crooked\""},
+                                                           {"2x64x64\n", "K_out"},
+                                                           {"2x64 bit_linear\n", "no variants to choose from"}};
+  for (const auto& [text, part] : malformed) {
+    const Answer answer = normquant("tune --device host --shapes " + written("shapes.txt", text));
+    EXPECT_EQ(answer.status, exit_usage) << text;
+    EXPECT_NE(answer.err.find(part), std::string::npos) << text << "\n" << answer.err;
+  }
+  EXPECT_EQ(normquant("tune --device host --shapes no_such_file").status, exit_usage);
+  EXPECT_EQ(normquant("tune --shapes " + path("shapes.txt") + " --from x").status, exit_usage);
+  EXPECT_FALSE(std::filesystem::exists(path("mine/host.table")));
+  unsetenv("NORMQUANT_TABLES");
+}
+
 }  // namespace
 }  // namespace normquant::tune

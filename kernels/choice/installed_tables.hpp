@@ -17,8 +17,15 @@ const std::vector<std::string_view>& compiled_tables();
 
 inline constexpr std::size_t no_place = static_cast<std::size_t>(-1);
 
+enum class TableOrigin {
+  compiled_in,
+  users,  ///< user_tables.hpp: decides at the very problems of its cells, and elsewhere only where there is no other table
+  set     ///< set_tuned_table: in place of all other tables of its device
+};
+
 /// A table ready for use. Immutable and never freed.
 struct InstalledTable {
+  TableOrigin origin = TableOrigin::compiled_in;
   TunedTable table;
   TableIndex index;
   /// For every name of the index its place in variants<Args>(), the same on all kinds of devices; no_place: unknown.
@@ -33,5 +40,8 @@ std::vector<std::string_view> variant_names(Operation op);
 const InstalledTable* table_for(const DeviceInfo& device);
 /// The same of tables with cells that can be asked about the problem: of its operation and alignment.
 const InstalledTable* table_for(const DeviceInfo& device, const Point& point);
+
+/// The user's table of this device with a cell at this very problem; null when there is none, or another table was set.
+const InstalledTable* users_table_with(const DeviceInfo& device, const Point& point);
 
 }  // namespace normquant::choice

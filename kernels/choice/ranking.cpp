@@ -105,6 +105,8 @@ TableIndex::IndexedCell TableIndex::indexed(const Cell& cell) {
   IndexedCell result;
   result.type = cell.point.type;
   result.form = cell.point.form;
+  result.rows = cell.point.rows;
+  result.columns = cell.point.columns;
   result.log_rows = log_rows(cell.point);
   result.log_row_bytes = log_row_bytes(cell.point);
   std::vector<std::string>& names = names_[static_cast<std::size_t>(cell.point.op)];
@@ -119,6 +121,14 @@ TableIndex::IndexedCell TableIndex::indexed(const Cell& cell) {
   const float last = result.count == most_listed ? result.costs.back() : static_cast<float>(most_listed_cost);
   result.unlisted_cost = last + 0.05F;
   return result;
+}
+
+bool TableIndex::has_cell_at(const Point& point) const {
+  const std::vector<IndexedCell>& cells = cells_[group_of(point.op, point.aligned)];
+  return std::any_of(cells.begin(), cells.end(), [&](const IndexedCell& cell) {
+    return cell.rows == point.rows && cell.columns == point.columns && cell.form == point.form &&
+           cell.type == point.type;
+  });
 }
 
 Ranking TableIndex::rank(const Point& point) const {

@@ -42,6 +42,9 @@ class TableIndex {
   /// Whether there is a cell that rank() could ask.
   bool has_cells_for(const Point& point) const { return !cells_[group_of(point.op, point.aligned)].empty(); }
 
+  /// Whether there is a cell of this very problem.
+  bool has_cell_at(const Point& point) const;
+
   /// The variants listed by the nearest cells, by their expected cost: the mean of their costs in those cells, weighted
   /// by 1 / (distance + 0.05)^2. A variant that a cell does not list has 0.05 more than the last it lists, or
   /// most_listed_cost + 0.05 where the list is shorter than most_listed. Equal costs stay in the order of the nearest
@@ -52,6 +55,7 @@ class TableIndex {
   struct IndexedCell {
     DType type = DType::bfloat16;
     Form form = 0;
+    std::int64_t rows = 0, columns = 0;
     float log_rows = 0, log_row_bytes = 0;
     std::array<std::uint16_t, most_listed> variants{};
     std::array<float, most_listed> costs{};
