@@ -2,6 +2,8 @@
 // the order given in the operation's .cpp; a new algorithm adds a declaration here and a line there.
 #pragma once
 
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include <normquant/activation_quant.hpp>
@@ -22,6 +24,36 @@
   const std::vector<Variant<ActivationQuant>>& activation_quant_two_pass();      \
   const std::vector<Variant<WeightQuant>>& weight_quant_two_pass();              \
   const std::vector<Variant<WeightQuant>>& weight_quant_resident();
+
+namespace normquant {
+
+/// A row of an algorithm's table. The numbers are those of Tuning, which says what each means.
+struct VariantRow {
+  std::string_view name, summary;
+  int threads_per_row = 0, rows_per_block = 1;
+  int lanes = 0, elements = 0, cluster = 1;
+  int access_bytes = 16, stages = 1;
+};
+
+/// The table: `common` has the functions that its rows share.
+template <class Args>
+std::vector<Variant<Args>> variant_table(Variant<Args> common, std::span<const VariantRow> rows) {
+  std::vector<Variant<Args>> table;
+  for (const VariantRow& row : rows) {
+    common.name = row.name, common.summary = row.summary;
+    common.tuning = {.threads_per_row = row.threads_per_row,
+                     .rows_per_block = row.rows_per_block,
+                     .access_bytes = row.access_bytes,
+                     .elements = row.elements,
+                     .lanes = row.lanes,
+                     .cluster = row.cluster,
+                     .stages = row.stages};
+    table.push_back(common);
+  }
+  return table;
+}
+
+}  // namespace normquant
 
 namespace normquant::host {
 NORMQUANT_DECLARE_ALGORITHMS

@@ -66,7 +66,7 @@ table() {
       if (match($0, /[0-9]+ bytes cumulative stack/)) stack = substr($0, RSTART, RLENGTH - 23)
     }
     END { close_kernel() }' "${kept[@]}" |
-    c++filt | sed -E 's/\(normquant::cuda::Form\)/form /g; s/normquant::cuda::|normquant::|\(anonymous namespace\)::|void //g; s/\(.*$//' |
+    c++filt | sed -E 's/\(normquant::Form\)/form /g; s/normquant::cuda::|normquant::|\(anonymous namespace\)::|void //g; s/\(.*$//' |
     LC_ALL=C sort -k7 -k1n | awk '{ name = $7; for (i = 8; i <= NF; ++i) name = name " " $i
       printf "%9s %6s %6s %6s %8s %5s  %s\n", $1, $2, $3, $4, $5, $6, name }'
 }

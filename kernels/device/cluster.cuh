@@ -2,6 +2,7 @@
 // memory). For kernels launched with LaunchShape::cluster > 1, which needs compute capability 9.0; below it these trap.
 #pragma once
 
+#include "device/launch_sizes.hpp"
 #include "device/platform.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
@@ -89,8 +90,7 @@ __device__ __forceinline__ T* shared_of_block(T* mine, unsigned rank) {
 /// block in all; sent() by all; receive() by all. Two rounds in a row use different slots.
 class ClusterExchange {
  public:
-  static constexpr std::size_t state_bytes = 16;  ///< of shared memory, 8-byte aligned
-
+  /// `state`: cluster_exchange_bytes of shared memory, 8-byte aligned.
   __device__ __forceinline__ explicit ClusterExchange([[maybe_unused]] void* state) {
 #if defined(NORMQUANT_CLUSTER_PTX)
     barriers_ = static_cast<std::uint64_t*>(state);

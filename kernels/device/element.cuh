@@ -191,6 +191,14 @@ __device__ __forceinline__ void with_element_type(DType type, F&& f) {
   f(ElementType<bfloat16_t>{});
 }
 
+/// The same for launches: f(ElementType), and what it answers.
+template <class F>
+Status launch_for_type(DType type, F&& f) {
+  if (type == DType::float32) return f(ElementType<float>{});
+  if (type == DType::float16) return f(ElementType<half_t>{});
+  return f(ElementType<bfloat16_t>{});
+}
+
 /// K packets of V elements of a type known at run time; packet k starts at index_of(k) and is left alone unless
 /// inside(k). The loads of all packets are issued before the first is waited for.
 template <class T, int K, int V, class IndexOf, class Inside>

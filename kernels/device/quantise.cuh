@@ -81,7 +81,6 @@ __device__ __forceinline__ RowScale row_scale_from_saved(float quant_scale) {
 /// Half to even: 1.5 * 2^23 has no bits below 1, so adding it rounds. Half away from zero: the magnitude plus 1/2, cut
 /// off by adding 2^23 rounded towards zero.
 constexpr float even_magic = 12582912.0F, cut_magic = 8388608.0F;  // 1.5 * 2^23, 2^23
-__device__ __forceinline__ float rounded_half_even(float value) { return (value + even_magic) - even_magic; }
 
 /// What values of a norm are multiplied by, so that rounding to nearest, ties to even, gives codes in the rounding that is
 /// asked for. Half away from zero: the next float32 above, which lifts a tie over the edge. That is an error of 2 u in the
@@ -123,9 +122,7 @@ __device__ __forceinline__ void codes_of(const float (&y)[V], float quant_scale,
       code[v] = copysignf(magnitude, y[v]);
     }
   }
-  if (origin == ScaleOrigin::own) return;
-#pragma unroll
-  for (int v = 0; v < V; ++v) code[v] = fminf(fmaxf(code[v], -128.0F), 127.0F);
+  if (origin == ScaleOrigin::saved) clamp_codes(code);
 }
 
 /// V neighbouring codes as int8. In code + 1.5 * 2^23 the lowest byte is the code in two's complement.
@@ -184,18 +181,6 @@ __device__ __forceinline__ void load_biases(const ConstVector& bias, std::int64_
   if (bias.given()) return load_typed(bias.data, bias.type, column, values);
 #pragma unroll
   for (int v = 0; v < V; ++v) values[v] = 0.0F;
-}
-
-/// The same for K packets: all loads are on their way before the first is waited for.
-template <int K, int V, class Column, class Inside>
-__device__ __forceinline__ void load_vector_packets(const ConstVector& vector, float absent, Column column,
-                                                    Inside inside, float (&values)[K][V]) {
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-#pragma unroll
-    for (int v = 0; v < V; ++v) values[k][v] = absent;
-  }
-  if (vector.given()) load_packets_typed(vector.data, vector.type, column, inside, values);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -1,9 +1,9 @@
 // Where the codes of a row in registers go.
 #pragma once
 
-#include "device/form.cuh"
+#include "device/known.cuh"
 #include "device/quantise.cuh"
-#include "device/row_tile.cuh"
+#include "device/tile_columns.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
@@ -26,6 +26,23 @@ __device__ __forceinline__ void store_packet_of_codes(const NormQuantForward& a,
   }
   if (!Known::codes(a)) return;
   columns.template store<std::int8_t, true>(a.output.codes + row * a.output.ld_codes, k, packed_codes(code, scale));
+}
+
+/// Codes of a row column by column, into `output` of the arguments `a`: y_of(column) gives y. Every thread looks at the whole
+/// row for the absmax, so that no barrier is needed to which the block's other rows would not come, and writes its share.
+template <class Args, class YOf>
+__device__ __forceinline__ RowScale quantise_by_column(const Args& a, const QuantOutput& output, std::int64_t row,
+                                                       unsigned place, unsigned threads, YOf&& y_of) {
+  float absmax = 0.0F;
+#pragma unroll 1
+  for (std::int64_t column = 0; column < a.columns; ++column) absmax = larger_magnitude(absmax, y_of(column));
+  const RowScale scale = row_scale(magnitude_bits(absmax));
+#pragma unroll 1
+  for (std::int64_t column = place; column < a.columns; column += threads) {
+    const float y[1] = {y_of(column)};
+    store_quantised(output, row, column, y, scale, a.rounding);
+  }
+  return scale;
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

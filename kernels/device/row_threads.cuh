@@ -1,11 +1,10 @@
 // The threads that share one row, and reductions over them.
 #pragma once
 
+#include "device/launch_sizes.hpp"
 #include "device/platform.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
-
-constexpr int warp_threads = 32;
 
 /// Bits of |value|: as integers they order like the values, with NaN above Inf above every finite number, so that a
 /// maximum over them keeps NaN (fmaxf would lose it).
@@ -50,7 +49,7 @@ __device__ __forceinline__ std::uint32_t warp_largest(std::uint32_t bits, int wi
 /// to 32 (rows then share a warp) or a multiple of 32. All threads of the block reduce together, also those whose row
 /// lies past the end. The order of the sums depends on the launch shape only.
 struct RowThreads {
-  static constexpr int most_values = 3;  ///< of one reduction: two sums and a maximum, in the backward
+  static constexpr int most_values = most_reduced_values;
 
   int lane;        ///< this thread's place in its row
   int count;       ///< threads of the row
@@ -108,14 +107,6 @@ struct RowThreads {
     return slots;
   }
 };
-
-/// Shared memory of RowThreads: two turns of up to three values, one word a warp.
-constexpr std::size_t row_scratch_bytes(int threads_per_row, int rows_per_block) {
-  return threads_per_row <= warp_threads
-             ? 0
-             : sizeof(float) * 2 * RowThreads::most_values * static_cast<std::size_t>(threads_per_row / warp_threads) *
-                   rows_per_block;
-}
 
 /// The view of the calling thread.
 __device__ __forceinline__ RowThreads row_threads() {

@@ -4,7 +4,8 @@
 
 #include <type_traits>
 
-#include "device/form.cuh"
+#include "device/known.cuh"
+#include "device/tile_threads.cuh"
 #include "norm_quant_backward/backward_steps.cuh"
 #include "norm_quant_backward/staged_packets.cuh"
 

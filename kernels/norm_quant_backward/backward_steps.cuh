@@ -98,23 +98,13 @@ template <class H>
 __device__ __attribute__((noinline)) RowScale recompute_overflowed(const NormQuantBackward& a, std::int64_t row,
                                                                    unsigned place, unsigned threads,
                                                                    RowStatistics statistics) {
-  const auto y_of = [&](std::int64_t column) {
+  return quantise_by_column(a, a.recomputed, row, place, threads, [&](std::int64_t column) {
     float h[1], weight[1], bias[1];
     load_elements<H>(a.h.data, row * a.h.ld + column, h);
     load_weights(a.weight, column, weight);
     load_biases(a.bias, column, bias);
     return affine(normalised(h[0], statistics.mean, statistics.rstd), weight[0], bias[0]);
-  };
-  float absmax = 0.0F;
-#pragma unroll 1
-  for (std::int64_t column = 0; column < a.columns; ++column) absmax = larger_magnitude(absmax, y_of(column));
-  const RowScale scale = row_scale(magnitude_bits(absmax));
-#pragma unroll 1
-  for (std::int64_t column = place; column < a.columns; column += threads) {
-    const float y[1] = {y_of(column)};
-    store_quantised(a.recomputed, row, column, y, scale, a.rounding);
-  }
-  return scale;
+  });
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

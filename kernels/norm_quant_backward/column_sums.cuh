@@ -4,45 +4,11 @@
 
 #include <algorithm>
 
-#include <normquant/norm_quant_backward.hpp>
-
 #include "device/element.cuh"
 #include "device/overlap.cuh"
-#include "device/support.hpp"
+#include "norm_quant_backward/backward_launch.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
-
-/// The backward's scratch memory: [parts, row_length] float32 partial sums of dweight, the same of dbias.
-struct ColumnPartials {
-  float* dweight = nullptr;  ///< null when dweight is not wanted
-  float* dbias = nullptr;
-  std::int64_t parts = 0;
-  std::int64_t row_length = 0;  ///< N, and as many more as make a multiple of partial_columns
-};
-
-constexpr int partial_columns = 4;  ///< columns of a 16-byte access to the partial sums
-
-inline std::int64_t partial_row_length(const NormQuantBackward& a) {
-  return divide_up(a.columns, partial_columns) * partial_columns;
-}
-
-inline std::size_t column_partials_bytes(const NormQuantBackward& a, std::int64_t parts) {
-  const std::int64_t vectors = (a.dweight.given() ? 1 : 0) + (a.dbias.given() ? 1 : 0);
-  return vectors == 0 ? 0 : sizeof(float) * static_cast<std::size_t>(vectors * parts * partial_row_length(a));
-}
-
-inline ColumnPartials column_partials(const NormQuantBackward& a, std::int64_t parts, void* workspace) {
-  ColumnPartials partials;
-  partials.parts = parts;
-  partials.row_length = partial_row_length(a);
-  float* next = static_cast<float*>(workspace);
-  if (a.dweight.given()) {
-    partials.dweight = next;
-    next += parts * partials.row_length;
-  }
-  if (a.dbias.given()) partials.dbias = next;
-  return partials;
-}
 
 /// Where the sums of the columns from `column` on go: to the block's partial sums or, when there is but one part, to the
 /// result. Aligned: all are columns of the row, and `column` is a multiple of partial_columns. Otherwise those outside are
@@ -196,6 +162,19 @@ inline Status launch_sum_partials(const NormQuantBackward& a, const ColumnPartia
   shape.shared_bytes = sizeof(float) * sum_columns * slices;
   shape.overlap = device.compute_capability >= 90;
   return launch_kernel(sum_partials, shape, stream, a, partials);
+}
+
+/// What every algorithm launches: `walk`, and the sum over the parts that it leaves. `alone`: where there is but one part, its
+/// block writes dweight and dbias itself.
+template <class Walk>
+Status launch_with_sums(const NormQuantBackward& a, const ColumnPartials& partials, const DeviceInfo& device,
+                        Stream stream, bool alone, Walk&& walk) {
+  if (a.rows > 0) {
+    if (Status status = walk(); !status.ok()) return status;
+  }
+  const bool summed = alone && a.rows > 0 && partials.parts == 1;
+  if (summed || (!a.dweight.given() && !a.dbias.given())) return {};
+  return launch_sum_partials(a, partials, device, stream);
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

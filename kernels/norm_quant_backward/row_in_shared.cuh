@@ -5,17 +5,9 @@
 
 #include "device/async_copy.cuh"
 #include "device/element.cuh"
+#include "norm_quant_backward/striped_launch.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
-
-constexpr int copied_bytes = 16;  ///< of one asynchronous copy, and what its addresses are multiples of
-
-/// Shared memory of one row: it may begin and end anywhere in a copy of 16 bytes.
-constexpr std::size_t row_in_shared_bytes(std::int64_t columns, std::size_t element_bytes) {
-  constexpr int ends = 2 * (copied_bytes - 1);
-  return (static_cast<std::size_t>(columns) * element_bytes + static_cast<std::size_t>(ends)) / copied_bytes *
-         copied_bytes;
-}
 
 /// Bytes by which a row lies past an aligned address, in global and in shared memory.
 __device__ __forceinline__ unsigned bytes_past_aligned(const void* row_start) {

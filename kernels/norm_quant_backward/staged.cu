@@ -12,33 +12,15 @@
 // a second kernel, always in the same order. Long rows are shared by the blocks of a cluster. Rows of any alignment and length
 // are served by shifted packets: a block takes rows that all start equally far past an aligned address, so that its columns,
 // and with them the sums in registers, stay the same.
-#include <algorithm>
-#include <numeric>
-
 #include "algorithms.hpp"
-#include "device/overlap.cuh"
-#include "device/support.hpp"
 #include "norm_quant_backward/backward_row.cuh"
 #include "norm_quant_backward/column_sums.cuh"
+#include "norm_quant_backward/staged_launch.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-/// Rows that a thread has at work and under way. A cluster looks at a row while it finishes the one before: 3 where shared memory
-/// holds them. Elsewhere a third row brought nothing (docs/experiments/2026-11-29-short-rows-and-layer-norm.md).
-constexpr int most_stages(bool clustered) { return clustered ? 3 : 2; }
-
-/// Threads of the largest block: sums of dweight, and of dbias, take a register an element each; without dbias the weight
-/// half of one (a whole one in float32), with it the weight is in shared memory; and all else takes some 60. At 32 elements
-/// of 16 bits 512 threads have 128 each, and nothing spills.
-constexpr int most_threads(int elements, std::size_t element_bytes, bool aligned, Form form, int lanes) {
-  const bool heavy = sums_dbias(form), wide = element_bytes == 4;
-  if (!aligned) return elements <= 16 ? (heavy ? 384 : 512) : heavy ? 256 : 384;
-  if (elements <= 8) return heavy || wide ? 640 : 1024;
-  if (elements <= 16) return heavy || wide ? 512 : lanes < warp_threads && form == Form::rms_gradient ? 640 : 768;
-  if (form == Form::any) return wide ? 256 : 384;
-  return heavy && wide ? 256 : wide ? 384 : 512;
-}
+namespace plan = backward_staged_launch;
 
 /// A row that has been looked at once.
 struct LookedAt {
@@ -49,15 +31,15 @@ struct LookedAt {
 };
 
 template <class H, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
-__global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form, Lanes), 1)
+__global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, form, Lanes), 1)
     backward_staged(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
                     int cluster_stages, bool early, bool ahead) {
   using Facts = Known<form, H>;
   using Columns = TileColumns<V, Lanes, Aligned>;
   constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
-  const int stages = Clustered ? cluster_stages : most_stages(false);
-  TileThreads<Lanes, Clustered, RowsWait::alone> threads(
-      shared_memory<float>() + threadIdx.y * (tile_scratch_bytes<Clustered>() / sizeof(float)));
+  const int stages = Clustered ? cluster_stages : plan::most_stages(false);
+  TileThreads<Lanes, Clustered, RowsWait::alone> threads(shared_memory<float>() +
+                                                         threadIdx.y * (tile_scratch_bytes(Clustered) / sizeof(float)));
 
   // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less. Where
   // rows are not aligned, those of a block all start equally far past an aligned address (rows_alike).
@@ -71,7 +53,7 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form, L
   };
   Columns columns(threads.place(), K, static_cast<int>(a.columns), true, static_cast<unsigned>(lead()));
   const int left = columns.left;
-  const StagedPackets<K> staged_h(blockDim.y * tile_scratch_bytes<Clustered>()), staged_dy = staged_h.behind(stages);
+  const StagedPackets<K> staged_h(blockDim.y * tile_scratch_bytes(Clustered)), staged_dy = staged_h.behind(stages);
   const StagedPackets<K> staged_dresidual = staged_dy.behind(stages);
   const StagedPackets<K> staged_weight = staged_dresidual.behind(Facts::dresidual(a) ? stages : 0);
   const StagedRow<K> staged = {staged_h, staged_dy, staged_dresidual, staged_weight, staged_weight.behind(1)};
@@ -213,116 +195,16 @@ __global__ void __launch_bounds__(most_threads(V* K, sizeof(H), Aligned, form, L
   if constexpr (with_dbias) hand_over<Aligned>(a.dbias, partials.dbias, partials, set, a.columns, rank, columns, dbias);
 }
 
-int elements_per_packet(const NormQuantBackward& a) { return 16 / static_cast<int>(size_of(a.h.type)); }
-bool takes_any_alignment(const Tuning& t) { return t.access_bytes == 1; }
-
-/// Threads of a row in one block: as many whole tiles as cover the block's share. Shifted packets may begin before the row.
-std::int64_t row_threads(const Tuning& t, const NormQuantBackward& a) {
-  const std::int64_t shift = takes_any_alignment(t) ? elements_per_packet(a) - 1 : 0;
-  return divide_up(divide_up(a.columns + shift, static_cast<std::int64_t>(t.lanes) * t.elements), t.cluster) * t.lanes;
-}
-
-/// After so many rows the next starts as far past an aligned address as the first did.
-std::int64_t rows_alike(const Tuning& t, const NormQuantBackward& a) {
-  return takes_any_alignment(t) ? elements_per_packet(a) / std::gcd<std::int64_t>(a.h.ld, elements_per_packet(a)) : 1;
-}
-
-/// The form of the kernel that serves the problem: of those for any alignment some forms have none of their own.
-constexpr Form kernel_form(Form form, bool any_alignment) {
-  return any_alignment && (form == Form::rms_residual || form == Form::rms_gradient) ? Form::any : form;
-}
-Form kernel_form(const Tuning& t, const NormQuantBackward& a) {
-  return kernel_form(form_of(a), takes_any_alignment(t));
-}
-
-int most_threads(const Tuning& t, const NormQuantBackward& a) {
-  return most_threads(t.elements, size_of(a.h.type), !takes_any_alignment(t), kernel_form(t, a), t.lanes);
-}
-
-std::size_t scratch_bytes(const Tuning& t) {
-  return t.cluster > 1 ? tile_scratch_bytes<true>() : tile_scratch_bytes<false>();
-}
-
-/// Shared memory of `rows` rows side by side: scratch of the reductions and rows under way, later the rows' column sums.
-std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, int rows, int stages) {
-  const std::size_t threads = row_threads(t, a) * rows;
-  const int tensors = a.dresidual.given() ? 3 : 2, vectors = sums_dbias(kernel_form(t, a)) ? 2 : 0;
-  const int packets = t.elements / elements_per_packet(a);
-  const std::size_t walk = rows * scratch_bytes(t) + tensors * staged_bytes(threads, packets, stages) +
-                           staged_bytes(threads, packets, vectors);
-  const std::size_t sums = sizeof(float) * threads * t.elements;
-  return walk > sums ? walk : sums;
-}
-
-/// How a problem is shared out. rows: side by side in a block, as many as registers and shared memory hold, but not before
-/// every multiprocessor has a block. sets: blocks, or clusters, that walk over the matrix, a multiple of
-/// rows_alike; 0 when there are no rows.
-struct Plan {
-  int rows = 1, stages = 2;
-  std::int64_t sets = 0;
-};
-
-Plan plan_for(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& device) {
-  const std::int64_t threads = row_threads(t, a);
-  const auto fits = [&](int rows, int stages) {
-    return shared_bytes(t, a, rows, stages) <= device.shared_memory_per_block;
-  };
-  Plan plan;
-  const int least = t.lanes < warp_threads ? warp_threads / t.lanes : 1;
-  const std::int64_t resident = std::max(resident_clusters(device, t.cluster), 1);
-  std::int64_t most = t.cluster > 1 ? 1 : most_threads(t, a) / threads;
-  if (threads > warp_threads) most = std::min<std::int64_t>(most, most_side_by_side);
-  most = std::min(most, divide_up(a.rows, resident));
-  plan.rows = std::max(least, static_cast<int>(most / least) * least);
-  while (plan.rows > least && !fits(plan.rows, 2)) plan.rows -= least;
-  plan.stages = fits(plan.rows, most_stages(t.cluster > 1)) ? most_stages(t.cluster > 1) : 2;
-  const std::int64_t alike = rows_alike(t, a), sets = std::min(resident, divide_up(a.rows, plan.rows));
-  plan.sets = sets == 0 ? 0 : std::max(alike, sets / alike * alike);
-  return plan;
-}
-
-std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
-  const Tuning& t = variant.tuning;
-  if (std::string other = why_not_one_type(a); !other.empty()) return other;
-  if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
-  const std::int64_t threads = row_threads(t, a);
-  if (threads > (t.lanes < warp_threads ? t.lanes : most_threads(t, a))) {
-    return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
-  }
-  if (a.columns <= (t.cluster - 1) * threads * t.elements) {
-    return "the row of " + std::to_string(a.columns) + " columns leaves blocks of the cluster without work";
-  }
-  if (shared_bytes(t, a, t.lanes < warp_threads ? warp_threads / t.lanes : 1, 2) > device.shared_memory_per_block) {
-    return "the rows under way do not fit the shared memory of a block";
-  }
-  return takes_any_alignment(t) ? "" : why_not_packets(elements_per_packet(a), a);
-}
-
-std::size_t workspace_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
-                            const DeviceInfo& device) {
-  return column_partials_bytes(a, plan_for(variant.tuning, a, device).sets);
-}
-
-/// The partial sums are written once and read once.
-std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
-                             const DeviceInfo& device) {
-  return algorithmic_bytes(a) + 2 * static_cast<std::int64_t>(workspace_bytes(variant, a, device));
-}
-
-/// Whether rows are brought into the L2 before their copies start. Pays where few rows are under way, by 3 to 4% in clusters
-/// of 4 blocks and more and by 2% in layer norm; elsewhere it costs as much.
-constexpr bool asks_ahead(const Tuning& t, Form form) { return t.cluster >= 4 || form == Form::layer; }
-
 template <class H, Form form>
 Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPartials& partials,
-                   const LaunchShape& shape, const Plan& plan, bool early, Stream stream) {
+                   const LaunchShape& shape, int stages, bool early, Stream stream) {
   constexpr int V = 16 / sizeof(H);
   const float per_column = 1.0F / static_cast<float>(a.columns);
   const auto run = [&](auto kernel) {
-    return launch_kernel(kernel, shape, stream, a, partials, per_column, plan.stages, early, asks_ahead(t, form));
+    return launch_kernel(kernel, shape, stream, a, partials, per_column, stages, early, plan::asks_ahead(t, form));
   };
-  if (takes_any_alignment(t)) {
-    constexpr Form shifted = kernel_form(form, true);
+  if (plan::takes_any_alignment(t)) {
+    constexpr Form shifted = plan::kernel_form(form, true);
     if (t.elements == 16) return run(backward_staged<H, V, 16 / V, 32, false, false, shifted>);
     return run(backward_staged<H, V, 32 / V, 32, false, false, shifted>);
   }
@@ -333,68 +215,98 @@ Status launch_form(const Tuning& t, const NormQuantBackward& a, const ColumnPart
   return run(backward_staged<H, V, 32 / V, 32, false, true, form>);
 }
 
-template <class H>
-Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnPartials& partials, const LaunchShape& shape,
-                  const Plan& plan, bool early, Stream stream) {
-  switch (form_of(a)) {
-    case Form::rms: return launch_form<H, Form::rms>(t, a, partials, shape, plan, early, stream);
-    case Form::rms_residual: return launch_form<H, Form::rms_residual>(t, a, partials, shape, plan, early, stream);
-    case Form::layer: return launch_form<H, Form::layer>(t, a, partials, shape, plan, early, stream);
-    case Form::rms_gradient: return launch_form<H, Form::rms_gradient>(t, a, partials, shape, plan, early, stream);
-    default: return launch_form<H, Form::any>(t, a, partials, shape, plan, early, stream);
-  }
-}
-
 Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device,
               void* workspace, Stream stream) {
   const Tuning& t = variant.tuning;
-  const Plan plan = plan_for(t, a, device);
-  const ColumnPartials partials = column_partials(a, plan.sets, workspace);
-  if (a.rows > 0) {
+  const Walk walk = plan::walk_of(t, a, device);
+  const std::int64_t threads = plan::row_threads(t, a);
+  const ColumnPartials partials = column_partials(a, walk.sets, workspace);
+  return launch_with_sums(a, partials, device, stream, true, [&] {
     LaunchShape shape;
-    shape.block = dim3{static_cast<unsigned>(row_threads(t, a)), static_cast<unsigned>(plan.rows), 1};
-    shape.grid = dim3{static_cast<unsigned>(plan.sets * t.cluster), 1, 1};
-    shape.shared_bytes = shared_bytes(t, a, plan.rows, plan.stages);
+    shape.block = dim3{static_cast<unsigned>(threads), static_cast<unsigned>(walk.rows), 1};
+    shape.grid = dim3{static_cast<unsigned>(walk.sets * t.cluster), 1, 1};
+    shape.shared_bytes = plan::shared_bytes(t, a, walk.rows, walk.stages);
     shape.cluster = static_cast<unsigned>(t.cluster);
     shape.overlap = device.compute_capability >= 90;
-    const bool early = overlap_of(shape.grid.x, row_threads(t, a) * plan.rows, device.sm_count).early;
-    Status status = a.h.type == DType::float32   ? launch_for<float>(t, a, partials, shape, plan, early, stream)
-                    : a.h.type == DType::float16 ? launch_for<half_t>(t, a, partials, shape, plan, early, stream)
-                                                 : launch_for<bfloat16_t>(t, a, partials, shape, plan, early, stream);
-    if (!status.ok()) return status;
-  }
-  const bool summed = a.rows > 0 && partials.parts == 1;  // by the only block itself
-  if (summed || (!a.dweight.given() && !a.dbias.given())) return {};
-  return launch_sum_partials(a, partials, device, stream);
+    const bool early = overlap_of(shape.grid.x, threads * walk.rows, device.sm_count).early;
+    return launch_for_type(a.h.type, [&](auto type) {
+      using H = typename decltype(type)::type;
+      return with_form<Form::rms, Form::rms_residual, Form::layer, Form::rms_gradient>(form_of(a), [&](auto form) {
+        return launch_form<H, form>(t, a, partials, shape, walk.stages, early, stream);
+      });
+    });
+  });
 }
 
-constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, int lanes, int elements,
-                                         int cluster = 1, int access_bytes = 16) {
-  Tuning tuning;
-  tuning.access_bytes = access_bytes;
-  tuning.lanes = lanes;
-  tuning.elements = elements;
-  tuning.cluster = cluster;
-  tuning.stages = most_stages(cluster > 1);
-  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch, lacks_clusters};
-}
+// Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
+constexpr VariantRow rows[] = {
+    {.name = "staged_l8_e16",
+     .summary = "next rows by asynchronous copies, 4 rows a warp, 16 elements a thread",
+     .lanes = 8,
+     .elements = 16,
+     .stages = plan::most_stages(false)},
+    {.name = "staged_e8",
+     .summary = "next rows by asynchronous copies, 8 elements a thread",
+     .lanes = 32,
+     .elements = 8,
+     .stages = plan::most_stages(false)},
+    {.name = "staged_e16",
+     .summary = "next rows by asynchronous copies, 16 elements a thread",
+     .lanes = 32,
+     .elements = 16,
+     .stages = plan::most_stages(false)},
+    {.name = "staged_e32",
+     .summary = "next rows by asynchronous copies, 32 elements a thread",
+     .lanes = 32,
+     .elements = 32,
+     .stages = plan::most_stages(false)},
+    {.name = "staged_c2_e32",
+     .summary = "32 elements a thread, rows shared by 2 blocks",
+     .lanes = 32,
+     .elements = 32,
+     .cluster = 2,
+     .stages = plan::most_stages(true)},
+    {.name = "staged_c4_e32",
+     .summary = "32 elements a thread, rows shared by 4 blocks",
+     .lanes = 32,
+     .elements = 32,
+     .cluster = 4,
+     .stages = plan::most_stages(true)},
+    {.name = "staged_c8_e32",
+     .summary = "32 elements a thread, rows shared by 8 blocks",
+     .lanes = 32,
+     .elements = 32,
+     .cluster = 8,
+     .stages = plan::most_stages(true)},
+    {.name = "staged_c16_e32",
+     .summary = "32 elements a thread, rows shared by 16 blocks",
+     .lanes = 32,
+     .elements = 32,
+     .cluster = 16,
+     .stages = plan::most_stages(true)},
+    {.name = "staged_shifted_e16",
+     .summary = "any alignment and N, 16 elements a thread",
+     .lanes = 32,
+     .elements = 16,
+     .access_bytes = 1,
+     .stages = plan::most_stages(false)},
+    {.name = "staged_shifted_e32",
+     .summary = "any alignment and N, 32 elements a thread",
+     .lanes = 32,
+     .elements = 32,
+     .access_bytes = 1,
+     .stages = plan::most_stages(false)},
+};
 
 }  // namespace
 
 const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged() {
-  // Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
-  static const std::vector<Variant<NormQuantBackward>> table = {
-      row("staged_l8_e16", "next rows by asynchronous copies, 4 rows a warp, 16 elements a thread", 8, 16),
-      row("staged_e8", "next rows by asynchronous copies, 8 elements a thread", 32, 8),
-      row("staged_e16", "next rows by asynchronous copies, 16 elements a thread", 32, 16),
-      row("staged_e32", "next rows by asynchronous copies, 32 elements a thread", 32, 32),
-      row("staged_c2_e32", "32 elements a thread, rows shared by 2 blocks", 32, 32, 2),
-      row("staged_c4_e32", "32 elements a thread, rows shared by 4 blocks", 32, 32, 4),
-      row("staged_c8_e32", "32 elements a thread, rows shared by 8 blocks", 32, 32, 8),
-      row("staged_c16_e32", "32 elements a thread, rows shared by 16 blocks", 32, 32, 16),
-      row("staged_shifted_e16", "any alignment and N, 16 elements a thread", 32, 16, 1, 1),
-      row("staged_shifted_e32", "any alignment and N, 32 elements a thread", 32, 32, 1, 1),
-  };
+  static const auto table = variant_table<NormQuantBackward>({.why_not = plan::why_not,
+                                                              .workspace_bytes = plan::workspace_bytes,
+                                                              .requested_bytes = requests_partials_twice,
+                                                              .launch = launch,
+                                                              .device_lacks = lacks_clusters},
+                                                             rows);
   return table;
 }
 

@@ -2,7 +2,8 @@
 #pragma once
 
 #include "device/async_copy.cuh"
-#include "device/row_tile.cuh"
+#include "device/launch_sizes.hpp"
+#include "device/tile_columns.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
@@ -98,10 +99,5 @@ class StagedPackets {
 
   SharedPlace packets_;
 };
-
-/// Shared memory of StagedPackets for one tensor.
-constexpr std::size_t staged_bytes(std::size_t block_threads, int packets, int stages) {
-  return (block_threads + warp_threads - 1) / warp_threads * warp_threads * 16 * packets * stages;
-}
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -10,12 +10,8 @@
 // Bytes an element (bfloat16): 4 read + 2 written, + 2 with the recomputed out, + 2 with dresidual. About 20 float32
 // operations. One reduction a row: c1, c2 and absmax travel together. The blocks' sums, one row of float32 each, are added by
 // a second kernel, always in the same order.
-#include <algorithm>
-
 #include "algorithms.hpp"
-#include "device/overlap.cuh"
 #include "device/striped_columns.cuh"
-#include "device/support.hpp"
 #include "norm_quant_backward/backward_row.cuh"
 #include "norm_quant_backward/column_sums.cuh"
 #include "norm_quant_backward/row_in_shared.cuh"
@@ -23,11 +19,7 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int most_stages = 3;  ///< rows at work and under way; 2 where shared memory holds no more
-
-/// Threads of the largest block: the sums of dweight take a register an element, the weight or the sums of dbias another,
-/// and all else some 60. Of 65536 registers 640 threads have 96 each, 512 threads 128.
-constexpr int most_threads(int elements) { return elements <= 16 ? 640 : 512; }
+namespace plan = backward_striped_launch;
 
 /// Where the elements of a row come from: shared memory, at the calling thread's first column. `vectors_staged`: weight
 /// and bias are there too; otherwise the weight is in registers, and there is no bias.
@@ -52,24 +44,19 @@ struct StripedSource {
   __device__ __forceinline__ void bias(int k, float (&value)[1]) const { read(bias_, k, value); }
 };
 
-/// What a block's shared memory holds behind the scratch of its reductions: for each row side by side `stages` rows of h, dy
-/// and dresidual; then weight and bias, where registers do not hold them.
-struct SharedLayout {
-  std::size_t row_bytes;
-  int stages, tensors;
-
-  __device__ __forceinline__ std::size_t row(unsigned beside, int stage, int tensor) const {
-    return ((beside * stages + stage) * tensors + tensor) * row_bytes;
-  }
-  __device__ __forceinline__ std::size_t vector(unsigned rows, int which) const {
-    return (static_cast<std::size_t>(rows) * stages * tensors + which) * row_bytes;
-  }
-};
+/// Where a row of a tensor begins, bytes behind the first; and where the weight (0) or the bias (1) does.
+__device__ __forceinline__ std::size_t place_of_row(const plan::SharedLayout& layout, unsigned beside, int stage,
+                                                    int tensor) {
+  return ((beside * layout.stages + stage) * layout.tensors + tensor) * layout.row_bytes;
+}
+__device__ __forceinline__ std::size_t place_of_vector(const plan::SharedLayout& layout, unsigned rows, int which) {
+  return (static_cast<std::size_t>(rows) * layout.stages * layout.tensors + which) * layout.row_bytes;
+}
 
 template <class H, int K, Form form>
-__global__ void __launch_bounds__(most_threads(K), 1)
+__global__ void __launch_bounds__(plan::most_threads(K), 1)
     backward_striped(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
-                     SharedLayout layout, bool early) {
+                     plan::SharedLayout layout, bool early) {
   using Facts = Known<form, H>;
   using Columns = StripedColumns<warp_threads>;
   constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
@@ -99,8 +86,8 @@ __global__ void __launch_bounds__(most_threads(K), 1)
     if (next < a.rows) {
       const bool between = next > 0 && next + 1 < a.rows && width >= copied_bytes / static_cast<int>(sizeof(H));
       const auto start = [&](const ConstMatrix& matrix, int tensor) {
-        start_row_copy(copies, shared + layout.row(threadIdx.y, stage, tensor), row_of(matrix, next), width, between,
-                       threads.place(), threads.count());
+        start_row_copy(copies, shared + place_of_row(layout, threadIdx.y, stage, tensor), row_of(matrix, next), width,
+                       between, threads.place(), threads.count());
       };
       start(a.h, 0);
       start(a.dy, 1);
@@ -118,8 +105,8 @@ __global__ void __launch_bounds__(most_threads(K), 1)
   };
   RowStatistics upcoming = statistics_of(row);
   Packet<H, 1> weights[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
-  H* const staged_weight = reinterpret_cast<H*>(shared + layout.vector(blockDim.y, 0));
-  H* const staged_bias = reinterpret_cast<H*>(shared + layout.vector(blockDim.y, 1));
+  H* const staged_weight = reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, 0));
+  H* const staged_bias = reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, 1));
   if constexpr (vectors_staged) {
     const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
     for (int column = thread; column < width; column += static_cast<int>(blockDim.x * blockDim.y)) {
@@ -151,7 +138,7 @@ __global__ void __launch_bounds__(most_threads(K), 1)
 
     const auto staged = [&](const ConstMatrix& matrix, int tensor) {
       const unsigned char* start =
-          shared + layout.row(threadIdx.y, stage, tensor) + bytes_past_aligned(row_of(matrix, row));
+          shared + place_of_row(layout, threadIdx.y, stage, tensor) + bytes_past_aligned(row_of(matrix, row));
       return reinterpret_cast<const H*>(start) + columns.first;
     };
     const Source source = {staged(a.h, 0),
@@ -183,134 +170,62 @@ __global__ void __launch_bounds__(most_threads(K), 1)
   }
 }
 
-/// As many as cover the row, and its sums' row.
-std::int64_t row_threads(const Tuning& t, const NormQuantBackward& a) {
-  return divide_up(partial_row_length(a), std::int64_t{warp_threads} * t.elements) * warp_threads;
-}
-
-/// The form of the kernel that serves the problem: dresidual has none of its own.
-Form kernel_form(const NormQuantBackward& a) {
-  const Form form = form_of(a);
-  return form == Form::rms || form == Form::layer ? form : Form::any;
-}
-
-SharedLayout layout_of(const NormQuantBackward& a, int stages) {
-  return {row_in_shared_bytes(a.columns, size_of(a.h.type)), stages, a.dresidual.given() ? 3 : 2};
-}
-
-/// Shared memory of `rows` rows side by side: scratch of the reductions, rows and vectors; later the rows' column sums.
-std::size_t shared_bytes(const Tuning& t, const NormQuantBackward& a, int rows, int stages) {
-  const SharedLayout layout = layout_of(a, stages);
-  const std::size_t vectors = sums_dbias(kernel_form(a)) ? 2 : 0;
-  const std::size_t walk = rows * tile_scratch_bytes() +
-                           (static_cast<std::size_t>(rows) * stages * layout.tensors + vectors) * layout.row_bytes;
-  const std::size_t sums = sizeof(float) * static_cast<std::size_t>(row_threads(t, a)) * rows * t.elements;
-  return walk > sums ? walk : sums;
-}
-
-/// How a problem is shared out. rows: side by side in a block, as many as registers and shared memory hold, but not before
-/// every multiprocessor has a block. blocks: that walk over the matrix; 0 when there are no rows.
-struct Plan {
-  int rows = 1, stages = 2;
-  std::int64_t blocks = 0;
-};
-
-Plan plan_for(const Tuning& t, const NormQuantBackward& a, const DeviceInfo& device) {
-  const std::int64_t threads = row_threads(t, a), resident = std::max(device.sm_count, 1);
-  const auto fits = [&](int rows, int stages) {
-    return shared_bytes(t, a, rows, stages) <= device.shared_memory_per_block;
-  };
-  Plan plan;
-  std::int64_t most = std::min<std::int64_t>(most_threads(t.elements) / threads, most_side_by_side);
-  most = std::min(most, divide_up(a.rows, resident));
-  plan.rows = std::max(1, static_cast<int>(most));
-  while (plan.rows > 1 && !fits(plan.rows, 2)) --plan.rows;
-  plan.stages = fits(plan.rows, most_stages) ? most_stages : 2;
-  plan.blocks = std::min(resident, divide_up(a.rows, plan.rows));
-  return plan;
-}
-
-std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
-  const Tuning& t = variant.tuning;
-  if (std::string other = why_not_one_type(a); !other.empty()) return other;
-  if (row_threads(t, a) > most_threads(t.elements)) {
-    return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
-  }
-  if (shared_bytes(t, a, 1, 2) > device.shared_memory_per_block) {
-    return "the rows under way do not fit the shared memory of a block";
-  }
-  return "";
-}
-
-std::size_t workspace_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
-                            const DeviceInfo& device) {
-  return column_partials_bytes(a, plan_for(variant.tuning, a, device).blocks);
-}
-
-/// The partial sums are written once and read once.
-std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
-                             const DeviceInfo& device) {
-  return algorithmic_bytes(a) + 2 * static_cast<std::int64_t>(workspace_bytes(variant, a, device));
-}
-
 template <class H>
 Status launch_for(const Tuning& t, const NormQuantBackward& a, const ColumnPartials& partials, const LaunchShape& shape,
-                  const SharedLayout& layout, bool early, Stream stream) {
+                  const plan::SharedLayout& layout, bool early, Stream stream) {
   const float per_column = 1.0F / static_cast<float>(a.columns);
-  const auto run = [&](auto form) {
+  return with_form<Form::rms, Form::layer>(plan::kernel_form(a), [&](auto form) {
     const auto launch = [&](auto kernel) {
       return launch_kernel(kernel, shape, stream, a, partials, per_column, layout, early);
     };
     return t.elements == 16 ? launch(backward_striped<H, 16, form>) : launch(backward_striped<H, 32, form>);
-  };
-  using std::integral_constant;
-  switch (kernel_form(a)) {
-    case Form::rms: return run(integral_constant<Form, Form::rms>{});
-    case Form::layer: return run(integral_constant<Form, Form::layer>{});
-    default: return run(integral_constant<Form, Form::any>{});
-  }
+  });
 }
 
 Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device,
               void* workspace, Stream stream) {
   const Tuning& t = variant.tuning;
-  const Plan plan = plan_for(t, a, device);
-  const ColumnPartials partials = column_partials(a, plan.blocks, workspace);
-  if (a.rows > 0) {
+  const Walk walk = plan::walk_of(t, a, device);
+  const std::int64_t threads = plan::row_threads(t, a);
+  const ColumnPartials partials = column_partials(a, walk.sets, workspace);
+  return launch_with_sums(a, partials, device, stream, true, [&] {
     LaunchShape shape;
-    shape.block = dim3{static_cast<unsigned>(row_threads(t, a)), static_cast<unsigned>(plan.rows), 1};
-    shape.grid = dim3{static_cast<unsigned>(plan.blocks), 1, 1};
-    shape.shared_bytes = shared_bytes(t, a, plan.rows, plan.stages);
+    shape.block = dim3{static_cast<unsigned>(threads), static_cast<unsigned>(walk.rows), 1};
+    shape.grid = dim3{static_cast<unsigned>(walk.sets), 1, 1};
+    shape.shared_bytes = plan::shared_bytes(t, a, walk.rows, walk.stages);
     shape.overlap = device.compute_capability >= 90;
-    const SharedLayout layout = layout_of(a, plan.stages);
-    const bool early = overlap_of(shape.grid.x, row_threads(t, a) * plan.rows, device.sm_count).early;
-    Status status = a.h.type == DType::float32   ? launch_for<float>(t, a, partials, shape, layout, early, stream)
-                    : a.h.type == DType::float16 ? launch_for<half_t>(t, a, partials, shape, layout, early, stream)
-                                                 : launch_for<bfloat16_t>(t, a, partials, shape, layout, early, stream);
-    if (!status.ok()) return status;
-  }
-  const bool summed = a.rows > 0 && partials.parts == 1;  // by the only block itself
-  if (summed || (!a.dweight.given() && !a.dbias.given())) return {};
-  return launch_sum_partials(a, partials, device, stream);
+    const plan::SharedLayout layout = plan::layout_of(a, walk.stages);
+    const bool early = overlap_of(shape.grid.x, threads * walk.rows, device.sm_count).early;
+    return launch_for_type(a.h.type, [&](auto type) {
+      return launch_for<typename decltype(type)::type>(t, a, partials, shape, layout, early, stream);
+    });
+  });
 }
 
-constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, int elements) {
-  Tuning tuning;
-  tuning.access_bytes = 1;
-  tuning.lanes = warp_threads;
-  tuning.elements = elements;
-  tuning.stages = most_stages;
-  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
-}
+// Names: e = elements a thread.
+constexpr VariantRow rows[] = {
+    {.name = "striped_e16",
+     .summary = "any alignment and N, next rows by asynchronous copies, 16 elements a thread",
+     .lanes = warp_threads,
+     .elements = 16,
+     .access_bytes = 1,
+     .stages = plan::most_stages},
+    {.name = "striped_e32",
+     .summary = "any alignment and N, next rows by asynchronous copies, 32 elements a thread",
+     .lanes = warp_threads,
+     .elements = 32,
+     .access_bytes = 1,
+     .stages = plan::most_stages},
+};
 
 }  // namespace
 
 const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_striped() {
-  // Names: e = elements a thread.
-  static const std::vector<Variant<NormQuantBackward>> table = {
-      row("striped_e16", "any alignment and N, next rows by asynchronous copies, 16 elements a thread", 16),
-      row("striped_e32", "any alignment and N, next rows by asynchronous copies, 32 elements a thread", 32),
-  };
+  static const auto table = variant_table<NormQuantBackward>({.why_not = plan::why_not,
+                                                              .workspace_bytes = plan::workspace_bytes,
+                                                              .requested_bytes = requests_partials_twice,
+                                                              .launch = launch},
+                                                             rows);
   return table;
 }
 

@@ -8,12 +8,15 @@
 // of rows, reading dy and h once more), and the sum over the chunks. dy and h are read three times.
 #include "algorithms.hpp"
 #include "device/row_threads.cuh"
-#include "device/support.hpp"
 #include "norm_quant_backward/backward_steps.cuh"
 #include "norm_quant_backward/column_sums.cuh"
+#include "norm_quant_backward/two_pass_launch.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
+
+namespace plan = backward_two_pass_launch;
+using plan::column_threads;
 
 template <class H, int V>
 __device__ __forceinline__ void load_h_and_dy(const NormQuantBackward& a, std::int64_t row, std::int64_t column,
@@ -54,9 +57,6 @@ __global__ void __launch_bounds__(1024) backward_rows(const __grid_constant__ No
   if (threads.lane == 0 && a.recomputed.dequant_scale != nullptr) a.recomputed.dequant_scale[row] = scale.dequant;
 }
 
-constexpr int column_threads = 128;       ///< threads of a block of backward_columns, a packet of columns each
-constexpr int rows_per_chunk_least = 16;  ///< fewer rows would make the partial sums cost more than the rows
-
 /// Partial sums of dweight and dbias over the rows chunk, chunk + chunks, ... (blockIdx.y = chunk).
 template <class H, int V>
 __global__ void __launch_bounds__(column_threads)
@@ -79,69 +79,40 @@ __global__ void __launch_bounds__(column_threads)
   if (partials.dbias != nullptr) store_elements<float>(partials.dbias, index, dbias);
 }
 
-int elements(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a) {
-  return elements_per_access(variant.tuning.access_bytes, a.h.type);
-}
-
-/// Chunks of rows: enough blocks for four a multiprocessor, and no chunk of fewer rows than is worth it.
-std::int64_t chunks(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device) {
-  const std::int64_t slabs = divide_up(a.columns, static_cast<std::int64_t>(column_threads) * elements(variant, a));
-  const std::int64_t wanted = divide_up(4 * static_cast<std::int64_t>(device.sm_count), slabs);
-  const std::int64_t useful = divide_up(a.rows, rows_per_chunk_least);
-  return useful < wanted ? useful : wanted;
-}
-
-std::string why_not(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo&) {
-  if (a.rows > 0x7fffffff) return "needs more than 2^31 - 1 blocks";
-  return why_not_packets(elements(variant, a), a);
-}
-
-std::size_t workspace_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
-                            const DeviceInfo& device) {
-  return column_partials_bytes(a, chunks(variant, a, device));
-}
-
-std::int64_t requested_bytes(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a,
-                             const DeviceInfo& device) {
-  const std::size_t workspace = workspace_bytes(variant, a, device);
-  const std::int64_t again = workspace > 0 ? 2 : 1;
-  return algorithmic_bytes(a) + 2 * static_cast<std::int64_t>(workspace) +
-         again * static_cast<std::int64_t>(size_of(a.h.type) + size_of(a.dy.type)) * a.rows * a.columns;
-}
-
 Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward& a, const DeviceInfo& device,
               void* workspace, Stream stream) {
   const int count = variant.tuning.threads_per_row;
-  const int v = elements(variant, a);
-  const ColumnPartials partials = column_partials(a, chunks(variant, a, device), workspace);
-  const bool sums_wanted = a.dweight.given() || a.dbias.given();
-  if (a.rows > 0) {
-    Status status = with_packet_type(a.h.type, v, [&](auto packet) {
+  const ColumnPartials partials = column_partials(a, plan::chunks(variant, a, device), workspace);
+  return launch_with_sums(a, partials, device, stream, false, [&] {
+    return with_packet_type(a.h.type, plan::elements(variant, a), [&](auto packet) {
       using H = typename decltype(packet)::element;
       constexpr int V = decltype(packet)::count;
       Status rows = launch_kernel(backward_rows<H, V>, dim3{static_cast<unsigned>(a.rows), 1, 1},
                                   dim3{static_cast<unsigned>(count), 1, 1}, row_scratch_bytes(count, 1), stream, a);
-      if (!rows.ok() || !sums_wanted) return rows;
+      if (!rows.ok() || (!a.dweight.given() && !a.dbias.given())) return rows;
       const dim3 grid{static_cast<unsigned>(divide_up(a.columns, static_cast<std::int64_t>(column_threads) * V)),
                       static_cast<unsigned>(partials.parts), 1};
       return launch_kernel(backward_columns<H, V>, grid, dim3{column_threads, 1, 1}, 0, stream, a, partials);
     });
-    if (!status.ok()) return status;
-  }
-  return sums_wanted ? launch_sum_partials(a, partials, device, stream) : Status{};
+  });
 }
 
-constexpr Variant<NormQuantBackward> row(std::string_view name, std::string_view summary, Tuning tuning) {
-  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
-}
+constexpr VariantRow rows[] = {
+    {.name = "two_pass_t1024_v16", .summary = "inputs read again, 32 warps a row", .threads_per_row = 1024},
+    {.name = "two_pass_t1024_v1",
+     .summary = "inputs read again, element accesses: any alignment, any N",
+     .threads_per_row = 1024,
+     .access_bytes = 1},
+};
 
 }  // namespace
 
 const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_two_pass() {
-  static const std::vector<Variant<NormQuantBackward>> table = {
-      row("two_pass_t1024_v16", "inputs read again, 32 warps a row", {1024, 1, 16}),
-      row("two_pass_t1024_v1", "inputs read again, element accesses: any alignment, any N", {1024, 1, 1}),
-  };
+  static const auto table = variant_table<NormQuantBackward>({.why_not = plan::why_not,
+                                                              .workspace_bytes = plan::workspace_bytes,
+                                                              .requested_bytes = plan::requested_bytes,
+                                                              .launch = launch},
+                                                             rows);
   return table;
 }
 

@@ -3,7 +3,7 @@
 
 #include <normquant/norm_quant_forward.hpp>
 
-#include "device/quantise.cuh"
+#include "device/row_output.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
@@ -73,6 +73,20 @@ __device__ __forceinline__ void store_row_results(const NormQuantForward& a, std
   if (a.rstd != nullptr) a.rstd[row] = rstd;
   if (a.quant_scale != nullptr) a.quant_scale[row] = scale.quant;
   if (a.output.dequant_scale != nullptr) a.output.dequant_scale[row] = scale.dequant;
+}
+
+/// A row in which (h - mean) * weight overflows though y may not, for which weights beyond 1e19 are needed: from memory,
+/// column by column.
+template <class X>
+__device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForward& a, std::int64_t row,
+                                                             unsigned place, unsigned threads, float mean, float rstd) {
+  return quantise_by_column(a, a.output, row, place, threads, [&](std::int64_t column) {
+    float h[1], weight[1], bias[1];
+    load_h<X>(a, row, column, h);
+    load_weights(a.weight, column, weight);
+    load_biases(a.bias, column, bias);
+    return affine(normalised(h[0], mean, rstd), weight[0], bias[0]);
+  });
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

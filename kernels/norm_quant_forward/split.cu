@@ -10,7 +10,8 @@
 #include "algorithms.hpp"
 #include "device/overlap.cuh"
 #include "device/support.hpp"
-#include "norm_quant_forward/forward_row.cuh"
+#include "device/tile_threads.cuh"
+#include "norm_quant_forward/forward_steps.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
@@ -162,21 +163,23 @@ Status launch(const Variant<NormQuantForward>&, const NormQuantForward& a, const
   shape.shared_bytes = tile_scratch_bytes();
   shape.overlap = device.compute_capability >= 90;
   auto* sums = static_cast<PieceSums*>(workspace);
-  if (a.x.type == DType::float32) return launch_for<float>(a, shape, sums, stream);
-  if (a.x.type == DType::float16) return launch_for<half_t>(a, shape, sums, stream);
-  return launch_for<bfloat16_t>(a, shape, sums, stream);
+  return launch_for_type(a.x.type,
+                         [&](auto type) { return launch_for<typename decltype(type)::type>(a, shape, sums, stream); });
 }
+
+constexpr VariantRow rows[] = {
+    {.name = "split",
+     .summary = "rows split over blocks, two kernels: few long rows",
+     .threads_per_row = piece_threads,
+     .elements = piece_elements(2)},
+};
 
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_split() {
-  static const std::vector<Variant<NormQuantForward>> table = [] {
-    Tuning tuning;
-    tuning.threads_per_row = piece_threads;
-    tuning.elements = piece_elements(2);
-    return std::vector<Variant<NormQuantForward>>{{"split", "rows split over blocks, two kernels: few long rows",
-                                                   tuning, true, why_not, workspace_bytes, requested_bytes, launch}};
-  }();
+  static const auto table = variant_table<NormQuantForward>(
+      {.why_not = why_not, .workspace_bytes = workspace_bytes, .requested_bytes = requested_bytes, .launch = launch},
+      rows);
   return table;
 }
 

@@ -86,17 +86,20 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   });
 }
 
-constexpr Variant<NormQuantForward> row(std::string_view name, std::string_view summary, Tuning tuning) {
-  return {name, summary, tuning, true, why_not, no_workspace, requested_bytes, launch};
-}
+constexpr VariantRow rows[] = {
+    {.name = "two_pass_t1024_v16", .summary = "inputs read again, 32 warps a row", .threads_per_row = 1024},
+    {.name = "two_pass_t1024_v1",
+     .summary = "inputs read again, element accesses: any alignment, any N",
+     .threads_per_row = 1024,
+     .access_bytes = 1},
+};
 
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass() {
-  static const std::vector<Variant<NormQuantForward>> table = {
-      row("two_pass_t1024_v16", "inputs read again, 32 warps a row", {1024, 1, 16}),
-      row("two_pass_t1024_v1", "inputs read again, element accesses: any alignment, any N", {1024, 1, 1}),
-  };
+  static const auto table = variant_table<NormQuantForward>(
+      {.why_not = why_not, .workspace_bytes = no_workspace, .requested_bytes = requested_bytes, .launch = launch},
+      rows);
   return table;
 }
 

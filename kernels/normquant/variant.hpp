@@ -27,9 +27,9 @@ struct Tuning {
 /// The functions take the row itself so that one set serves every row of a table.
 template <class Args>
 struct Variant {
-  std::string_view name;     ///< stable; [a-z0-9_]+
-  std::string_view summary;  ///< one line for `normquant list`
-  Tuning tuning;
+  std::string_view name = {};     ///< stable; [a-z0-9_]+
+  std::string_view summary = {};  ///< one line for `normquant list`
+  Tuning tuning = {};
   bool deterministic = true;  ///< the same bits from run to run
   /// Why this variant does not serve the problem, as a sentence; empty when it does.
   std::string (*why_not)(const Variant&, const Args&, const DeviceInfo&) = nullptr;

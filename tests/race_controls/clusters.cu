@@ -79,7 +79,7 @@ Status run(const ControlMemory& memory, Stream stream) {
   LaunchShape shape;
   shape.grid = dim3{2 * blocks, 1, 1};
   shape.block = dim3{threads, 1, 1};
-  shape.shared_bytes = exchange_bytes + ClusterExchange::state_bytes;
+  shape.shared_bytes = exchange_bytes + cluster_exchange_bytes;
   shape.cluster = blocks;
   return launch_kernel(kernel, shape, stream, memory);
 }

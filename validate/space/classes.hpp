@@ -15,7 +15,7 @@
 
 namespace normquant::validate::space {
 
-/// The form that kernels know when they are compiled (kernels/device/form.cuh): any, rms, rms_codes, rms_residual, layer,
+/// The form that kernels know when they are compiled (kernels/device/form.hpp): any, rms, rms_codes, rms_residual, layer,
 /// rms_gradient; of weight_quant rows (with gaps between them) or gapless.
 std::string form_of(const Problem& problem);
 

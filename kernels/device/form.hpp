@@ -1,4 +1,4 @@
-// What a kernel knows about its problem when it is compiled.
+// The problems that kernels know when they are compiled: pure host code (kernels ask Known, device/known.cuh).
 //
 // Every tensor is optional and has a type of its own, which a kernel can ask at run time: the branch is the same for the
 // whole grid. But what is never taken still costs registers and instruction cache, a third of the time at 16 rows. So the
@@ -6,13 +6,12 @@
 #pragma once
 
 #include <string>
+#include <type_traits>
 
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
 
-#include "device/element.cuh"
-
-namespace normquant::NORMQUANT_BACKEND {
+namespace normquant {
 
 /// Known forms have x, weight and all other tensors in one type, and no outputs but those named; statistics are free.
 enum class Form {
@@ -67,58 +66,15 @@ inline std::string why_not_one_type(const NormQuantBackward& a) {
   return any ? "needs dy, dx, dresidual, weight, bias and out in h's type" : "";
 }
 
-/// The answers about a problem of that form, with x (backward: h) of type X.
-template <Form form, class X>
-struct Known {
-  static constexpr Form known_form = form;
-  static constexpr bool all = form != Form::any;
-  static __device__ __forceinline__ bool layer(const NormQuantForward& a) {
-    return all ? form == Form::layer : a.norm == NormKind::layer;
+/// f(form) with the form as an integral constant: itself when it is among the known ones, otherwise Form::any.
+template <Form known, Form... others, class F>
+Status with_form(Form form, F&& f) {
+  if (form == known) return f(std::integral_constant<Form, known>{});
+  if constexpr (sizeof...(others) > 0) {
+    return with_form<others...>(form, f);
+  } else {
+    return f(std::integral_constant<Form, Form::any>{});
   }
-  static __device__ __forceinline__ bool weight(const NormQuantForward& a) { return all || a.weight.given(); }
-  static __device__ __forceinline__ bool bias(const NormQuantForward& a) {
-    return all ? form == Form::layer : a.bias.given();
-  }
-  static __device__ __forceinline__ bool residual(const NormQuantForward& a) {
-    return all ? form == Form::rms_residual : a.residual.given();
-  }
-  static __device__ __forceinline__ bool residual_out(const NormQuantForward& a) {
-    return all ? form == Form::rms_residual : a.residual_out.given();
-  }
-  static __device__ __forceinline__ bool out(const NormQuantForward& a) {
-    return all ? form != Form::rms_codes : a.output.out.given();
-  }
-  static __device__ __forceinline__ bool codes(const NormQuantForward& a) {
-    return all ? form == Form::rms_codes : a.output.codes != nullptr;
-  }
-  static __device__ __forceinline__ bool layer(const NormQuantBackward& a) {
-    return all ? form == Form::layer : a.norm == NormKind::layer;
-  }
-  static __device__ __forceinline__ bool weight(const NormQuantBackward& a) { return all || a.weight.given(); }
-  static __device__ __forceinline__ bool bias(const NormQuantBackward& a) {
-    return all ? form == Form::layer : a.bias.given();
-  }
-  static __device__ __forceinline__ bool dresidual(const NormQuantBackward& a) {
-    return all ? form == Form::rms_residual : a.dresidual.given();
-  }
-  static __device__ __forceinline__ bool dx_residual(const NormQuantBackward& a) {
-    return !all && a.dx_residual.given();
-  }
-  static __device__ __forceinline__ bool out(const NormQuantBackward& a) {
-    return all ? form != Form::rms_gradient : a.recomputed.out.given();
-  }
-  static __device__ __forceinline__ bool codes(const NormQuantBackward& a) {
-    return !all && a.recomputed.codes != nullptr;
-  }
-  /// f(ElementType) for elements of `type`, which is X's in a known form.
-  template <class F>
-  static __device__ __forceinline__ void with_type(DType type, F&& f) {
-    if constexpr (all) {
-      f(ElementType<X>{});
-    } else {
-      with_element_type(type, f);
-    }
-  }
-};
+}
 
-}  // namespace normquant::NORMQUANT_BACKEND
+}  // namespace normquant
