@@ -88,22 +88,33 @@ Status launch(const Variant<ActivationQuant>& variant, const ActivationQuant& a,
   });
 }
 
-constexpr Variant<ActivationQuant> row(std::string_view name, std::string_view summary, Tuning tuning) {
-  return {name, summary, tuning, true, why_not, no_workspace, requests_algorithmic_bytes, launch};
-}
+// Names: t = threads a row, r = rows a block, v = bytes an access (v1: one element).
+constexpr VariantRow rows[] = {
+    {.name = "one_pass_t16_r8_v16",
+     .summary = "row in registers, 2 rows a warp",
+     .threads_per_row = 16,
+     .rows_per_block = 8},
+    {.name = "one_pass_t32_r4_v16",
+     .summary = "row in registers, a warp a row",
+     .threads_per_row = 32,
+     .rows_per_block = 4},
+    {.name = "one_pass_t128_r1_v16", .summary = "row in registers, 4 warps a row", .threads_per_row = 128},
+    {.name = "one_pass_t256_r1_v16", .summary = "row in registers, 8 warps a row", .threads_per_row = 256},
+    {.name = "one_pass_t1024_r1_v16", .summary = "row in registers, 32 warps a row", .threads_per_row = 1024},
+    {.name = "one_pass_t256_r1_v1",
+     .summary = "row in registers, element accesses: any alignment, any N",
+     .threads_per_row = 256,
+     .access_bytes = 1},
+};
 
 }  // namespace
 
 const std::vector<Variant<ActivationQuant>>& activation_quant_one_pass() {
-  // Names: t = threads a row, r = rows a block, v = bytes an access (v1: one element).
-  static const std::vector<Variant<ActivationQuant>> table = {
-      row("one_pass_t16_r8_v16", "row in registers, 2 rows a warp", {16, 8, 16}),
-      row("one_pass_t32_r4_v16", "row in registers, a warp a row", {32, 4, 16}),
-      row("one_pass_t128_r1_v16", "row in registers, 4 warps a row", {128, 1, 16}),
-      row("one_pass_t256_r1_v16", "row in registers, 8 warps a row", {256, 1, 16}),
-      row("one_pass_t1024_r1_v16", "row in registers, 32 warps a row", {1024, 1, 16}),
-      row("one_pass_t256_r1_v1", "row in registers, element accesses: any alignment, any N", {256, 1, 1}),
-  };
+  static const auto table = variant_table<ActivationQuant>({.why_not = why_not,
+                                                            .workspace_bytes = no_workspace,
+                                                            .requested_bytes = requests_algorithmic_bytes,
+                                                            .launch = launch},
+                                                           rows);
   return table;
 }
 

@@ -57,18 +57,21 @@ Status launch(const Variant<ActivationQuant>& variant, const ActivationQuant& a,
   });
 }
 
-constexpr Variant<ActivationQuant> row(std::string_view name, std::string_view summary, Tuning tuning) {
-  return {name, summary, tuning, true, why_not, no_workspace, requested_bytes, launch};
-}
+constexpr VariantRow rows[] = {
+    {.name = "two_pass_t256_v16", .summary = "x read twice, 8 warps a row", .threads_per_row = 256},
+    {.name = "two_pass_t1024_v16", .summary = "x read twice, 32 warps a row", .threads_per_row = 1024},
+    {.name = "two_pass_t1024_v1",
+     .summary = "x read twice, element accesses: any alignment, any N",
+     .threads_per_row = 1024,
+     .access_bytes = 1},
+};
 
 }  // namespace
 
 const std::vector<Variant<ActivationQuant>>& activation_quant_two_pass() {
-  static const std::vector<Variant<ActivationQuant>> table = {
-      row("two_pass_t256_v16", "x read twice, 8 warps a row", {256, 1, 16}),
-      row("two_pass_t1024_v16", "x read twice, 32 warps a row", {1024, 1, 16}),
-      row("two_pass_t1024_v1", "x read twice, element accesses: any alignment, any N", {1024, 1, 1}),
-  };
+  static const auto table = variant_table<ActivationQuant>(
+      {.why_not = why_not, .workspace_bytes = no_workspace, .requested_bytes = requested_bytes, .launch = launch},
+      rows);
   return table;
 }
 

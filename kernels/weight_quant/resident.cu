@@ -169,22 +169,27 @@ Status launch(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInf
     return launch_kernel(kernel, shape, stream, flat, plan.packets, plan.share, static_cast<double*>(workspace),
                          per_element);
   };
-  if (flat.w.type == DType::float32) return run(quantise_resident<float, 4>);
-  if (flat.w.type == DType::float16) return run(quantise_resident<half_t, 8>);
-  return run(quantise_resident<bfloat16_t, 8>);
+  return launch_for_type(flat.w.type, [&](auto type) {
+    using W = typename decltype(type)::type;
+    return run(quantise_resident<W, 16 / sizeof(W)>);
+  });
 }
+
+constexpr VariantRow rows[] = {
+    {.name = "resident",
+     .summary = "w read once and held on the chip while all blocks wait",
+     .threads_per_row = threads_a_block,
+     .elements = in_registers + in_shared},
+};
 
 }  // namespace
 
 const std::vector<Variant<WeightQuant>>& weight_quant_resident() {
-  static const std::vector<Variant<WeightQuant>> table = [] {
-    Tuning tuning;
-    tuning.threads_per_row = threads_a_block;
-    tuning.elements = in_registers + in_shared;
-    return std::vector<Variant<WeightQuant>>{{"resident", "w read once and held on the chip while all blocks wait",
-                                              tuning, true, why_not, workspace_bytes,
-                                              requests_algorithmic_bytes<WeightQuant>, launch}};
-  }();
+  static const auto table = variant_table<WeightQuant>({.why_not = why_not,
+                                                        .workspace_bytes = workspace_bytes,
+                                                        .requested_bytes = requests_algorithmic_bytes,
+                                                        .launch = launch},
+                                                       rows);
   return table;
 }
 

@@ -185,23 +185,25 @@ Status launch(const Variant<WeightQuant>& variant, const WeightQuant& a, const D
   });
 }
 
-constexpr Variant<WeightQuant> row(std::string_view name, std::string_view summary, int threads, int packets,
-                                   int access_bytes = 16) {
-  Tuning tuning;
-  tuning.threads_per_row = threads;
-  tuning.elements = packets;
-  tuning.access_bytes = access_bytes;
-  return {name, summary, tuning, true, why_not, workspace_bytes, requested_bytes, launch};
-}
+// Names: t = threads a block, k = packets that a thread has under way, v = bytes an access (v1: one element).
+constexpr VariantRow rows[] = {
+    {.name = "two_pass_t512_k8_v16",
+     .summary = "w read twice, 8 packets a thread under way (4 when rows have gaps)",
+     .threads_per_row = 512,
+     .elements = 8},
+    {.name = "two_pass_t256_v1",
+     .summary = "w read twice, element accesses: any alignment, any K_in",
+     .threads_per_row = 256,
+     .elements = 4,
+     .access_bytes = 1},
+};
 
 }  // namespace
 
 const std::vector<Variant<WeightQuant>>& weight_quant_two_pass() {
-  // Names: t = threads a block, k = packets that a thread has under way, v = bytes an access (v1: one element).
-  static const std::vector<Variant<WeightQuant>> table = {
-      row("two_pass_t512_k8_v16", "w read twice, 8 packets a thread under way (4 when rows have gaps)", 512, 8),
-      row("two_pass_t256_v1", "w read twice, element accesses: any alignment, any K_in", 256, 4, 1),
-  };
+  static const auto table = variant_table<WeightQuant>(
+      {.why_not = why_not, .workspace_bytes = workspace_bytes, .requested_bytes = requested_bytes, .launch = launch},
+      rows);
   return table;
 }
 
