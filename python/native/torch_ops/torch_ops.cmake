@@ -1,0 +1,40 @@
+# The operators for PyTorch, on its stable ABI: its headers alone are needed, and nothing of it is linked. Symbols of libtorch are
+# found when Python loads the library (normquant/_library.py), since `import torch` has loaded them.
+find_program(NORMQUANT_PYTHON_PROGRAM NAMES python3 python DOC "The Python whose torch gives the headers")
+set(NORMQUANT_TORCH_INCLUDE "" CACHE PATH "The folder include/ of PyTorch 2.10 or later; empty: that of an installed torch")
+set(torch_include "${NORMQUANT_TORCH_INCLUDE}")
+if(NOT torch_include AND NOT "$ENV{NORMQUANT_TORCH_INCLUDE}" STREQUAL "")
+  set(torch_include "$ENV{NORMQUANT_TORCH_INCLUDE}")
+endif()
+if(NOT torch_include)
+  # Also where pip hides installed packages from a build: by the paths of the interpreter, not by an import.
+  set(python "${Python_EXECUTABLE}")
+  if(NOT python)
+    set(python "${NORMQUANT_PYTHON_PROGRAM}")
+  endif()
+  execute_process(COMMAND "${python}" -c "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+                  OUTPUT_VARIABLE site OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  set(torch_include "${site}/torch/include")
+endif()
+if(NOT EXISTS "${torch_include}/torch/csrc/stable/library.h")
+  message(STATUS "normquant: no headers of PyTorch 2.10 or later in '${torch_include}': the wheel will have no operators for torch "
+                 "(install torch first, or set NORMQUANT_TORCH_INCLUDE)")
+  return()
+endif()
+
+file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/*.cpp")
+add_library(normquant_torch MODULE ${sources})
+target_compile_definitions(normquant_torch PRIVATE TORCH_TARGET_VERSION=0x020a000000000000)  # 2.10: the oldest that loads it
+target_include_directories(normquant_torch SYSTEM PRIVATE "${torch_include}")
+target_include_directories(normquant_torch PRIVATE "${PROJECT_SOURCE_DIR}/kernels")
+target_link_libraries(normquant_torch PRIVATE normquant::layer ${CMAKE_DL_LIBS})
+set_target_properties(normquant_torch PROPERTIES UNITY_BUILD OFF)
+if(NORMQUANT_WITH_CUDA)
+  list(TRANSFORM CMAKE_CUDA_ARCHITECTURES REPLACE "[^0-9]" "" OUTPUT_VARIABLE architectures)
+  list(SORT architectures COMPARE NATURAL)
+  list(GET architectures 0 oldest)
+  target_compile_definitions(normquant_torch PRIVATE NORMQUANT_OLDEST_GPU=${oldest})
+  target_link_libraries(normquant_torch PRIVATE CUDA::cudart_static)
+endif()
+normquant_compile_options(normquant_torch)
+normquant_wheel_library(normquant_torch)
