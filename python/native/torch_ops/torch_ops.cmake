@@ -1,5 +1,5 @@
-# The operators for PyTorch, on its stable ABI: its headers alone are needed, and nothing of it is linked. Symbols of libtorch are
-# found when Python loads the library (normquant/_library.py), since `import torch` has loaded them.
+# The operators for PyTorch, on its stable ABI: its headers alone are needed, and nothing of it is linked: an empty
+# library of its name stands in for it, so that the loader looks for the symbols in the one that `import torch` has loaded.
 find_program(NORMQUANT_PYTHON_PROGRAM NAMES python3 python DOC "The Python whose torch gives the headers")
 set(NORMQUANT_TORCH_INCLUDE "" CACHE PATH "The folder include/ of PyTorch 2.10 or later; empty: that of an installed torch")
 set(torch_include "${NORMQUANT_TORCH_INCLUDE}")
@@ -28,7 +28,12 @@ target_compile_definitions(normquant_torch PRIVATE TORCH_TARGET_VERSION=0x020a00
 target_include_directories(normquant_torch SYSTEM PRIVATE "${torch_include}")
 target_include_directories(normquant_torch PRIVATE "${PROJECT_SOURCE_DIR}/kernels")
 target_link_libraries(normquant_torch PRIVATE normquant::layer ${CMAKE_DL_LIBS})
-set_target_properties(normquant_torch PROPERTIES UNITY_BUILD OFF)
+set_target_properties(normquant_torch PROPERTIES UNITY_BUILD OFF BUILD_WITH_INSTALL_RPATH ON)
+file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/no_torch.c" CONTENT "typedef int normquant_no_torch;\n")
+add_library(normquant_no_torch SHARED EXCLUDE_FROM_ALL "${CMAKE_CURRENT_BINARY_DIR}/no_torch.c")
+set_target_properties(normquant_no_torch PROPERTIES OUTPUT_NAME torch_cpu)
+target_link_options(normquant_torch PRIVATE -Wl,--no-as-needed)
+target_link_libraries(normquant_torch PRIVATE normquant_no_torch)
 if(NORMQUANT_WITH_CUDA)
   list(TRANSFORM CMAKE_CUDA_ARCHITECTURES REPLACE "[^0-9]" "" OUTPUT_VARIABLE architectures)
   list(SORT architectures COMPARE NATURAL)
