@@ -73,7 +73,8 @@ void print_result(const Verdict& v, Given& given, const Loaded& loaded, const Wa
   if (v.outcome == Outcome::wrong) {
     fmt::print("\n{}", wrong_lines(v));
     std::fflush(stdout);  // other readings take their time
-    fmt::print("{}  docs/reading_a_failure.md says what each line means\n\n", readings_line(other_readings(given, walk)));
+    fmt::print("{}  docs/reading_a_failure.md says what each line means\n\n",
+               readings_line(other_readings(given, walk)));
   }
   fmt::print("{}", count_line(v));
 }
@@ -123,7 +124,8 @@ int check_files(CheckOptions& options) {
 void add_check_command(CLI::App& app, int& status) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command = app.add_subcommand("check", "Check anybody's output, in .npy, .npz or .safetensors files");
-  command->add_option("--op", options->words.op, "forward, norm, backward, activation_quant or weight_quant")->required();
+  command->add_option("--op", options->words.op, "forward, norm, backward, activation_quant or weight_quant")
+      ->required();
   command->add_option("--norm", options->words.norm, "rms or layer")->check(CLI::IsMember({"rms", "layer"}));
   CLI::Option* eps = command->add_option("--eps", options->eps, "What was added to the variance (forward)");
   command
@@ -140,7 +142,9 @@ void add_check_command(CLI::App& app, int& status) {
       ->capture_default_str();
   command->add_option("--y-type", options->words.y_type, "Type to which y is rounded before it is quantised (forward)")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16"}));
-  command->add_option("--arithmetic", options->words.arithmetic, "Type to which each step is rounded (norm; sums in float32)")
+  command
+      ->add_option("--arithmetic", options->words.arithmetic,
+                   "Type to which each step is rounded (norm; sums in float32)")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16"}));
   command
       ->add_option("--packing", options->words.packing,

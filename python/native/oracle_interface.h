@@ -12,9 +12,9 @@ extern "C" {
 
 /// A tensor in the host's memory, borrowed for the call.
 typedef struct {
-  const char* role;        ///< "x", "out", "codes", ... as in docs/operations.md
-  const char* element;     ///< "float32", "float16", "bfloat16", "int8" or "uint8"
-  const void* data;        ///< its first element; may be null when it has none
+  const char* role;     ///< "x", "out", "codes", ... as in docs/operations.md
+  const char* element;  ///< "float32", "float16", "bfloat16", "int8" or "uint8"
+  const void* data;     ///< its first element; may be null when it has none
   int32_t dimensions;
   const int64_t* shape;
   const int64_t* strides;  ///< bytes from one element to the next; any sign, or 0
@@ -43,8 +43,8 @@ NORMQUANT_EXPORT char* normquant_oracle_slots(const char* request);
 /// on the problem that the tensors make. Request: as for a judgement, and device, bytes, slots, ours ("auto", "all" or "none"),
 /// quick. After timing `poison` is called, then the launches once more, so that the caller can judge what they wrote.
 /// {"outcome": "right", "theirs": {kind, median_us, ...}, "cold", "copy_us", "ours": [...]}, "error" or "refused" with a reason.
-NORMQUANT_EXPORT char* normquant_oracle_time(const char* request, const NormquantTensor* tensors, int32_t count, NormquantLaunch launch,
-                            NormquantLaunch poison);
+NORMQUANT_EXPORT char* normquant_oracle_time(const char* request, const NormquantTensor* tensors, int32_t count,
+                                             NormquantLaunch launch, NormquantLaunch poison);
 
 NORMQUANT_EXPORT void normquant_oracle_free(char* answer);
 

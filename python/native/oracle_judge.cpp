@@ -38,7 +38,9 @@ Json judge(const Json& request, check::Given given) {
   const std::string doubt = v.outcome == Outcome::pass ? check::undecided(v) : "";
   std::vector<std::string> readings;
   if (wrong && !request.value("quick", false)) readings = check::other_readings(given, walk);
-  Json answer = {{"outcome", wrong ? "wrong" : doubt.empty() ? "right" : "cannot tell"},
+  Json answer = {{"outcome", wrong           ? "wrong"
+                             : doubt.empty() ? "right"
+                                             : "cannot tell"},
                  {"reason", wrong ? v.reason : doubt},
                  {"title", check::title_of(given)},
                  {"elements_checked", v.elements_checked},
@@ -54,11 +56,8 @@ Json judge(const Json& request, check::Given given) {
                                  {"worst_over_bound", finite(score.worst_error_over_bound)}});
   }
   for (const validate::Mismatch& m : v.mismatches) {
-    answer["mismatches"].push_back({{"tensor", m.tensor},
-                                    {"row", m.row},
-                                    {"column", m.column},
-                                    {"expected", m.expected},
-                                    {"actual", m.actual}});
+    answer["mismatches"].push_back(
+        {{"tensor", m.tensor}, {"row", m.row}, {"column", m.column}, {"expected", m.expected}, {"actual", m.actual}});
   }
   std::string text = check::title_of(given) + "\n" + check::tensor_table(v, given);
   if (wrong) text += check::wrong_lines(v) + check::readings_line(readings);

@@ -22,7 +22,8 @@ Element element_of(const NormquantTensor& tensor) {
 }
 
 /// Appends the elements of dimension `at` and all behind it, in row-major order.
-void append(const NormquantTensor& tensor, std::size_t size, const char* from, int at, std::vector<unsigned char>& bytes) {
+void append(const NormquantTensor& tensor, std::size_t size, const char* from, int at,
+            std::vector<unsigned char>& bytes) {
   if (at == tensor.dimensions) {
     bytes.insert(bytes.end(), from, from + size);
     return;

@@ -12,8 +12,8 @@
 #include "bench/session.hpp"
 #include "exit_status.hpp"
 #include "python/native/oracle_request.hpp"
-#include ""
 #include "validate/check/check.hpp"
+#include "validate/operations/prepared_problem.hpp"
 
 namespace normquant::python {
 namespace {
@@ -25,7 +25,8 @@ Session& session_of(const std::string& device) {
   static std::map<std::string, Session> sessions;
   const auto found = sessions.find(device);
   if (found != sessions.end()) {
-    if (Status status = found->second.device->make_current(); !status.ok()) throw Refusal{exit_infrastructure, status.message};
+    if (Status status = found->second.device->make_current(); !status.ok())
+      throw Refusal{exit_infrastructure, status.message};
     return found->second;
   }
   Figures figures;
@@ -38,12 +39,19 @@ void must(const Status& status, std::string_view what) {
 }
 
 Json figure(std::string_view kind, const Summary& s, Stop stop) {
-  return {{"kind", kind}, {"median_us", s.median}, {"q1_us", s.q1},          {"q3_us", s.q3},
-          {"minimum_us", s.minimum}, {"samples", s.count}, {"relative_error", s.relative_error}, {"stop_reason", name_of(stop)}};
+  return {{"kind", kind},
+          {"median_us", s.median},
+          {"q1_us", s.q1},
+          {"q3_us", s.q3},
+          {"minimum_us", s.minimum},
+          {"samples", s.count},
+          {"relative_error", s.relative_error},
+          {"stop_reason", name_of(stop)}};
 }
 
 /// Samples of the caller's launch.
-Json time_theirs(Timer& timer, const Enqueue& enqueue, int slots, const SamplingRule& rule, const Surroundings& around) {
+Json time_theirs(Timer& timer, const Enqueue& enqueue, int slots, const SamplingRule& rule,
+                 const Surroundings& around) {
   const std::string kind(timer.time_kind());
   must(timer.prepare(enqueue, {slots, {}, true, 0}), kind);
   Sampling sampling;
@@ -120,7 +128,8 @@ Json slots_of(const Json& request) {
   const Session& session = session_of(request.at("device").get<std::string>());
   const auto bytes = request.at("bytes").get<std::int64_t>();
   if (!session.on_gpu()) return {{"outcome", "right"}, {"slots", 1}};
-  const RotationLimits limits{bytes, session.device->info().l2_bytes, static_cast<std::size_t>(bytes), gpu_free_bytes()};
+  const RotationLimits limits{bytes, session.device->info().l2_bytes, static_cast<std::size_t>(bytes),
+                              gpu_free_bytes()};
   return {{"outcome", "right"}, {"slots", rotation_slots(limits)}};
 }
 
@@ -135,7 +144,8 @@ extern "C" char* normquant_oracle_time(const char* request, const NormquantTenso
                                        NormquantLaunch launch, NormquantLaunch poison) {
   return answered(request, [&](const Json& asked) {
     std::string why;
-    const auto given = normquant::check::arrange(normquant::check::switches_of(words_of(asked)), tensors_of(tensors, count), why);
+    const auto given =
+        normquant::check::arrange(normquant::check::switches_of(words_of(asked)), tensors_of(tensors, count), why);
     if (!given) throw normquant::Refusal{normquant::exit_usage, why};
     return time(asked, *given, launch, poison);
   });

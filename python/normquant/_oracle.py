@@ -107,7 +107,7 @@ def _from_array_interface(name: str, array) -> HostTensor:
         raise TypeError(f"{name} is big-endian ({typestr}); pass {name}.astype({name}.dtype.newbyteorder('<'))")
     # ml_dtypes' bfloat16 has no letter of its own: only the dtype's name tells it.
     element = "bfloat16" if dtype_name == "bfloat16" else _NUMPY_ELEMENTS.get(typestr[1:], dtype_name or typestr)
-    size = int(typestr[2:])
+    size = int(typestr[2:] or 8)
     shape = interface["shape"]
     strides = interface.get("strides")
     if strides is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 _PROPERTY = "normquant"
@@ -44,8 +45,7 @@ class _Tally:
     def _observe(self, judgement):
         for key, count in ((judgement.outcome, 1), ("elements", judgement.elements_checked)):
             self.item[key] = self.item.get(key, 0) + count
-        tensors = len(judgement.tensors)
-        self.item["tensors"] = self.item.get("tensors", 0) + tensors
+        self.item["tensors"] = self.item.get("tensors", 0) + len(judgement.tensors)
 
     def _path(self):
         self.count += 1
@@ -82,8 +82,6 @@ class _Tally:
         terminalreporter.write_line(line)
 
     def pytest_unconfigure(self):
-        import sys
-
         testing = sys.modules.get("normquant.testing")
         if testing is not None and self._observe in testing._observers:
             testing._observers.remove(self._observe)

@@ -15,6 +15,7 @@ Every function returns a Judgement when all given outputs are right, and raises:
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from pathlib import Path
 from normquant import _oracle
 
 __all__ = [
+    "OUTPUTS",
     "CannotTell",
     "Judgement",
     "WrongResult",
@@ -49,6 +51,7 @@ _INPUTS = {
     "activation_quant": ("x",),
     "weight_quant": ("w",),
 }
+#: The outputs of each operation, by role.
 OUTPUTS = {
     "forward": ("out", "codes", "dequant_scale", "mean", "rstd", "quant_scale", "residual_out"),
     "norm": ("y", "mean", "rstd", "residual_out"),
@@ -127,6 +130,8 @@ def _words(op: str, words: dict) -> dict:
                 request[name] = float(value)
             except (TypeError, ValueError):
                 raise TypeError(f"eps is {value!r}; it must be a number") from None
+            if not math.isfinite(request[name]):
+                raise ValueError(f"eps={value}: it must be positive and finite as a float32")
         elif value not in _WORDS[name]:
             raise ValueError(f"{name}={value!r}; there are {', '.join(_WORDS[name])}")
         else:
@@ -230,8 +235,8 @@ def assert_norm_quant_backward(
 ) -> Judgement:
     """Judges the gradients of assert_norm_quant_forward's operation.
 
-    h: what was normalised, dy: the gradient of the output, dresidual: that of residual_out, [..., N]; rstd, mean (layer norm: needed), quant_scale:
-    as the forward left them, one a row; weight, bias: [N]. Outputs: dx, dx_residual: [..., N]; dweight, dbias: [N]; out, codes,
+    h: what was normalised, dy: the gradient of the output, dresidual: that of residual_out, [..., N]; rstd, mean (layer norm:
+    needed), quant_scale: as the forward left them, one a row; weight, bias: [N]. Outputs: dx, dx_residual: [..., N]; dweight, dbias: [N]; out, codes,
     dequant_scale: the forward's, computed again."""
     __tracebackhide__ = True
     tensors = {"h": h, "dy": dy, "rstd": rstd, "mean": mean, "quant_scale": quant_scale, "weight": weight,

@@ -212,7 +212,7 @@ class OfTorch(unittest.TestCase):
         codes = torch.from_numpy(given["codes"])
         assert_norm_quant_forward(x.requires_grad_(), codes=codes, norm="rms", eps=EPS)
         assert_norm_quant_forward(x.t().contiguous().t(), codes=codes, norm="rms", eps=EPS)
-        assert_norm_quant_forward(x.detach().view(torch.uint16).numpy(), codes=codes, norm="rms", eps=EPS,
+        assert_norm_quant_forward(x.detach().view(torch.int16).numpy(), codes=codes, norm="rms", eps=EPS,
                                   as_type={"x": "bfloat16"})
         with self.assertRaisesRegex(ValueError, "x is on the device meta"):
             assert_norm_quant_forward(x.to("meta"), codes=codes, norm="rms", eps=EPS)

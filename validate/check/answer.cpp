@@ -52,11 +52,12 @@ std::string readings_line(const std::vector<std::string>& readings) {
 }
 
 std::string count_line(const validate::Verdict& verdict) {
-  std::string text = fmt::format("{} checked, {} wrong",
-                                 output::counted(verdict.elements_checked, "element", "elements"), verdict.elements_wrong);
+  std::string text = fmt::format(
+      "{} checked, {} wrong", output::counted(verdict.elements_checked, "element", "elements"), verdict.elements_wrong);
   if (verdict.codes_checked > 0) {
-    text += fmt::format("; {:.4f}% of the codes have two admissible values",
-                        100.0 * static_cast<double>(verdict.codes_ambiguous) / static_cast<double>(verdict.codes_checked));
+    text +=
+        fmt::format("; {:.4f}% of the codes have two admissible values",
+                    100.0 * static_cast<double>(verdict.codes_ambiguous) / static_cast<double>(verdict.codes_checked));
   }
   return text + "\n";
 }

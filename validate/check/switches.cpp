@@ -18,7 +18,8 @@ Op op_of(const std::string& word) {
       exit_usage,
       fmt::format("--op '{}': there are forward, norm, backward, activation_quant and weight_quant; the layer is "
                   "checked by these parts{}",
-                  word, output::did_you_mean(word, {"forward", "norm", "backward", "activation_quant", "weight_quant"}))};
+                  word,
+                  output::did_you_mean(word, {"forward", "norm", "backward", "activation_quant", "weight_quant"}))};
 }
 
 std::optional<DType> type_of(const std::string& name) {
