@@ -1,0 +1,57 @@
+// Where a call runs: the device of its tensors, torch's current stream there, scratch from torch's allocator.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <torch/csrc/stable/accelerator.h>
+
+#include <normquant/bit_linear.hpp>
+#include <normquant/variant.hpp>
+
+#include "tensors.hpp"
+
+namespace normquant::torch_ops {
+
+/// Makes the tensors' device the thread's current one for as long as it lives. Refuses where there is no kernel for it.
+class Place {
+ public:
+  explicit Place(const Arguments& arguments);
+  const DeviceInfo& info() const { return *info_; }
+  Stream stream() const { return stream_; }
+  /// The device's matrix products; refuses where it has none.
+  MatrixProducts* products() const;
+
+ private:
+  const Arguments& arguments_;
+  const DeviceInfo* info_ = nullptr;
+  Stream stream_ = nullptr;
+  std::optional<torch::stable::accelerator::DeviceGuard> guard_;
+};
+
+/// Python's exception of a status that is not ok.
+void check(const Status& status);
+
+/// Launches with scratch from torch.
+template <class Args>
+void launch_variant(const Variant<Args>& variant, const Args& args, const Arguments& arguments, const Place& place) {
+  constexpr std::size_t alignment = 256;
+  const std::size_t bytes = variant.workspace_bytes(variant, args, place.info());
+  Workspace workspace;
+  OptionalTensor memory;
+  if (bytes > 0) {
+    memory = arguments.empty({static_cast<std::int64_t>(bytes + alignment)}, ScalarType::Byte);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory->mutable_data_ptr());
+    workspace = {reinterpret_cast<void*>((address + alignment - 1) / alignment * alignment), bytes};
+  }
+  check(normquant::launch(variant, args, place.info(), workspace, place.stream()));
+}
+
+/// The checks, the library's choice, and the launch.
+template <class Args>
+void launch_chosen(const Args& args, const Arguments& arguments, const Place& place) {
+  check(check_arguments(args));
+  launch_variant(choose_variant(args, place.info()), args, arguments, place);
+}
+
+}  // namespace normquant::torch_ops
