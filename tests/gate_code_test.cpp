@@ -20,9 +20,9 @@ namespace {
 TEST(SourceDigits, GoAndNothingElseDoes) {
   EXPECT_EQ(without_source_digits("_ZN4cuda44_GLOBAL__N__7734d45f_11_two_pass_cu_0abf0a9916forward_two_passIfEEv"),
             "_ZN4cuda44_GLOBAL__N__00000000_11_two_pass_cu_0000000016forward_two_passIfEEv");
-  for (const char* kept : {"", "_GLOBAL__N__", "_GLOBAL__N__7734d45f", "_GLOBAL__N__7734d45f_99_two_pass_cu_0abf0a99",
-                           "_GLOBAL__N__7734d45f_11_two_pass_cu_0abf", "_GLOBAL__N__7734x45f_11_two_pass_cu_0abf0a99",
-                           "_GLOBAL__N__7734d45f_99999999999999999999_x_0abf0a99"}) {
+  for (const char* kept :
+       {"", "_GLOBAL__N__", "_GLOBAL__N__7734d45f", "_GLOBAL__N__7734d45f_99_two_pass_cu_0abf0a99",
+        "_GLOBAL__N__7734x45f_11_two_pass_cu_0abf0a99", "_GLOBAL__N__7734d45f_99999999999999999999_x_0abf0a99"}) {
     EXPECT_EQ(without_source_digits(kept), kept);
   }
 }

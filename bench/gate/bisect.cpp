@@ -30,7 +30,8 @@ class BisectGit {
 
   /// Its exit status; 128 and more also when it cannot be started.
   int run(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "git");
+    // Where git would ask a question it is told nothing.
+    arguments.insert(arguments.begin(), {"/bin/sh", "-c", "exec git \"$@\" </dev/null", "sh"});
     bench::ChildRequest request;
     request.arguments = std::move(arguments);
     request.environment = {"LC_ALL=C"};
@@ -78,6 +79,9 @@ BisectResult bisect(const std::string& good, const std::string& bad, const std::
   std::filesystem::create_directories(place, error);
   if (error) return {exit_infrastructure, fmt::format("cannot make the folder {}: {}", place, error.message()), {}, 0};
   BisectGit git(place);
+  for (const std::string& commit : {good, bad}) {
+    if (git.run({"cat-file", "-e", commit + "^{commit}"}) != 0) return git_failed(git);
+  }
   if (!std::filesystem::exists(git.source() + "/.git") &&
       git.run({"worktree", "add", "--force", "--detach", "--no-checkout", git.source(), bad}) != 0) {
     return git_failed(git);

@@ -135,8 +135,10 @@ std::string without_source_digits(std::string_view text) {
       length = 10 * length + static_cast<std::size_t>(text[next] - '0');
     }
     const std::size_t last = next + 1 + length + 1;  // _NAME_
-    if (last + 8 > text.size() || text[next] != '_' || text[last - 1] != '_' || !is_hex(text.substr(last, 8))) continue;
+    if (next >= text.size() || last > text.size() + 1 || text[next] != '_') continue;
     std::fill_n(result.begin() + static_cast<std::ptrdiff_t>(first), 8, '0');
+    // After the file's name come digits of its path, or an underscore and the name of its first function.
+    if (last + 8 > text.size() || text[last - 1] != '_' || !is_hex(text.substr(last, 8))) continue;
     std::fill_n(result.begin() + static_cast<std::ptrdiff_t>(last), 8, '0');
   }
   return result;

@@ -186,6 +186,7 @@ bool runs_on(const std::set<std::string>& architectures, const std::string& comp
     const std::string start = "sm_" + major;
     if (!architecture.starts_with(start) || architecture.size() <= start.size()) return false;
     const std::string rest = architecture.substr(start.size());  // "0", "0a": the letter runs on exactly this one
+    if (rest.size() == 2 && rest[1] >= '0' && rest[1] <= '9') return false;  // sm_120 is not 1.20
     return rest.size() == 1 ? rest <= minor : rest.substr(0, 1) == minor;
   });
 }
