@@ -19,6 +19,7 @@
 #include "kernels/choice/installed_models.hpp"
 #include "kernels/choice/installed_tables.hpp"
 #include "output/words.hpp"
+#include "validate/problem_point.hpp"
 
 namespace normquant::tune {
 namespace {
