@@ -61,9 +61,7 @@ const Opened& gpu(int index) {
   return opened[index];
 }
 
-const Opened& opened_of(const Location& location) {
-  return location.is_cpu() ? host() : gpu(location.index);
-}
+const Opened& opened_of(const Location& location) { return location.is_cpu() ? host() : gpu(location.index); }
 
 /// Torch's current stream, asked of libtorch_cuda.so, which a torch without CUDA lacks.
 Stream current_stream(std::int32_t index) {

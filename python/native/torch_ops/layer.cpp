@@ -33,8 +33,8 @@ Tensor give_codes(BitLinearLayer& layer, const Arguments& arguments) {
 
 std::int64_t rows_of_weight(const Arguments& arguments, const char* name, const Tensor& weight) {
   if (weight.dim() != 2) {
-    refuse(arguments.operation(), std::string(name) + " must be [K_out, K_in]; it has " + std::to_string(weight.dim()) +
-                                      " dimensions");
+    refuse(arguments.operation(),
+           std::string(name) + " must be [K_out, K_in]; it has " + std::to_string(weight.dim()) + " dimensions");
   }
   return weight.size(0);
 }
@@ -122,7 +122,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_backward(
   args.rstd = args.rows == 0 ? &never_read : arguments.floats("rstd", rstd, args.rows);
   if (dresidual_rows) args.dresidual = dresidual_rows->matrix;
 
-  const auto matrix = [&](const char* name, const std::optional<ScalarType>& type, std::vector<std::int64_t> sizes, Matrix& to) {
+  const auto matrix = [&](const char* name, const std::optional<ScalarType>& type, std::vector<std::int64_t> sizes,
+                          Matrix& to) {
     if (!type) return arguments.nothing();
     Tensor tensor = arguments.empty(sizes, *type);
     to = matrix_of(tensor, type_of(arguments.operation(), name, *type), sizes.back());
@@ -137,8 +138,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_backward(
   const Tensor dx = matrix("dx", dx_dtype, arguments.shape(k_in), args.dx);
   const Tensor dresidual_in = matrix("dresidual_in", residual_dtype, arguments.shape(k_in), args.dx_residual);
   const Tensor dlinear_weight = matrix("dlinear_weight", weight_dtype, {k_out, k_in}, args.dlinear_weight);
-  const DType bias_type =
-      bias_dtype ? type_of(arguments.operation(), "dlinear_bias", *bias_dtype) : DType::float32;
+  const DType bias_type = bias_dtype ? type_of(arguments.operation(), "dlinear_bias", *bias_dtype) : DType::float32;
   const Tensor dlinear_bias = vector(bias_dtype.has_value(), bias_type, k_out, args.dlinear_bias);
   const Tensor dnorm_weight = vector(layer.norm_weight.given(), layer.norm_weight.type, k_in, args.dnorm_weight);
   const Tensor dnorm_bias = vector(layer.norm_bias.given(), layer.norm_bias.type, k_in, args.dnorm_bias);
@@ -165,8 +165,8 @@ std::tuple<Tensor, Tensor> pack_weight(const Tensor& w) {
 }
 
 Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
-                         const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias, double eps,
-                         bool rms, bool half_even, ScalarType out_dtype) {
+                         const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
+                         double eps, bool rms, bool half_even, ScalarType out_dtype) {
   Arguments arguments("packed_bit_linear", "x", x);
   const std::int64_t k_in = arguments.first().columns;
   const std::int64_t k_out = rows_of_weight(arguments, "packed", packed);
@@ -178,8 +178,8 @@ Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, con
   layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
   layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
   layer.weights.ld_packed = packed_row_bytes(k_in);
-  layer.weights.packed =
-      static_cast<std::uint8_t*>(const_cast<void*>(arguments.bytes("packed", packed, false, k_out, packed_row_bytes(k_in))));
+  layer.weights.packed = static_cast<std::uint8_t*>(
+      const_cast<void*>(arguments.bytes("packed", packed, false, k_out, packed_row_bytes(k_in))));
   layer.weights.dequant_factor = const_cast<float*>(arguments.floats("dequant_factor", dequant_factor, 1));
   args.x = arguments.first().matrix;
   const Tensor out = arguments.empty(arguments.shape(k_out), out_dtype);
@@ -189,8 +189,8 @@ Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, con
   return out;
 }
 
-Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
-                     bool half_even, ScalarType out_dtype) {
+Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& dequant_factor,
+                     const OptionalTensor& linear_bias, bool half_even, ScalarType out_dtype) {
   Arguments arguments("packed_linear", "x", x);
   const std::int64_t k_in = arguments.first().columns;
   const std::int64_t k_out = rows_of_weight(arguments, "packed", packed);

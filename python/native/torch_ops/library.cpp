@@ -23,15 +23,18 @@ void give_kernels(torch::stable::detail::StableLibrary& library) {
 
 STABLE_TORCH_LIBRARY(normquant, library) {
   library.def(
-      "norm_quant_forward(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even, "
+      "norm_quant_forward(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool "
+      "half_even, "
       "bool stored, ScalarType? out_dtype, ScalarType? residual_dtype) -> "
       "(Tensor out, Tensor mean, Tensor rstd, Tensor residual_out)");
   library.def(
-      "norm_quant_codes(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even) -> "
+      "norm_quant_codes(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even) "
+      "-> "
       "(Tensor codes, Tensor dequant_scale)");
   library.def(
       "norm_quant_backward(Tensor dy, Tensor h, Tensor? weight, Tensor? bias, Tensor? mean, Tensor rstd, "
-      "Tensor? dresidual, ScalarType dx_dtype, ScalarType? residual_dtype, bool half_even, ScalarType? recompute_dtype) -> "
+      "Tensor? dresidual, ScalarType dx_dtype, ScalarType? residual_dtype, bool half_even, ScalarType? "
+      "recompute_dtype) -> "
       "(Tensor dx, Tensor dweight, Tensor dbias, Tensor dresidual_in, Tensor out)");
   library.def("activation_quant(Tensor x, bool half_even) -> Tensor");
   library.def("weight_quant(Tensor w, ScalarType? out_dtype) -> Tensor");

@@ -18,8 +18,9 @@ float* floats_of(const Tensor& tensor) { return static_cast<float*>(tensor.mutab
 Vector vector_of(const Tensor& tensor, DType type) { return {tensor.mutable_data_ptr(), type}; }
 
 /// What all forms of the forward share. `residual` and `arguments` live until the launch.
-NormQuantForward forward_arguments(Arguments& arguments, const std::optional<Rows>& residual, const OptionalTensor& weight,
-                                   const OptionalTensor& bias, double eps, bool rms, bool half_even) {
+NormQuantForward forward_arguments(Arguments& arguments, const std::optional<Rows>& residual,
+                                   const OptionalTensor& weight, const OptionalTensor& bias, double eps, bool rms,
+                                   bool half_even) {
   NormQuantForward args;
   args.rows = arguments.first().rows;
   args.columns = arguments.first().columns;
@@ -52,7 +53,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
   const Tensor rstd = arguments.empty({args.rows}, ScalarType::Float);
   if (!rms) args.mean = floats_of(mean);
   args.rstd = floats_of(rstd);
-  Tensor residual_out = residual_dtype ? arguments.empty(arguments.shape(args.columns), *residual_dtype) : arguments.nothing();
+  Tensor residual_out =
+      residual_dtype ? arguments.empty(arguments.shape(args.columns), *residual_dtype) : arguments.nothing();
   if (residual_dtype) {
     const DType type = type_of(arguments.operation(), "residual_out", *residual_dtype);
     args.residual_out = matrix_of(residual_out, type, args.columns);
@@ -62,8 +64,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
   return {out, mean, rstd, residual_out};
 }
 
-std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& weight,
-                                            const OptionalTensor& bias, double eps, bool rms, bool half_even) {
+std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual,
+                                            const OptionalTensor& weight, const OptionalTensor& bias, double eps,
+                                            bool rms, bool half_even) {
   Arguments arguments("norm_quant_codes", "x", x);
   std::optional<Rows> residual_rows;
   if (residual) residual_rows = arguments.rows("residual", *residual, arguments.first().columns);
@@ -79,9 +82,9 @@ std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTenso
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
-    const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias, const OptionalTensor& mean,
-    const Tensor& rstd, const OptionalTensor& dresidual, ScalarType dx_dtype, std::optional<ScalarType> residual_dtype,
-    bool half_even, std::optional<ScalarType> recompute_dtype) {
+    const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias,
+    const OptionalTensor& mean, const Tensor& rstd, const OptionalTensor& dresidual, ScalarType dx_dtype,
+    std::optional<ScalarType> residual_dtype, bool half_even, std::optional<ScalarType> recompute_dtype) {
   Arguments arguments("norm_quant_backward", "h", h);
   NormQuantBackward args;
   args.rows = arguments.first().rows;
@@ -114,7 +117,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
     return tensor;
   };
   const Tensor dx = matrix("dx", dx_dtype, args.dx);
-  const Tensor dresidual_in = residual_dtype ? matrix("dresidual_in", *residual_dtype, args.dx_residual) : arguments.nothing();
+  const Tensor dresidual_in =
+      residual_dtype ? matrix("dresidual_in", *residual_dtype, args.dx_residual) : arguments.nothing();
   const Tensor out = recompute_dtype ? matrix("out", *recompute_dtype, args.recomputed.out) : arguments.nothing();
   const Tensor dweight = sums(args.weight, args.dweight);
   const Tensor dbias = sums(args.bias, args.dbias);

@@ -16,14 +16,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
                                                               std::optional<ScalarType> residual_dtype);
 
 /// int8 codes, dequant_scale.
-std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& weight,
-                                            const OptionalTensor& bias, double eps, bool rms, bool half_even);
+std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual,
+                                            const OptionalTensor& weight, const OptionalTensor& bias, double eps,
+                                            bool rms, bool half_even);
 
 /// dx, dweight, dbias, dresidual_in (with a residual_dtype), out (with a recompute_dtype). A mean makes it layer norm.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
-    const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias, const OptionalTensor& mean,
-    const Tensor& rstd, const OptionalTensor& dresidual, ScalarType dx_dtype, std::optional<ScalarType> residual_dtype,
-    bool half_even, std::optional<ScalarType> recompute_dtype);
+    const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias,
+    const OptionalTensor& mean, const Tensor& rstd, const OptionalTensor& dresidual, ScalarType dx_dtype,
+    std::optional<ScalarType> residual_dtype, bool half_even, std::optional<ScalarType> recompute_dtype);
 
 Tensor activation_quant(const Tensor& x, bool half_even);
 Tensor weight_quant(const Tensor& w, std::optional<ScalarType> out_dtype);
@@ -48,11 +49,11 @@ std::tuple<Tensor, Tensor> pack_weight(const Tensor& w);
 
 /// The layer's forward from packed weights.
 Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
-                         const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias, double eps,
-                         bool rms, bool half_even, ScalarType out_dtype);
+                         const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
+                         double eps, bool rms, bool half_even, ScalarType out_dtype);
 
 /// The same without a norm: activation_quant(x) by the packed weights.
-Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
-                     bool half_even, ScalarType out_dtype);
+Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& dequant_factor,
+                     const OptionalTensor& linear_bias, bool half_even, ScalarType out_dtype);
 
 }  // namespace normquant::torch_ops

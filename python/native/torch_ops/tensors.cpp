@@ -41,7 +41,8 @@ Rows rows_of(const char* operation, const char* name, const Tensor& tensor) {
   rows.tensor = tensor;
   rows.columns = tensor.size(tensor.dim() - 1);
   if (rows.columns < 1) {
-    refuse(operation, std::string(name) + " has the shape " + shape_text(tensor) + "; its last dimension must be 1 or more");
+    refuse(operation,
+           std::string(name) + " has the shape " + shape_text(tensor) + "; its last dimension must be 1 or more");
   }
   rows.rows = tensor.numel() / rows.columns;
   rows.matrix.type = type_of(operation, name, tensor);
@@ -94,13 +95,16 @@ ScalarType scalar_type_of(DType type) {
 }
 
 Arguments::Arguments(const char* operation, const char* name, const Tensor& first)
-    : operation_(operation), first_name_(name), location_(location_of(first)), first_(rows_of(operation, name, first)) {}
+    : operation_(operation),
+      first_name_(name),
+      location_(location_of(first)),
+      first_(rows_of(operation, name, first)) {}
 
 void Arguments::check_device(const char* name, const Tensor& tensor) const {
   const Location location = location_of(tensor);
   if (location == location_) return;
-  refuse(operation_, std::string(name) + " is on " + location.name() + " and " + first_name_ + " on " + location_.name() +
-                         "; all tensors must be on one device");
+  refuse(operation_, std::string(name) + " is on " + location.name() + " and " + first_name_ + " on " +
+                         location_.name() + "; all tensors must be on one device");
 }
 
 Rows Arguments::rows(const char* name, const Tensor& tensor, std::int64_t columns) const {
@@ -127,8 +131,8 @@ ConstVector Arguments::vector(const char* name, const OptionalTensor& tensor, st
   check_device(name, *tensor);
   const DType type = type_of(operation_, name, *tensor);
   if (tensor->numel() != size || tensor->dim() != 1) {
-    refuse(operation_, std::string(name) + " has the shape " + shape_text(*tensor) + "; it must be [" +
-                           std::to_string(size) + "]");
+    refuse(operation_,
+           std::string(name) + " has the shape " + shape_text(*tensor) + "; it must be [" + std::to_string(size) + "]");
   }
   kept_.push_back(packed_of(*tensor));
   return {kept_.back().const_data_ptr(), type};
