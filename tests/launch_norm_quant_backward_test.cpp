@@ -37,7 +37,7 @@ DeviceInfo hopper() {
   DeviceInfo device;
   device.sm_count = 132;
   device.max_cluster_blocks = 16;
-  device.shared_memory_per_block = 227 * 1024;
+  device.shared_memory_per_block = std::size_t{227} * 1024;
   device.resident_clusters = {66, 33, 16, 8};
   return device;
 }

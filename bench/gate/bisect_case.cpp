@@ -60,7 +60,7 @@ class CaseJudge {
       if (!facts || unchanged_cases(one.facts, *facts).empty()) continue;
       return {one.word, fmt::format("its code is that of {:.12}", one.commit)};
     }
-    const CommitVerdict verdict = time(built.path);
+    CommitVerdict verdict = time(built.path);
     if (facts && verdict.word != Word::skip) judged_.push_back({verdict.word, commit, *facts});
     return verdict;
   }

@@ -9,7 +9,7 @@ namespace {
 using Kind = PlanTuning::Kind;
 
 constexpr int warp = 32, most_side_by_side = 15, most_single_rows = 256;
-constexpr std::int64_t most_shared_bytes = 227 * 1024;
+constexpr std::int64_t most_shared_bytes = std::int64_t{227} * 1024;
 
 constexpr std::int64_t up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -42,7 +42,8 @@ void plan_forward(const PlanTuning& t, const PlanLimits& limits, const PlanDevic
 /// Shared memory of rows under way, as staged.cu and striped.cu count it.
 std::int64_t shared_bytes(const PlanTuning& t, const Point& point, int threads, std::int64_t rows) {
   const bool vectors = is_layer_norm(point);
-  const std::int64_t tensors = (point.form & form_dresidual) != 0 ? 3 : 2, sums = 4 * threads * rows * t.elements;
+  const std::int64_t tensors = (point.form & form_dresidual) != 0 ? 3 : 2,
+                     sums = std::int64_t{4} * threads * rows * t.elements;
   std::int64_t walk = 0;
   if (t.kind == Kind::striped) {
     const std::int64_t row = (point.columns * 2 + 31) / 16 * 16;
