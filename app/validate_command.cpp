@@ -193,7 +193,7 @@ class NowAndThen {
 
  private:
   using Clock = std::chrono::steady_clock;
-  Clock::time_point next_ = Clock::now() + std::chrono::seconds(1);
+  Clock::time_point next_;  ///< the first result is written at once
 };
 
 /// Runs what is left; what an interruption finds finished is written, and how to go on is said.
