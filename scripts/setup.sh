@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Installs what normquant is built and tested with, by package name with apt-get (Debian 12, Ubuntu 24.04).
 #
-#   scripts/setup.sh [--checks] [--reframe]
+#   scripts/setup.sh [--checks] [--reframe] [--torch]
 #
 #   --checks   also what scripts/test.sh checks the sources with: clang-format 14, clang-tidy 14, shellcheck; what the fuzzers
 #              are compiled with: clang 14; what pages and records are tested with: chromium, python3, its jsonschema; what
 #              finds the places of mechanical mutants: python3-clang-14; and the cluster of a test: slurm-wlm, munge
 #   --reframe  also ReFrame (PyPI: ReFrame-HPC, 240 MB), into build/reframe, for the test of examples/reframe
+#   --torch    also what the Python package is built and tested with (PyPI: torch, of a pinned range, 4.7 GB; pytest, numpy,
+#              scikit-build-core, transformers), into build/torch
 #   --help     this text
 #
 # Does nothing, in a second, when all is there. The CUDA Toolkit is not installed; this says whether it is found.
@@ -20,11 +22,12 @@ packages=(build-essential g++ cmake ninja-build git libeigen3-dev libcli11-dev n
 check_packages=(clang-format-14 clang-tidy-14 clang-14 libclang-rt-14-dev shellcheck chromium python3
   python3-jsonschema python3-clang-14)
 optional_packages=(slurm-wlm munge) # of one test, which is skipped without them
-checks=no reframe=no
+checks=no reframe=no torch=no
 while [ $# -gt 0 ]; do
   case $1 in
     --checks) checks=yes ;;
     --reframe) reframe=yes ;;
+    --torch) torch=yes ;;
     --help | -h) usage_of "$0" && exit 0 ;;
     *) fail $exit_usage "there is no option $1; --help shows the options" ;;
   esac
@@ -88,6 +91,15 @@ if [ $reframe = yes ] && [ ! -x "$root/build/reframe/bin/reframe" ]; then
   { python3 -m venv "$root/build/reframe" && "$root/build/reframe/bin/pip" install --quiet ReFrame-HPC; } ||
     fail $exit_infrastructure "ReFrame could not be installed into build/reframe; see the message above"
   echo "setup: ReFrame is in build/reframe"
+fi
+if [ $torch = yes ] && [ ! -f "$root/build/torch/complete" ]; then
+  { python3 -m venv "$root/build/torch" &&
+    "$root/build/torch/bin/pip" install --quiet 'torch>=2.10,<2.12' 'scikit-build-core>=0.10' pytest numpy; } ||
+    fail $exit_infrastructure "torch could not be installed into build/torch; see the message above"
+  "$root/build/torch/bin/pip" install --quiet 'transformers>=5,<6' ||
+    echo "setup: transformers could not be installed: the tests of its layers will be skipped, and said to be"
+  touch "$root/build/torch/complete"
+  echo "setup: torch is in build/torch"
 fi
 
 if nvcc=$(find_nvcc); then

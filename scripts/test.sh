@@ -9,8 +9,8 @@
 #
 # Steps: shell scripts, clang-format, clang-tidy, the preset sanitize (without CUDA), the fuzzers (20 s each), the preset
 # release (with normquant-watched, docs/races.md), the suite `standard` on the CPU (docs/suites.md), mutants (planted bugs, which
-# the suites of validate must catch: docs/mutants.md). Tests labelled `slow` or `browser` run in release only. Without the CUDA
-# Toolkit host-only takes the place of release.
+# the suites of validate must catch: docs/mutants.md), the Python package (docs/python.md; its torch is installed meanwhile).
+# Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of release.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -88,7 +88,7 @@ check_with_clang_tidy() {
 build_preset() {
   local watched=ON # one build looks for races too (docs/races.md)
   [ "$1" != sanitize ] || watched=OFF
-  cmake --preset "$1" -DNORMQUANT_WERROR=ON -DNORMQUANT_WATCHED=$watched
+  cmake --preset "$1" -DNORMQUANT_WERROR=ON -DNORMQUANT_WATCHED=$watched -DNORMQUANT_PYTHON=OFF
   cmake --build --preset "$1" -j "$jobs"
 }
 
@@ -127,6 +127,38 @@ test_preset() { ctest --preset "$1" -j "$jobs"; }
 # Every variant at every class of its problems; the table says what failed, and --coverage what no case met.
 run_standard_suite() { timeout 1800 "build/$1/normquant" validate --device host --suite standard --coverage --jobs "$jobs"; }
 
+# Torch is a download of 4.7 GB: it comes while other steps compute, and what needs it is skipped when it does not come.
+install_torch_meanwhile() {
+  mkdir -p build
+  timeout 900 nice -n 5 bash scripts/setup.sh --torch >build/torch.log 2>&1 &
+  torch_install=$!
+}
+# Why there is no torch to test with; nothing where there is.
+no_torch() {
+  [ ! -f build/torch/complete ] || return 0
+  if [ -z "$torch_install" ]; then
+    echo "there is no torch in build/torch, and --no-setup (scripts/setup.sh --torch installs it)"
+  else
+    echo "torch could not be installed into build/torch: $(grep -v '^setup: ' build/torch.log | tail -n 1)"
+  fi
+}
+
+# The package of what this preset built, as a wheel, in a virtual environment of its own; torch is that of build/torch.
+test_python() {
+  local include fresh=build/wheel_tested
+  include=$(build/torch/bin/python -c 'import importlib.util as u; print(u.find_spec("torch").submodule_search_locations[0])')/include
+  cmake --preset "$1" -DNORMQUANT_PYTHON=ON "-DNORMQUANT_TORCH_INCLUDE=$include" >/dev/null
+  cmake --build --preset "$1" -j "$jobs" --target normquant_python
+  scripts/wheel.sh --built "build/$1" --python build/torch/bin/python --no-isolation
+  rm -rf $fresh
+  build/torch/bin/python -m venv $fresh
+  build/torch/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' \
+    >"$($fresh/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/torch.pth"
+  $fresh/bin/pip install --quiet --no-index --no-deps build/wheels/normquant-*.whl
+  $fresh/bin/normquant --version
+  NORMQUANT_PROGRAM=$root/build/$1/normquant timeout 300 $fresh/bin/python -m pytest -q -rs -p no:cacheprovider python/tests
+}
+
 # preset NAME: builds and tests it.
 preset() {
   run_step_as $exit_infrastructure "$1: build" build_preset "$1"
@@ -137,9 +169,11 @@ preset() {
   fi
 }
 
+torch_install=""
 if [ $setup = yes ]; then
   run_step "set-up" bash scripts/setup.sh --checks
   [ $first_failure -eq 0 ] || echo "test.sh: set-up failed; going on with what is there"
+  [ -f build/torch/complete ] || install_torch_meanwhile
 else
   skip_step "set-up" "--no-setup"
 fi
@@ -185,6 +219,14 @@ else
   else
     skip_step "mutants: run" "their build failed"
   fi
+fi
+[ -z "$torch_install" ] || wait "$torch_install" || true
+if [ -n "$(no_torch)" ]; then
+  skip_step "Python package" "$(no_torch)"
+elif [ ! -x "build/$complete/normquant" ]; then
+  skip_step "Python package" "there is no program to put into it"
+else
+  run_step_as $exit_wrong_results "Python package" test_python $complete
 fi
 no_browser=$(python3 scripts/browser.py 2>&1) || skip_step "tests in a browser" "$no_browser: no page was opened"
 gpu_is_listed || skip_step "tests on a GPU" "no NVIDIA GPU is listed here: the kernels were tested on the CPU"

@@ -13,8 +13,8 @@ from normquant.modules import BitLinear, _out_dtype
 class PackedBitLinear(nn.Module):
     """A layer whose weights are packed once: uint8 `packed` [K_out, ceil(K_in / 4)], float32 `dequant_factor` [1].
 
-    With `norm_weight` or `eps` it has the RMS norm of BitLinear; with neither, activations are quantised as they come. It has no
-    gradient.
+    With `eps` it has the RMS norm of BitLinear, and its `norm_weight`; without, activations are quantised as they come. It has no
+    gradient, and refuses an x that wants one.
     """
 
     def __init__(self, packed: Tensor, dequant_factor: Tensor, in_features: int, bias: Tensor | None = None,
@@ -43,6 +43,9 @@ class PackedBitLinear(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
+        if ops.needs_gradient(x):
+            raise ValueError("PackedBitLinear has no gradient, and x requires one: call it under torch.no_grad(), or train a layer "
+                             "with float weights")
         bias, dtype = self.bias, _out_dtype(x)
         if self.eps is None:
             return ops.call(ops.packed_linear, False, x, self.packed, self.dequant_factor, bias, self.half_even, dtype)

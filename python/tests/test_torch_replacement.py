@@ -116,3 +116,9 @@ def test_packed_layer_moves_and_keeps_its_factor():
     assert layer.bfloat16().dequant_factor.dtype == torch.float32
     x = torch.randn(4, K_IN, dtype=torch.bfloat16)
     assert layer(x).dtype == torch.bfloat16
+
+
+def test_packed_layer_refuses_a_gradient():
+    layer = normquant.PackedBitLinear.from_weight(torch.randn(K_OUT, K_IN))
+    with pytest.raises(ValueError, match="PackedBitLinear has no gradient"):
+        layer(torch.randn(4, K_IN, requires_grad=True))
