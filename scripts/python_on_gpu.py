@@ -4,8 +4,7 @@
     python scripts/python_on_gpu.py [--out FILE] [--seed DIR] [--seconds N]
 
 --out FILE     JSON lines (default: none)
---seed DIR     the folder of the Triton system's fused_bitlinear.py, to be timed beside ours (needs triton and fla, or its RMSNorm
-               alone, which stands in where fla is absent)
+--seed DIR     the folder of the Triton system's fused_bitlinear.py and bench_seed.py, to be timed beside ours (needs triton)
 --seconds N    what is not begun by then is left out and said to be (default: 150)
 
 Parts: CPU time of an eager call; training step of the module; generation by a BitNet of transformers with and without our layers.
@@ -13,50 +12,27 @@ Ends with status 77 where torch sees no GPU.
 """
 
 import argparse
-import importlib.util
+import importlib
 import json
 import statistics
 import sys
 import time
-import types
 from pathlib import Path
 
 SHAPES = [(2048, 4096, 4096), (8192, 4096, 4096), (8192, 2048, 2048), (16384, 2560, 6912)]  # rows, K_in, K_out
 
 
 def load_seed(folder):
-    """The Triton system's module; fla, which it imports two names of, may be absent."""
-    import torch
-
-    if importlib.util.find_spec("fla") is None:
-        fla, modules, layernorm, utils = (types.ModuleType(n) for n in ("fla", "fla.modules", "fla.modules.layernorm", "fla.utils"))
-
-        class RMSNorm(torch.nn.Module):
-            def __init__(self, features, eps=1e-5):
-                super().__init__()
-                self.weight, self.bias, self.eps = torch.nn.Parameter(torch.ones(features)), None, eps
-
-        def contiguous(function):
-            def call(ctx, *args, **kwargs):
-                def packed(value):
-                    return value.contiguous() if isinstance(value, torch.Tensor) else value
-                return function(ctx, *map(packed, args), **{k: packed(v) for k, v in kwargs.items()})
-            return call
-
-        layernorm.RMSNorm, utils.contiguous = RMSNorm, contiguous
-        sys.modules.update({m.__name__: m for m in (fla, modules, layernorm, utils)})
-    spec = importlib.util.spec_from_file_location("seed_bitlinear", Path(folder) / "fused_bitlinear.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["seed_bitlinear"] = module
-    spec.loader.exec_module(module)
-    return module
+    """The Triton system's module, by its own loader (bench_seed.py), which stands in for fla and for what newer Tritons lack."""
+    sys.path.insert(0, str(Path(folder).resolve()))
+    return importlib.import_module("bench_seed").load_seed()
 
 
 def cpu_us(call, calls=300, repeats=15):
-    """Median microseconds of CPU time that a call takes before it returns; the GPU's queue never fills."""
+    """Median microseconds that a call takes before it returns. As long as the GPU's queue does not fill, that is CPU time."""
     import torch
 
-    for _ in range(50):
+    for _ in range(min(calls, 50)):
         call()
     times = []
     for _ in range(repeats):
@@ -86,6 +62,22 @@ def gpu_us(call, repeats=30):
         torch.cuda.synchronize()
         times.append(begin.elapsed_time(end) * 1e3)
     return statistics.median(times)
+
+
+def graph_of(call):
+    """The call as a CUDA graph: what the GPU alone takes."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
 
 
 def eager_calls(record, _seed):
@@ -140,7 +132,7 @@ def training_steps(record, seed):
             with torch.no_grad():
                 forward = gpu_us(lambda layer=layer: layer(x))
             record("training_step", who=who, rows=rows, k_in=k_in, k_out=k_out, forward_us=forward, step_us=gpu_us(step),
-                   kept_bytes=kept)
+                   graph_us=gpu_us(graph_of(step)), cpu_us=cpu_us(step, 5, 5), kept_bytes=kept)
 
 
 def generation(record, _seed):
