@@ -118,6 +118,7 @@ def some(options):
         refused = {r["name"] for r in before if not r.get("compiles", True)}  # by the compiler, in an earlier try
         records = [{**r, "compiles": False} if r["name"] in refused else r for r in records]
     else:
+        records = [r for r in records if r["file"] not in options.rewritten]
         if rows:  # a new one may not compile, which the next whole run finds out
             records = [r for r in records if rows.get(r["name"], {}).get("again") == "yes"]
         records = random.Random(options.seed).sample(records, min(options.count, len(records)))
@@ -164,6 +165,7 @@ def main():
             command.add_argument("--seed", required=True)
             command.add_argument("--count", type=int, required=True)
             command.add_argument("--hints", type=pathlib.Path)
+            command.add_argument("--rewritten", action="append", default=[], help="file since the matrix was measured: left out")
     command = commands.add_parser("failures")
     for name in ("--sites", "--log", "--planted"):
         command.add_argument(name, type=pathlib.Path, required=True)
