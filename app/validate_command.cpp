@@ -123,9 +123,14 @@ class ResultFiles {
     json_.commit(as_json(results, undone, identity_));
     junit_.commit(as_junit(results, undone));
   }
-  /// The file of --json, of a run that goes on. A pipe takes one document only.
+  /// The file of --json, of a run that goes on, as far as it can be written. A pipe takes one document only.
   void keep(const std::vector<CaseResult>& results, const LeftUndone& undone) {
-    if (json_.replaceable()) json_.commit(as_json(results, undone, identity_));
+    if (!json_.replaceable()) return;
+    try {
+      json_.commit(as_json(results, undone, identity_));
+    } catch (
+        const Refusal&) {  // a full disk is no reason to end the run: the write at its end says so if it still is full
+    }
   }
 
  private:

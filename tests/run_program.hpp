@@ -8,6 +8,8 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 namespace normquant::tests {
@@ -33,6 +35,13 @@ inline void expect_answer(const std::string& arguments, int status, const std::s
   const Answer r = run_program(arguments);
   EXPECT_EQ(r.status, status) << arguments << "\n" << r.output;
   EXPECT_NE(r.output.find(sentence_part), std::string::npos) << arguments << "\n" << r.output;
+}
+
+/// What a file holds; empty when it is not there.
+inline std::string content(const std::string& path) {
+  std::stringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
 }
 
 /// A folder that is empty at first and gone afterwards.

@@ -5,25 +5,12 @@
 #include <cmath>
 #include <optional>
 
+#include "choice/text_lines.hpp"
+
 namespace normquant::choice {
 namespace {
 
-struct Malformed {
-  std::string sentence;
-};
-[[noreturn]] void fail(std::string sentence) { throw Malformed{std::move(sentence)}; }
-
 constexpr std::array<std::string_view, model_form_count> form_names = {"rms", "codes", "residual", "layer", "no_out"};
-
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
-
-std::string_view take_word(std::string_view& line) {
-  const std::size_t start = std::min(line.find_first_not_of(" \t\r"), line.size());
-  line.remove_prefix(start);
-  const std::string_view word = line.substr(0, line.find_first_of(" \t\r"));
-  line.remove_prefix(word.size());
-  return word;
-}
 
 double parse_number(std::string_view word, double least, double most, const std::string& what) {
   double value = 0;
@@ -132,16 +119,7 @@ std::size_t model_form(const Point& point) {
 bool parse_model(std::string_view text, CostModel& model, std::string& why) {
   model = {};
   Parser parser(model);
-  for (int number = 1; !text.empty(); ++number) {
-    const std::size_t end = text.find('\n');
-    try {
-      parser.parse_line(text.substr(0, end));
-    } catch (const Malformed& malformed) {
-      why = "line " + std::to_string(number) + ": " + malformed.sentence;
-      return false;
-    }
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
+  if (!for_each_line(text, why, [&parser](std::string_view line) { parser.parse_line(line); })) return false;
   const bool empty = std::all_of(model.variants.begin(), model.variants.end(), [](const auto& v) { return v.empty(); });
   if (model.device.empty()) why = "it does not say 'device NAME'";
   if (!model.device.empty() && empty) why = "it has no coefficients";

@@ -36,8 +36,8 @@ const CostModel* model_for(const DeviceInfo& device) {
     for (const std::string_view text : compiled_models()) {
       CostModel model;
       std::string why;
-      if (!parse_model(text, model, why)) continue;  // a test sees to it that there is none
-      find_variants(model, why);
+      if (!parse_model(text, model, why) || !find_variants(model, why))
+        continue;  // a test sees to it that there is none
       usable.push_back(std::move(model));
     }
     return usable;

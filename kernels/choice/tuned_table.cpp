@@ -6,34 +6,16 @@
 #include <optional>
 #include <set>
 
+#include "choice/text_lines.hpp"
+
 namespace normquant::choice {
 namespace {
-
-// Parsing throws a Malformed with the sentence; parse_table catches it.
-struct Malformed {
-  std::string sentence;
-};
-
-[[noreturn]] void fail(std::string sentence) { throw Malformed{std::move(sentence)}; }
-
-constexpr std::string_view blanks = " \t\r";
-
-/// Cuts the first word off the line; empty at its end.
-std::string_view take_word(std::string_view& line) {
-  const std::size_t start = std::min(line.find_first_not_of(blanks), line.size());
-  line.remove_prefix(start);
-  const std::string_view word = line.substr(0, line.find_first_of(blanks));
-  line.remove_prefix(word.size());
-  return word;
-}
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t start = std::min(text.find_first_not_of(blanks), text.size());
   text.remove_prefix(start);
   return text.substr(0, text.find_last_not_of(blanks) + 1);
 }
-
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
 
 std::int64_t parse_count(std::string_view word, const char* what) {
   constexpr std::int64_t most = std::int64_t{1} << 40;
@@ -157,16 +139,7 @@ class Parser {
 bool parse_table(std::string_view text, TunedTable& table, std::string& why) {
   table = {};
   Parser parser(table);
-  for (int number = 1; !text.empty(); ++number) {
-    const std::size_t end = text.find('\n');
-    try {
-      parser.parse_line(text.substr(0, end));
-    } catch (const Malformed& malformed) {
-      why = "line " + std::to_string(number) + ": " + malformed.sentence;
-      return false;
-    }
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  }
+  if (!for_each_line(text, why, [&parser](std::string_view line) { parser.parse_line(line); })) return false;
   if (table.device.empty()) why = "it does not say 'device NAME'";
   if (!table.device.empty() && table.cells.empty()) why = "it has no cells";
   return !table.device.empty() && !table.cells.empty();

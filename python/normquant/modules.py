@@ -26,11 +26,42 @@ class Norm(nn.Module):
         return f"{self.weight.numel()}, eps={self.eps}"
 
 
-def _forget_packed(module, _incompatible_keys) -> None:
-    module.unpack()
+class PacksItsWeight:
+    """What a linear layer with packed weights has beside nn.Linear, which it comes before."""
+
+    _packed: tuple[Tensor, Tensor] | None = None
+
+    def pack(self):
+        """Packs the weights, a quarter byte each, for calls of few rows without gradients; right as long as `weight` does not
+        change. train(True), load_state_dict and unpack() forget them."""
+        self._packed = ops.pack_weight(self.weight.detach())
+        return self
+
+    def unpack(self):
+        self._packed = None
+        return self
+
+    def packed_for(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The packed weights where a call with x takes them."""
+        packed = self._packed
+        few = x.numel() <= MOST_DECODE_ROWS * x.shape[-1]
+        return packed if packed is not None and not torch.is_grad_enabled() and packed[0].device == x.device and few else None
+
+    def train(self, mode: bool = True):
+        if mode:
+            self.unpack()
+        return super().train(mode)
+
+    def _apply(self, *args, **kwargs):
+        self.unpack()
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        self.unpack()
+        return super()._load_from_state_dict(*args, **kwargs)
 
 
-class BitLinear(nn.Linear):
+class BitLinear(PacksItsWeight, nn.Linear):
     """RMS norm, 8-bit activations rounded half to even, ternary weights, product, bias.
 
     `like_triton` drops the bias, as the Triton system's BitLinear does, and multiplies fake-quantised operands. eps is 1e-8.
@@ -43,40 +74,18 @@ class BitLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=bias, device=device, dtype=dtype)
         self.norm = Norm(in_features, 1e-8, device, dtype)
         self.like_triton = like_triton
-        self._packed: tuple[Tensor, Tensor] | None = None
-        self.register_load_state_dict_post_hook(_forget_packed)
 
     def _bias(self):
         return None if self.like_triton else self.bias
 
     def forward(self, x: Tensor) -> Tensor:
         norm, bias = self.norm, self._bias()
-        packed = self._packed
-        if (packed is not None and not torch.is_grad_enabled() and packed[0].device == x.device
-                and x.numel() <= MOST_DECODE_ROWS * x.shape[-1]):
+        packed = self.packed_for(x)
+        if packed is not None:
             return ops.call(ops.packed_bit_linear, False, x, norm.weight, norm.bias, *packed, bias, self.eps, True,
                             self.half_even, _out_dtype(x))
         return layer_norm_linear_quant_fn(x, norm.weight, norm.bias, self.weight, bias, eps=self.eps, is_rms_norm=True,
                                           like_triton=self.like_triton, half_even=self.half_even)
-
-    def pack(self) -> "BitLinear":
-        """Packs the weights, a quarter byte each, for calls of few rows without gradients; right as long as `weight` does not
-        change. train(True), load_state_dict and unpack() forget them."""
-        self._packed = ops.pack_weight(self.weight.detach())
-        return self
-
-    def unpack(self) -> "BitLinear":
-        self._packed = None
-        return self
-
-    def train(self, mode: bool = True):
-        if mode:
-            self.unpack()
-        return super().train(mode)
-
-    def _apply(self, *args, **kwargs):
-        self.unpack()
-        return super()._apply(*args, **kwargs)
 
 
 def _out_dtype(x: Tensor) -> torch.dtype:

@@ -10,43 +10,19 @@ from torch.nn import functional
 
 from normquant import ops
 from normquant.functional import activation_quant, weight_quant
-from normquant.modules import MOST_DECODE_ROWS, BitLinear, FusedBitLinear, _out_dtype
+from normquant.modules import BitLinear, FusedBitLinear, PacksItsWeight, _out_dtype
 from normquant.packed import PackedBitLinear
 
 
-class QuantLinear(nn.Linear):
+class QuantLinear(PacksItsWeight, nn.Linear):
     """8-bit activations rounded half to even, ternary weights, product, bias; no norm. The quantisers are ours and straight-
     through, the product is torch's; after pack(), few rows without a gradient take the packed product."""
 
-    _packed: tuple[Tensor, Tensor] | None = None
-
     def forward(self, x: Tensor) -> Tensor:
-        packed = self._packed
-        if (packed is not None and not torch.is_grad_enabled() and packed[0].device == x.device
-                and x.numel() <= MOST_DECODE_ROWS * x.shape[-1]):
+        packed = self.packed_for(x)
+        if packed is not None:
             return ops.call(ops.packed_linear, False, x, *packed, self.bias, True, _out_dtype(x))
         return functional.linear(activation_quant(x), weight_quant(self.weight), self.bias)
-
-    def pack(self) -> "QuantLinear":
-        self._packed = ops.pack_weight(self.weight.detach())
-        return self
-
-    def unpack(self) -> "QuantLinear":
-        self._packed = None
-        return self
-
-    def train(self, mode: bool = True):
-        if mode:
-            self.unpack()
-        return super().train(mode)
-
-    def _apply(self, *args, **kwargs):
-        self.unpack()
-        return super()._apply(*args, **kwargs)
-
-    def _load_from_state_dict(self, *args, **kwargs):
-        self.unpack()
-        return super()._load_from_state_dict(*args, **kwargs)
 
 
 def _with_parameters(module: nn.Module, kind, old: nn.Module, norm_weight=None, eps=None) -> nn.Module:
