@@ -60,7 +60,15 @@ class DeviceTensor {
   std::size_t padding_bytes() const;
   /// Rows that travel in one copy: many when the padding is short, one when it is long.
   std::int64_t rows_per_copy() const;
+  /// Whether the memory, guards and all, travels in one copy.
+  bool travels_whole() const;
+  std::size_t lead_bytes() const { return static_cast<std::size_t>(data_ - memory_); }
   Status write_guards();
+  /// Given what the guards hold.
+  void judge_guards(const unsigned char* before, const unsigned char* after, std::string& damage) const;
+  /// Visits `count` rows from `first` on, downloaded to `elements` with their padding; whether the visitor wants more.
+  bool visit_rows(std::int64_t first, std::int64_t count, const unsigned char* elements, const RowVisitor& visitor,
+                  std::string& damage) const;
   unsigned char* row_address(std::int64_t row) const;
 
   Device& device_;
@@ -68,7 +76,8 @@ class DeviceTensor {
   std::size_t element_bytes_;
   unsigned char first_poison_;
   unsigned char poison_;  ///< what guards and padding hold now
-  void* memory_ = nullptr;
+  std::size_t bytes_ = 0;
+  unsigned char* memory_ = nullptr;
   unsigned char* data_ = nullptr;
   std::string why_not_;
 };
