@@ -4,6 +4,8 @@
 #if defined(NORMQUANT_WITH_CUDA)
 #include <cuda_runtime.h>
 
+#include <cstdint>
+
 namespace normquant {
 namespace cuda {
 int resident_clusters(int blocks, std::size_t shared_bytes);  // resident_clusters.cu
@@ -22,9 +24,21 @@ int largest_cluster(int major) {
   return major <= 10 ? 16 : 8;
 }
 
+/// Lets the pool keep `most_kept` bytes of what was released; without it all goes back at every synchronisation. Whether
+/// the device has a pool.
+bool keep_in_pool(int index) {
+  std::uint64_t most_kept = std::uint64_t{1} << 30;
+  cudaMemPool_t pool = nullptr;
+  const bool kept = cudaDeviceGetDefaultMemPool(&pool, index) == cudaSuccess &&
+                    cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &most_kept) == cudaSuccess;
+  if (!kept) (void)cudaGetLastError();
+  return kept;
+}
+
 class CudaDevice final : public Device {
  public:
-  CudaDevice(int index, const cudaDeviceProp& properties) : index_(index) {
+  CudaDevice(int index, const cudaDeviceProp& properties, DeviceMemory memory)
+      : index_(index), pooled_(memory == DeviceMemory::pooled && keep_in_pool(index)) {
     info_.kind = DeviceKind::cuda;
     info_.name = properties.name;
     info_.compute_capability = 10 * properties.major + properties.minor;
@@ -40,14 +54,15 @@ class CudaDevice final : public Device {
   const DeviceInfo& info() const override { return info_; }
   void* allocate(std::size_t bytes, std::string& why) override {
     void* memory = nullptr;
-    const cudaError_t error = cudaMalloc(&memory, bytes == 0 ? 1 : bytes);
+    const std::size_t some = bytes == 0 ? 1 : bytes;
+    const cudaError_t error = pooled_ ? cudaMallocAsync(&memory, some, nullptr) : cudaMalloc(&memory, some);
     if (error == cudaSuccess) return memory;
     (void)cudaGetLastError();  // a failed allocation must not be taken for a later launch's failure
     why = (error == cudaErrorMemoryAllocation ? "out of memory: " : "") + std::to_string(bytes) + " bytes asked of " +
           info_.name + ": " + cudaGetErrorString(error);
     return nullptr;
   }
-  void release(void* memory) override { (void)cudaFree(memory); }
+  void release(void* memory) override { (void)(pooled_ ? cudaFreeAsync(memory, nullptr) : cudaFree(memory)); }
   Status copy_to_device(void* to, const void* from, std::size_t bytes) override {
     return status_of(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice), "copy to the device");
   }
@@ -65,6 +80,7 @@ class CudaDevice final : public Device {
 
  private:
   int index_;
+  bool pooled_;
   DeviceInfo info_;
 };
 
@@ -86,7 +102,7 @@ int cuda_device_count(std::string& why) {
   return 0;
 }
 
-std::unique_ptr<Device> open_cuda_device(int index, std::string& why) {
+std::unique_ptr<Device> open_cuda_device(int index, std::string& why, DeviceMemory memory) {
   const int count = cuda_device_count(why);
   if (count == 0) return nullptr;
   if (index < 0 || index >= count) {
@@ -100,7 +116,7 @@ std::unique_ptr<Device> open_cuda_device(int index, std::string& why) {
     why = cudaGetErrorString(error);
     return nullptr;
   }
-  return std::make_unique<CudaDevice>(index, properties);
+  return std::make_unique<CudaDevice>(index, properties, memory);
 }
 
 }  // namespace normquant
@@ -114,7 +130,7 @@ int cuda_device_count(std::string& why) {
   why = "this build has no CUDA kernels (no CUDA Toolkit was found when it was configured)";
   return 0;
 }
-std::unique_ptr<Device> open_cuda_device(int, std::string& why) {
+std::unique_ptr<Device> open_cuda_device(int, std::string& why, DeviceMemory) {
   cuda_device_count(why);
   return nullptr;
 }

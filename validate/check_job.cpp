@@ -198,7 +198,7 @@ Status OpenDevices::make_current(const DeviceChoice& choice, std::uint64_t sched
                                  OpenDevice*& current) {
   std::string why;
   current = &devices_[choice.name() + " " + std::to_string(schedule_seed)];
-  if (current->device == nullptr) current->device = choice.open(schedule_seed, why);
+  if (current->device == nullptr) current->device = choice.open(schedule_seed, why, DeviceMemory::pooled);
   if (current->device == nullptr) return Status::infrastructure(why);
   if (Status status = current->device->make_current(); !status.ok()) return status;
   if (warm || choice.kind == DeviceKind::host || current->cold != nullptr) return {};

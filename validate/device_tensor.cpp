@@ -8,11 +8,12 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::size_t copy_bytes = std::size_t{32} << 20;
+// On a GPU a copy costs some 10 us before its first byte, and threads wait for each other there.
+constexpr std::size_t copy_bytes = std::size_t{32} << 20;  ///< at most, in one copy
+constexpr std::size_t whole_bytes = std::size_t{4}
+                                    << 20;     ///< a tensor up to this size travels with its guards, at once
+constexpr std::size_t short_gap_bytes = 4096;  ///< padding up to this size travels along with its rows
 constexpr std::size_t checked_padding_elements = 64;
-
-/// A tensor up to this size travels in one copy with its guards: each copy costs some 10 us whatever its size (GPUs).
-constexpr std::size_t whole_bytes = std::size_t{4} << 20;
 
 }  // namespace
 
@@ -28,8 +29,8 @@ DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t colum
   const std::size_t body = rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * stride_bytes() + row_bytes();
   const std::size_t lead = guard_bytes + static_cast<std::size_t>(offset) * element_bytes;
   bytes_ = lead + body + guard_bytes;
-  memory_ = device.allocate(bytes_, why_not_);
-  if (memory_ != nullptr) data_ = static_cast<unsigned char*>(memory_) + lead;
+  memory_ = static_cast<unsigned char*>(device.allocate(bytes_, why_not_));
+  if (memory_ != nullptr) data_ = memory_ + lead;
 }
 
 DeviceTensor::~DeviceTensor() {
@@ -41,12 +42,8 @@ std::size_t DeviceTensor::padding_bytes() const {
 }
 
 std::int64_t DeviceTensor::rows_per_copy() const {
-  if (stride_bytes() - row_bytes() > padding_bytes()) return 1;
+  if (stride_bytes() > 2 * row_bytes() + short_gap_bytes) return 1;
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(copy_bytes / std::max<std::size_t>(1, stride_bytes())));
-}
-
-bool DeviceTensor::travels_whole() const {
-  return bytes_ <= whole_bytes && (rows_ <= 1 || stride_bytes() - row_bytes() <= padding_bytes());
 }
 
 unsigned char* DeviceTensor::row_address(std::int64_t row) const {
@@ -54,7 +51,8 @@ unsigned char* DeviceTensor::row_address(std::int64_t row) const {
 }
 
 Status DeviceTensor::write_guards() {
-  auto* start = static_cast<unsigned char*>(memory_);
+  if (bytes_ <= whole_bytes) return device_.poison_bytes(memory_, poison_, bytes_);
+  unsigned char* start = memory_;
   if (Status status = device_.poison_bytes(start, poison_, static_cast<std::size_t>(data_ - start)); !status.ok()) {
     return status;
   }
@@ -64,19 +62,19 @@ Status DeviceTensor::write_guards() {
 
 Status DeviceTensor::poison_all(Poison poison) {
   poison_ = poison == Poison::first ? first_poison_ : second_poison;
-  if (travels_whole()) return device_.poison_bytes(memory_, poison_, bytes_);
+  if (Status status = write_guards(); !status.ok() || bytes_ <= whole_bytes) return status;
   for (std::int64_t row = 0; row < rows_; row += rows_per_copy()) {
     const std::int64_t last = std::min(rows_, row + rows_per_copy()) - 1;
     const std::size_t bytes =
         static_cast<std::size_t>(last - row) * stride_bytes() + row_bytes() + (last + 1 < rows_ ? padding_bytes() : 0);
     if (Status status = device_.poison_bytes(row_address(row), poison_, bytes); !status.ok()) return status;
   }
-  return write_guards();
+  return {};
 }
 
 Status DeviceTensor::upload(const std::vector<unsigned char>& dense, std::int64_t dense_rows) {
+  if (Status status = write_guards(); !status.ok() || row_bytes() == 0) return status;
   std::vector<unsigned char> staged;
-  if (row_bytes() == 0) return write_guards();  // a value a row, and no rows
   for (std::int64_t first = 0; first < rows_; first += rows_per_copy()) {
     const std::int64_t count = std::min(rows_, first + rows_per_copy()) - first;
     staged.assign(static_cast<std::size_t>(count - 1) * stride_bytes() + row_bytes() + padding_bytes(), poison_);
@@ -87,7 +85,7 @@ Status DeviceTensor::upload(const std::vector<unsigned char>& dense, std::int64_
     const std::size_t bytes = staged.size() - (first + count < rows_ ? 0 : padding_bytes());
     if (Status status = device_.copy_to_device(row_address(first), staged.data(), bytes); !status.ok()) return status;
   }
-  return write_guards();
+  return {};
 }
 
 bool DeviceTensor::is_damaged(const unsigned char* bytes, std::size_t count) const {
@@ -131,7 +129,7 @@ bool DeviceTensor::visit_rows(std::int64_t first, std::int64_t count, const unsi
 
 Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const {
   std::vector<unsigned char> staged;
-  if (travels_whole()) {
+  if (bytes_ <= whole_bytes) {
     staged.resize(bytes_);
     if (Status status = device_.copy_to_host(staged.data(), memory_, bytes_); !status.ok()) return status;
     judge_guards(staged.data(), staged.data() + bytes_ - guard_bytes, damage);

@@ -60,9 +60,8 @@ class DeviceTensor {
   std::size_t padding_bytes() const;
   /// Rows that travel in one copy: many when the padding is short, one when it is long.
   std::int64_t rows_per_copy() const;
-  /// Whether the memory, guards and all, travels in one copy.
-  bool travels_whole() const;
   std::size_t lead_bytes() const { return static_cast<std::size_t>(data_ - memory_); }
+  /// Poisons the guards; of a small tensor all of it.
   Status write_guards();
   /// Given what the guards hold.
   void judge_guards(const unsigned char* before, const unsigned char* after, std::string& damage) const;

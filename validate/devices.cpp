@@ -19,8 +19,8 @@ std::optional<int> whole_number(const std::string& text) {
 
 }  // namespace
 
-std::unique_ptr<Device> DeviceChoice::open(std::uint64_t schedule_seed, std::string& why) const {
-  return kind == DeviceKind::host ? open_host_device(schedule_seed) : open_cuda_device(index, why);
+std::unique_ptr<Device> DeviceChoice::open(std::uint64_t schedule_seed, std::string& why, DeviceMemory memory) const {
+  return kind == DeviceKind::host ? open_host_device(schedule_seed) : open_cuda_device(index, why, memory);
 }
 
 DeviceSelection select_devices(std::string_view text, bool require_gpu) {

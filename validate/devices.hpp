@@ -22,7 +22,8 @@ struct DeviceChoice {
     return index == any_of_list ? "cuda:all" : "cuda:" + std::to_string(index);
   }
   /// Null with a sentence in `why`. `schedule_seed` orders the threads of the host device.
-  std::unique_ptr<Device> open(std::uint64_t schedule_seed, std::string& why) const;
+  std::unique_ptr<Device> open(std::uint64_t schedule_seed, std::string& why,
+                               DeviceMemory memory = DeviceMemory::own) const;
 };
 
 /// What `--device` and `--require-gpu` mean on this machine.
