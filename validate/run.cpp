@@ -14,6 +14,7 @@
 #include "kernels/plugin/plugins.hpp"
 #include "output/escape.hpp"
 #include "validate/check_job.hpp"
+#include "validate/cost.hpp"
 #include "validate/device_checks.hpp"
 #include "validate/plugin_checks.hpp"
 
@@ -26,6 +27,18 @@ struct Part {
   std::vector<std::string> variants;
   bool of_a_plugin = false;
 };
+
+/// Long parts come first, the longest at the very front: no thread is left alone with one at the end. Short ones stay in order.
+void put_long_ones_first(std::vector<Part>& parts, const std::vector<Job>& jobs) {
+  constexpr double long_seconds = 1;
+  std::vector<double> seconds;  // of every job; 0 of short ones
+  for (const Job& job : jobs) {
+    const double estimated = cost_of(job).seconds;
+    seconds.push_back(estimated < long_seconds ? 0 : estimated);
+  }
+  std::stable_sort(parts.begin(), parts.end(),
+                   [&](const Part& a, const Part& b) { return seconds[a.job] > seconds[b.job]; });
+}
 
 /// The library's variants job by job, then those of plugins one by one, so that a thread keeps the process of one for long.
 std::vector<Part> parts_of(const std::vector<Job>& jobs) {
@@ -41,6 +54,7 @@ std::vector<Part> parts_of(const std::vector<Job>& jobs) {
     }
     if (!part.variants.empty()) own.push_back(std::move(part));
   }
+  put_long_ones_first(own, jobs);
   std::stable_sort(of_plugins.begin(), of_plugins.end(), [&](const Part& a, const Part& b) {
     return std::pair(jobs[a.job].device.name(), a.variants) < std::pair(jobs[b.job].device.name(), b.variants);
   });
@@ -79,6 +93,13 @@ class Checker {
   PluginChecks plugin_checks_;
   std::optional<DeviceChecks> device_checks_;  ///< of several devices
 };
+
+/// Whether the device had no memory for it, which may be because of what ran beside it.
+bool lacked_memory(const std::vector<CaseResult>& results) {
+  return std::any_of(results.begin(), results.end(), [](const CaseResult& result) {
+    return result.verdict.outcome == Outcome::error && result.verdict.reason.starts_with("out of memory");
+  });
+}
 
 /// What --variant takes for this one: an expression that its name alone matches, as a word of the shell.
 std::string expression_for(const std::string& variant) {
@@ -122,31 +143,40 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
   std::vector<std::vector<CaseResult>> results(jobs.size());
   std::atomic<std::size_t> next = 0;
   std::size_t done = 0;
+  std::atomic<bool> stopped = false;
+  std::vector<std::size_t> lacking;  ///< parts that found no memory beside others
   std::mutex reporting;
   TimeOuts time_outs;
+  const auto run = [&](Checker& checker, std::size_t index, bool alone) {
+    const Part& part = parts[index];
+    Job job = jobs[part.job];
+    job.variants = part.variants;
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<CaseResult> found = checker.check(job, part.of_a_plugin);
+    if (part.of_a_plugin) {
+      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+      for (CaseResult& result : found) result.seconds = taken.count();
+    }
+    const std::lock_guard lock(reporting);
+    if (!alone && lacked_memory(found)) return lacking.push_back(index);
+    done += found.size();
+    if (options.finished && !options.finished(part.job, found, done)) stopped = true;
+    auto& of_job = results[part.job];
+    of_job.insert(of_job.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
+  };
   const auto work = [&](std::size_t thread) {
     Checker checker(options, time_outs, thread);
-    for (std::size_t i = next++; i < parts.size(); i = next++) {
-      Job job = jobs[parts[i].job];
-      job.variants = parts[i].variants;
-      const auto start = std::chrono::steady_clock::now();
-      std::vector<CaseResult> found = checker.check(job, parts[i].of_a_plugin);
-      if (parts[i].of_a_plugin) {
-        const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-        for (CaseResult& result : found) result.seconds = taken.count();
-      }
-      const std::lock_guard lock(reporting);
-      done += found.size();
-      if (options.finished && !options.finished(parts[i].job, found, done)) next = parts.size();
-      auto& of_job = results[parts[i].job];
-      of_job.insert(of_job.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
-    }
+    for (std::size_t i = next++; i < parts.size() && !stopped; i = next++) run(checker, i, options.threads == 1);
   };
   std::vector<std::thread> threads;
   for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(parts.size())); ++i)
     threads.emplace_back(work, i);
   work(0);
   for (std::thread& thread : threads) thread.join();
+  if (!lacking.empty()) {
+    Checker checker(options, time_outs, 0);
+    for (std::size_t i = 0; i < lacking.size() && !stopped; ++i) run(checker, lacking[i], true);
+  }
 
   std::vector<CaseResult> flat;
   for (std::size_t i = 0; i < jobs.size(); ++i) {

@@ -49,8 +49,9 @@ struct RunOptions {
 
 /// Runs every job on every variant: outputs and scratch poisoned, launched, checked; variants that promise the same bits
 /// run twice, the second time on a GPU with cold caches and poisoned shared memory; what a device that watches its kernels
-/// found goes before wrong results. A plugin's variants run in processes of their own (plugin_checks.hpp). The results come in the order of the jobs, whatever the number of threads;
-/// what did not begin has none.
+/// found goes before wrong results. A plugin's variants run in processes of their own (plugin_checks.hpp). Long jobs begin
+/// first. What finds no memory beside others runs again alone. The results come in the order of the jobs, whatever the
+/// number of threads; what did not begin has none.
 std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions& options);
 
 }  // namespace normquant::validate
