@@ -13,9 +13,9 @@
 
 #include "app/commands.hpp"
 #include "app/options.hpp"
-#include "app/validate_coverage.hpp"
+#include "app/validate_asked.hpp"
+#include "app/validate_conclusion.hpp"
 #include "app/validate_plan.hpp"
-#include "app/validate_tables.hpp"
 #include "exit_status.hpp"
 #include "kernels/plugin/plugins.hpp"
 #include "kernels/plugin/worker.hpp"
@@ -27,9 +27,7 @@
 #include "refusal.hpp"
 #include "validate/cost.hpp"
 #include "validate/earlier_results.hpp"
-#include "validate/result_files.hpp"
 #include "validate/run.hpp"
-#include "validate/summary.hpp"
 
 namespace normquant::validate {
 namespace {
@@ -43,12 +41,6 @@ void list_jobs(const std::vector<Job>& jobs, const ValidateOptions& options) {
       }
     }
   }
-}
-
-std::size_t cases_of(const std::vector<Job>& jobs) {
-  std::size_t cases = 0;
-  for (const Job& job : jobs) cases += job.variants.size();
-  return cases;
 }
 
 /// What has been found so far: results of an earlier run, and those of this one as they come.
@@ -81,10 +73,15 @@ class Found {
     const std::lock_guard lock(mutex_);
     std::vector<CaseResult> all;
     for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      std::int64_t index = jobs_[i].index;
       for (const std::string& variant : jobs_[i].variants) {  // parts of a job end in any order
         const auto found = std::find_if(results_[i].begin(), results_[i].end(),
                                         [&](const CaseResult& result) { return result.variant == variant; });
-        if (found != results_[i].end()) all.push_back(*found);
+        if (found != results_[i].end()) {
+          all.push_back(*found);
+          all.back().index = index;
+        }
+        ++index;
       }
     }
     return all;
@@ -108,35 +105,9 @@ bool is_bad(const CaseResult& result) {
   return result.verdict.outcome != Outcome::pass && result.verdict.outcome != Outcome::skipped;
 }
 
-/// The files of --json and --junit.
-class ResultFiles {
- public:
-  explicit ResultFiles(const ValidateOptions& options) {
-    if (!options.json.empty()) {
-      identity_ = identity_of(options.plugins, options.schedule_seed, options.warm, options.after_others);
-    }
-    const output::Existing existing = options.resume ? output::Existing::replace : options.existing;
-    json_.open(options.json, existing);
-    junit_.open(options.junit, existing);
-  }
-  void write(const std::vector<CaseResult>& results, const LeftUndone& undone) {
-    json_.commit(as_json(results, undone, identity_));
-    junit_.commit(as_junit(results, undone));
-  }
-  /// The file of --json, of a run that goes on, as far as it can be written. A pipe takes one document only.
-  void keep(const std::vector<CaseResult>& results, const LeftUndone& undone) {
-    if (!json_.replaceable()) return;
-    try {
-      json_.commit(as_json(results, undone, identity_));
-    } catch (
-        const Refusal&) {  // a full disk is no reason to end the run: the write at its end says so if it still is full
-    }
-  }
-
- private:
-  RunIdentity identity_;
-  output::OutputFile json_, junit_;
-};
+RunIdentity this_run(const ValidateOptions& options) {
+  return identity_of(options.plugins, options.schedule_seed, options.warm, options.after_others);
+}
 
 EarlierResults earlier_results(const ValidateOptions& options) {
   if (!options.resume) return {};
@@ -144,8 +115,7 @@ EarlierResults earlier_results(const ValidateOptions& options) {
     throw Refusal{exit_usage, "--resume needs a file as --json, which says what is finished"};
   }
   std::string why;
-  auto earlier = read_earlier_results(
-      options.json, identity_of(options.plugins, options.schedule_seed, options.warm, options.after_others), why);
+  auto earlier = read_earlier_results(options.json, this_run(options), why);
   if (!earlier) throw Refusal{exit_usage, why};
   return std::move(*earlier);
 }
@@ -204,9 +174,9 @@ class NowAndThen {
 /// Runs what is left; what an interruption finds finished is written, and how to go on is said.
 void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found, ResultFiles& files,
                   LeftUndone& undone) {
-  const std::size_t cases = cases_of(plan.jobs);
+  const auto cases = static_cast<std::size_t>(cases_of(plan.jobs));
   const std::vector<Job>& left = found.left();
-  const std::size_t before = cases - cases_of(left);
+  const std::size_t before = cases - static_cast<std::size_t>(cases_of(left));
   if (before > 0) fmt::print(stderr, "{} of {} cases were finished before\n", before, cases);
   const output::OnInterrupt keep([&] {
     const std::vector<CaseResult> results = found.all();
@@ -249,28 +219,6 @@ void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found
   if (undone.not_run > 0) undone.why_not_run = "stopped at the first that was wrong (--fail-fast)";
 }
 
-/// The sentence behind a status that is not 0.
-std::string reason_of(const Totals& all, const LeftUndone& undone) {
-  if (all.failed > 0) {
-    return output::counted(all.failed, "case is wrong", "cases are wrong") +
-           fmt::format(", of {} that were checked", all.passed + all.failed + all.errors);
-  }
-  if (all.too_loose()) {
-    return fmt::format(
-        "more than {}% of the codes have two admissible values without a tie: the bounds are too loose to "
-        "be trusted",
-        100 * most_ambiguous);
-  }
-  if (all.errors > 0) return output::counted(all.errors, "case ended in an error", "cases ended in an error");
-  if (all.passed == 0) {
-    return fmt::format(
-        "nothing was checked: {}, for the reasons above",
-        all.skipped == 1 ? "the one case was skipped" : fmt::format("all {} cases were skipped", all.skipped));
-  }
-  return output::counted(static_cast<std::int64_t>(undone.never_checked.size()), "variant was never checked",
-                         "variants were never checked");
-}
-
 /// Before anything runs: what shapes or cases ask for may be far more than was meant. A suite takes what it takes.
 void refuse_what_is_too_large(const std::vector<Job>& jobs, int threads, const ValidateOptions& options) {
   if (options.no_limit) return;
@@ -291,7 +239,8 @@ int validate(const ValidateOptions& options) {
   refuse_what_is_too_large(plan.jobs, threads_for(options, plan), options);
   const EarlierResults earlier = earlier_results(options);
   refuse_to_lose_results(earlier, plan, options);
-  ResultFiles files(options);
+  ResultFiles files(options.json, options.junit, options.resume ? output::Existing::replace : options.existing,
+                    options.json.empty() ? RunIdentity() : this_run(options), asked_of(options, plan));
   for (const std::string& sentence : {plan.left_out, plan.of_other_shapes}) {
     if (!sentence.empty()) fmt::print("{}\n", sentence);
   }
@@ -307,23 +256,8 @@ int validate(const ValidateOptions& options) {
     fmt::print("the shard {} holds no case\n", options.shard);
     return exit_pass;
   }
-  const auto variants = summarise(results);
-  const Totals all = totals(variants);
-  if (options.full()) undone.never_checked = never_checked(variants);
-  files.write(results, undone);  // before anything is printed: standard output may be closed
-  const std::vector<std::string> unmet = unmet_classes(plan, results, options);
-  print_results(results, variants, all, undone, seconds);
-  constexpr std::size_t most_named = 10;
-  for (std::size_t i = 0; i < std::min(unmet.size(), most_named); ++i) fmt::print("NOT MET: {}\n", unmet[i]);
-  if (options.slowest > 0) print_slowest(results, static_cast<std::size_t>(options.slowest));
-  const int status = exit_status_of(all, undone.never_checked);
-  if (status != exit_pass) throw Refusal{status, reason_of(all, undone)};
-  if (!unmet.empty()) {
-    throw Refusal{exit_wrong_results, output::counted(static_cast<std::int64_t>(unmet.size()), "class of the model is",
-                                                      "classes of the model are") +
-                                          " not met by this suite; --coverage lists all"};
-  }
-  return status;
+  conclude(plan, options, results, undone, files, seconds);
+  return exit_pass;
 }
 
 }  // namespace

@@ -189,6 +189,12 @@ SuiteSize chosen_suite(const ValidateOptions& options) {
                             output::did_you_mean(options.suite, {"smoke", "standard", "exhaustive"}))};
 }
 
+std::int64_t cases_of(const std::vector<Job>& jobs) {
+  std::int64_t cases = 0;
+  for (const Job& job : jobs) cases += static_cast<std::int64_t>(job.variants.size());
+  return cases;
+}
+
 Plan plan_of(const ValidateOptions& options) {
   Plan plan;
   DeviceSelection selection;
@@ -212,7 +218,12 @@ Plan plan_of(const ValidateOptions& options) {
     }
     plan.devices.push_back({choice, info, std::move(cases)});
   }
-  plan.jobs = part_of(jobs_of(plan, options), options.shard);
+  std::vector<Job> jobs = jobs_of(plan, options);
+  for (Job& job : jobs) {
+    job.index = plan.cases_of_shards;
+    plan.cases_of_shards += static_cast<std::int64_t>(job.variants.size());
+  }
+  plan.jobs = part_of(std::move(jobs), options.shard);
   return plan;
 }
 

@@ -40,6 +40,7 @@ struct Plan {
   std::vector<OnDevice> devices;
   std::vector<ListedDevice> cards;  ///< of a list (--device cuda:all): they share the jobs of the one in `devices`
   std::vector<Job> jobs;
+  std::int64_t cases_of_shards = 0;  ///< problems, each with all its variants, of all shards together
   std::string left_out;
   std::string of_other_shapes;  ///< operations that have none of the shapes: a sentence each
 };
@@ -52,6 +53,9 @@ std::vector<Operation> chosen_operations(const ValidateOptions& options);
 
 /// Of --suite. Throws a Refusal for a name that is none.
 SuiteSize chosen_suite(const ValidateOptions& options);
+
+/// Problems, each with all its variants.
+std::int64_t cases_of(const std::vector<Job>& jobs);
 
 /// Throws a Refusal when an option means nothing, or nothing matches.
 Plan plan_of(const ValidateOptions& options);

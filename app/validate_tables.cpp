@@ -30,7 +30,7 @@ void print_failure(const CaseResult& result) {
   if (v.elements_wrong > 0) {
     fmt::print("  {} wrong of {}\n", output::counted(v.elements_wrong, "element", "elements"), v.elements_checked);
   }
-  fmt::print("  reproduce: {}\n", reproducing_command(result));
+  line(fmt::format("  reproduce: {}", reproducing_command(result)));
 }
 
 /// A name of the table's first column; one that is wider stands on a line of its own.

@@ -11,6 +11,7 @@
 
 #include "bench/finished.hpp"
 #include "bench/plan.hpp"
+#include "validate/shard_set.hpp"
 
 namespace normquant::bench {
 namespace {
@@ -31,11 +32,8 @@ struct Part {
 /// What has been read so far.
 struct Merged {
   std::vector<Part> parts;
-  std::map<int, std::string> shards;            ///< number and file
-  std::vector<std::string> unfinished;          ///< what to say of each
+  validate::ShardSet shards;
   std::map<std::int64_t, std::size_t> file_of;  ///< by index
-  int of = 0;
-  std::int64_t cases = 0;
 };
 
 std::string identity_of(Json environment) {
@@ -65,14 +63,6 @@ std::string text_of(const std::vector<Part>& parts) {
     for (const auto& [index, line] : part.lines) text += line + "\n";
   }
   return text;
-}
-
-std::string shortened(const std::vector<std::string>& list) {
-  constexpr std::size_t most_named = 20;
-  const std::vector<std::string> named(list.begin(),
-                                       list.begin() + static_cast<std::ptrdiff_t>(std::min(list.size(), most_named)));
-  return fmt::format("{}{}", fmt::join(named, ", "),
-                     list.size() > most_named ? fmt::format(" and {} more", list.size() - most_named) : "");
 }
 
 void refuse_differences(const Json& first, const Json& record, const std::string& where,
@@ -109,17 +99,13 @@ class ShardFile {
     }
     if (line_ == 0) throw Unmergeable{path_ + " holds no records"};
     if (cut_off) {
-      unfinished("its last line is cut off");
+      merged_.shards.did_not_end(shard_, path_, "its last line is cut off");
     } else if (static_cast<std::int64_t>(counts_.size()) < cases_) {
-      unfinished(fmt::format("{} of {} cases", counts_.size(), cases_));
+      merged_.shards.did_not_end(shard_, path_, fmt::format("{} of {} cases", counts_.size(), cases_));
     }
   }
 
  private:
-  void unfinished(const std::string& what) const {
-    merged_.unfinished.push_back(fmt::format("{}/{} ({}: {})", shard_, merged_.of, path_, what));
-  }
-
   void take_environment(Json record, const std::string& where) {
     std::string why;
     const bool ours = record.is_object() && record.value("suite", "") == "normquant" && record.contains("plan");
@@ -139,18 +125,8 @@ class ShardFile {
   void note(const Shard& shard, const Json& record, const std::string& where) {
     cases_ = record.at("plan").value("cases", std::int64_t{0});
     repetitions_ = record.at("plan").value("repetitions", 1);
-    shard_ = shard.number;
-    merged_.cases += cases_;
-    if (merged_.of != 0 && merged_.of != shard.of) {
-      throw Unmergeable{fmt::format("{}: this is of {} shards, {} is of {}", where, shard.of,
-                                    merged_.shards.begin()->second, merged_.of)};
-    }
-    merged_.of = shard.of;
-    const auto [before, added] = merged_.shards.emplace(shard.number, path_);
-    if (!added) {
-      throw Unmergeable{
-          fmt::format("{}: the shard {}/{} is there twice, in {} too", where, shard.number, shard.of, before->second)};
-    }
+    shard_ = shard;
+    if (std::string why = merged_.shards.add(shard, path_, where, cases_); !why.empty()) throw Unmergeable{why};
   }
 
   void take_timing(const Json& record, const std::string& line, const std::string& where) {
@@ -169,29 +145,13 @@ class ShardFile {
   std::size_t number_;
   const std::vector<std::string>& allowed_;
   Merged& merged_;
-  int line_ = 0, shard_ = 0, repetitions_ = 1;
+  Shard shard_;
+  int line_ = 0, repetitions_ = 1;
   std::int64_t cases_ = 0;
   std::size_t latest_ = 0;
   std::map<std::string, std::size_t> by_card_;
   std::map<std::int64_t, int> counts_;  ///< records by index
 };
-
-/// What is missing of all shards; empty when nothing is.
-std::string missing_of(const Merged& merged) {
-  std::vector<std::string> missing;
-  for (int number = 1; number <= merged.of; ++number) {
-    if (merged.shards.count(number) == 0) missing.push_back(fmt::format("{}/{}", number, merged.of));
-  }
-  const bool one = missing.size() == 1, one_open = merged.unfinished.size() == 1;
-  std::string text;
-  if (!missing.empty()) {
-    text = fmt::format("the shard{} {} {} missing", one ? "" : "s", shortened(missing), one ? "is" : "are");
-  }
-  if (merged.unfinished.empty()) return text;
-  return fmt::format("{}{}{} of {} cases are missing: the shard{} {} did not end; run {} again with --resume", text,
-                     text.empty() ? "" : "; ", merged.cases - static_cast<std::int64_t>(merged.file_of.size()),
-                     merged.cases, one_open ? "" : "s", shortened(merged.unfinished), one_open ? "it" : "them");
-}
 
 }  // namespace
 
@@ -209,8 +169,9 @@ std::optional<std::string> merge_shards(const std::vector<std::string>& files, c
     why = "a record is malformed";
     return std::nullopt;
   }
-  if (why = missing_of(merged); !why.empty()) return std::nullopt;
-  for (Part& part : merged.parts) part.environment["plan"]["cases"] = merged.cases;
+  why = merged.shards.missing(static_cast<std::int64_t>(merged.file_of.size()));
+  if (!why.empty()) return std::nullopt;
+  for (Part& part : merged.parts) part.environment["plan"]["cases"] = merged.shards.cases();
   return text_of(merged.parts);
 }
 

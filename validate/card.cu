@@ -21,4 +21,13 @@ std::string uuid_of_gpu(int index) {
   return text;
 }
 
+std::string cuda_driver() {
+  int version = 0;
+  if (cudaDriverGetVersion(&version) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return {};
+  }
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
 }  // namespace normquant::validate

@@ -10,6 +10,8 @@ Status poison_shared_memory(const DeviceInfo&) { return Status::infrastructure("
 
 std::string uuid_of_gpu(int) { return {}; }
 
+std::string cuda_driver() { return {}; }
+
 }  // namespace normquant::validate
 
 #endif

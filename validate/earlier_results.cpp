@@ -5,11 +5,11 @@
 #include <array>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <stdexcept>
 #include <nlohmann/json.hpp>
 
 #include "output/words.hpp"
+#include "validate/result_entries.hpp"
 #include "validate/result_files.hpp"
 
 namespace normquant::validate {
@@ -37,58 +37,6 @@ std::string key_of(const std::string& device, const std::string& variant, const 
   return fmt::format("{}\n{}\n{}", device, variant, to_text(problem));
 }
 
-/// Device, variant and problem of an entry; throws what nlohmann's at() and get() throw, or std::invalid_argument.
-CaseResult result_of(const json& entry, const RunIdentity& run) {
-  std::string why;
-  const auto problem = parse_problem(entry.at("problem").get<std::string>(), why);
-  if (!problem) throw std::invalid_argument(why);
-  CaseResult result{entry.at("device").get<std::string>(),
-                    entry.at("variant").get<std::string>(),
-                    *problem,
-                    {},
-                    {},
-                    run.schedule_seed};
-  result.card = entry.value("card", "");
-  return result;
-}
-
-/// An entry of "cases": what was checked, and how near it came to its bounds.
-void add_case(const json& entry, const RunIdentity& run, EarlierResults& earlier) {
-  CaseResult result = result_of(entry, run);
-  Verdict& v = result.verdict;
-  v.elements_checked = entry.at("elements_checked").get<std::int64_t>();
-  v.codes_checked = entry.at("codes_checked").get<std::int64_t>();
-  v.codes_ambiguous = entry.at("codes_ambiguous").get<std::int64_t>();
-  v.codes_on_ties = entry.at("codes_on_ties").get<std::int64_t>();
-  v.worst_error_over_bound = entry.at("worst_error_over_bound").is_null()
-                                 ? std::numeric_limits<double>::infinity()
-                                 : entry.at("worst_error_over_bound").get<double>();
-  v.worst_tensor = entry.at("worst_tensor").get<std::string>();
-  v.watched = entry.value("watched", false);
-  result.seconds = entry.value("seconds", 0.0);
-  earlier.add(std::move(result));
-}
-
-/// An entry of "results": what is no pass; of an error nothing is kept.
-void add_result(const json& entry, const RunIdentity& run, EarlierResults& earlier) {
-  CaseResult result = result_of(entry, run);
-  const auto outcome = outcome_named(entry.at("outcome").get<std::string>());
-  if (!outcome || *outcome == Outcome::pass) throw std::invalid_argument("it has an unknown outcome");
-  if (*outcome == Outcome::error) return;
-  if (const CaseResult* checked = earlier.find(result.device, result.variant, result.problem)) result = *checked;
-  Verdict& v = result.verdict;
-  v.outcome = *outcome;
-  v.reason = entry.at("reason").get<std::string>();
-  v.for_other_devices = entry.value("for_other_devices", false);
-  v.watched = entry.value("watched", v.watched);
-  v.elements_wrong = entry.value("elements_wrong", std::int64_t{0});
-  v.findings = entry.value("findings", std::vector<std::string>());
-  for (const json& m : entry.value("mismatches", json::array())) {
-    v.mismatches.push_back({m.at("tensor"), m.at("row"), m.at("column"), m.at("expected"), m.at("actual")});
-  }
-  earlier.add(std::move(result));
-}
-
 }  // namespace
 
 RunIdentity identity_of(const std::vector<std::string>& plugins, std::uint64_t schedule_seed, bool warm,
@@ -96,6 +44,12 @@ RunIdentity identity_of(const std::vector<std::string>& plugins, std::uint64_t s
   std::vector<std::string> files = {"/proc/self/exe"};
   files.insert(files.end(), plugins.begin(), plugins.end());
   return {fingerprint(files), schedule_seed, warm, after_others};
+}
+
+RunIdentity run_identity_from_json(const json& document) {
+  if (!document.at("schedule_seed").is_number_unsigned()) throw std::invalid_argument("its schedule_seed is no seed");
+  return {document.at("program").get<std::string>(), document.at("schedule_seed").get<std::uint64_t>(),
+          document.at("warm").get<bool>(), document.at("after_others").get<bool>()};
 }
 
 void EarlierResults::add(CaseResult result) {
@@ -117,17 +71,16 @@ std::optional<EarlierResults> read_earlier_results(const std::string& path, cons
   try {
     const json document = json::parse(content);
     if (document.at("schema") != results_schema) throw std::invalid_argument("it is of another kind or version");
-    const json& of = document.at("run");
-    const RunIdentity before{of.at("program"), of.at("schedule_seed"), of.at("warm"), of.at("after_others")};
-    if (before != run) {
+    if (run_identity_from_json(document.at("run")) != run) {
       why = fmt::format(
           "{} is of another build, other plugins or other switches, and is left as it is; give another "
           "--json, or --force without --resume",
           path);
       return std::nullopt;
     }
-    for (const json& entry : document.at("cases")) add_case(entry, run, earlier);
-    for (const json& entry : document.at("results")) add_result(entry, run, earlier);
+    for (CaseResult& result : results_in(document, run.schedule_seed)) {
+      if (result.verdict.outcome != Outcome::error) earlier.add(std::move(result));
+    }
     return earlier;
   } catch (const std::exception& error) {
     why =

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <vector>
+#include <nlohmann/json_fwd.hpp>
 
 #include "validate/run.hpp"
 
@@ -22,6 +23,9 @@ struct RunIdentity {
 /// Of this program with these plugins.
 RunIdentity identity_of(const std::vector<std::string>& plugins, std::uint64_t schedule_seed, bool warm,
                         bool after_others);
+
+/// Of the "run" of a file. Throws what nlohmann's at() and get() throw, or std::invalid_argument.
+RunIdentity run_identity_from_json(const nlohmann::json& document);
 
 /// Results by device, variant and problem.
 class EarlierResults {

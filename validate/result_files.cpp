@@ -21,6 +21,7 @@ json result_as_json(const CaseResult& result) {
   json entry = {{"device", result.device},       {"op", name_of(result.problem.op)},
                 {"variant", result.variant},     {"problem", to_text(result.problem)},
                 {"outcome", name_of(v.outcome)}, {"reason", v.reason}};
+  if (result.index >= 0) entry["index"] = result.index;
   if (v.outcome == Outcome::hazard) entry["findings"] = v.findings;
   if (v.for_other_devices) entry["for_other_devices"] = true;
   if (v.watched) entry["watched"] = true;
@@ -57,9 +58,14 @@ json case_as_json(const CaseResult& result) {
                 {"worst_error_over_bound", v.worst_error_over_bound},
                 {"worst_tensor", v.worst_tensor},
                 {"seconds", std::round(result.seconds * 1e6) / 1e6}};
+  if (result.index >= 0) entry["index"] = result.index;
   if (v.watched) entry["watched"] = true;
   if (!result.card.empty()) entry["card"] = result.card;
   return entry;
+}
+
+bool was_judged(const CaseResult& result) {
+  return result.verdict.outcome != Outcome::skipped && result.verdict.outcome != Outcome::error;
 }
 
 /// Skipped cases by device, operation, variant and reason.
@@ -107,7 +113,8 @@ std::string undone_as_xml(const LeftUndone& undone) {
 
 }  // namespace
 
-std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone, const RunIdentity& run) {
+std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone, const RunIdentity& run,
+                    const RunPlan* plan) {
   const auto variants = summarise(results);
   const Totals all = totals(variants);
   json document = {{"schema", results_schema},
@@ -124,12 +131,13 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
                    {"skipped", skipped_as_json(results)},
                    {"results", json::array()},
                    {"cases", json::array()}};
-  if (!run.program.empty()) {
+  if (!run.program.empty() || plan != nullptr) {
     document["run"] = {{"program", run.program},
                        {"schedule_seed", run.schedule_seed},
                        {"warm", run.warm},
                        {"after_others", run.after_others}};
   }
+  if (plan != nullptr) document["plan"] = to_json(*plan);
   if (all.watched) document["summary"]["hazards"] = all.hazards;
   if (undone.not_run > 0) {
     document["summary"]["not_run"] = undone.not_run;
@@ -137,9 +145,8 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
   }
   for (const VariantSummary& s : variants) document["variants"].push_back(summary_as_json(s));
   for (const CaseResult& result : results) {
-    const Outcome outcome = result.verdict.outcome;
-    if (outcome != Outcome::pass) document["results"].push_back(result_as_json(result));
-    if (outcome == Outcome::pass || outcome == Outcome::wrong) document["cases"].push_back(case_as_json(result));
+    if (result.verdict.outcome != Outcome::pass) document["results"].push_back(result_as_json(result));
+    if (was_judged(result)) document["cases"].push_back(case_as_json(result));
   }
   // Names and paths come from outside: what is no UTF-8 in them is replaced, for the results must not be lost to it.
   return document.dump(1, ' ', false, json::error_handler_t::replace) + "\n";

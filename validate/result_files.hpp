@@ -6,6 +6,7 @@
 
 #include "validate/earlier_results.hpp"
 #include "validate/run.hpp"
+#include "validate/run_plan.hpp"
 
 namespace normquant::validate {
 
@@ -23,8 +24,10 @@ inline constexpr std::string_view results_schema = "normquant.validate/1";
 /// {"schema": "normquant.validate/1", "run": {...}, "summary": {...}, "variants": [...], "skipped": [...], "results": [...], "cases": [...]}:
 /// for each device, operation and variant the counts, the worst error over its bound and the share of ambiguous codes; what
 /// was skipped, by reason; every result that is not a pass in full; and for every case that was checked how many codes have
-/// two admissible values, how near it came to its bounds and how long it took. read_earlier_results reads it back.
-std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone = {}, const RunIdentity& run = {});
+/// two admissible values, how near it came to its bounds and how long it took. With a plan also "plan", and the place of every case
+/// in it. read_earlier_results reads it back, and merge_results.
+std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& undone = {}, const RunIdentity& run = {},
+                    const RunPlan* plan = nullptr);
 
 /// One test case for each device, operation, variant and problem, and one for each thing left undone. Skipped ones carry
 /// their reason, checked ones their share of ambiguous codes.

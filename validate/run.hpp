@@ -23,6 +23,7 @@ struct CaseResult {
   double seconds = 0;               ///< of this variant alone: launches, checks
   std::string card = {};            ///< which of several devices it was: a GPU's UUID, or as host:1
   std::string ran_on = {};          ///< the --device that means it alone, where `device` is a list
+  std::int64_t index = -1;          ///< place in the plan of all shards, from 0; -1: not of a plan
 };
 
 /// The command that gives this one result again, with everything that it depends on.
@@ -34,6 +35,7 @@ struct Job {
   Case subject;
   std::vector<std::string> variants;
   std::uint64_t schedule_seed = 1;  ///< orders the threads of the host device
+  std::int64_t index = 0;           ///< place of the first variant in the plan of all shards, from 0
 };
 
 struct RunOptions {
