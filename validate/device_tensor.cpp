@@ -14,7 +14,7 @@ constexpr std::size_t checked_padding_elements = 64;
 }  // namespace
 
 DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
-                           std::int64_t ld, int offset, unsigned char poison)
+                           std::int64_t ld, Placement placement, unsigned char poison)
     : device_(device),
       rows_(rows),
       columns_(columns),
@@ -22,10 +22,34 @@ DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t colum
       element_bytes_(element_bytes),
       first_poison_(poison),
       poison_(poison) {
-  const std::size_t body = rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * stride_bytes() + row_bytes();
-  const std::size_t lead = guard_bytes + static_cast<std::size_t>(offset) * element_bytes;
-  memory_ = device.allocate(lead + body + guard_bytes, why_not_);
-  if (memory_ != nullptr) data_ = static_cast<unsigned char*>(memory_) + lead;
+  // Where every access is watched, one beside the tensor is found anyway.
+  const bool closes_pages = device.info().kind == DeviceKind::host && !device.watches();
+  if (placement.guard != GuardPage::none && closes_pages) {
+    allocate_guarded(placement);
+  } else {
+    allocate(placement);
+  }
+}
+
+void DeviceTensor::allocate(Placement placement) {
+  lead_ = guard_bytes + placement.past, tail_ = guard_bytes;
+  memory_ = device_.allocate(lead_ + body_bytes(rows_, columns_, ld_, element_bytes_) + tail_, why_not_);
+  if (memory_ != nullptr) data_ = static_cast<unsigned char*>(memory_) + lead_;
+}
+
+void DeviceTensor::allocate_guarded(Placement placement) {
+  constexpr std::size_t boundary = 256;
+  const std::size_t body = body_bytes(rows_, columns_, ld_, element_bytes_);
+  guarded_ = GuardedMemory::allocate(placement.past + body + boundary + guard_bytes, why_not_);
+  if (guarded_ == nullptr) return;
+  data_ = guarded_->begin() + placement.past;
+  if (placement.guard == GuardPage::behind) {
+    // The last start of that alignment from which it fits.
+    const auto room = static_cast<std::size_t>(guarded_->end() - data_) - body;
+    data_ += room / boundary * boundary;
+  }
+  lead_ = std::min<std::size_t>(guard_bytes, static_cast<std::size_t>(data_ - guarded_->begin()));
+  tail_ = std::min<std::size_t>(guard_bytes, static_cast<std::size_t>(guarded_->end() - end()));
 }
 
 DeviceTensor::~DeviceTensor() {
@@ -46,12 +70,8 @@ unsigned char* DeviceTensor::row_address(std::int64_t row) const {
 }
 
 Status DeviceTensor::write_guards() {
-  auto* start = static_cast<unsigned char*>(memory_);
-  if (Status status = device_.poison_bytes(start, poison_, static_cast<std::size_t>(data_ - start)); !status.ok()) {
-    return status;
-  }
-  unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
-  return device_.poison_bytes(end, poison_, guard_bytes);
+  if (Status status = device_.poison_bytes(data_ - lead_, poison_, lead_); !status.ok()) return status;
+  return device_.poison_bytes(end(), poison_, tail_);
 }
 
 Status DeviceTensor::poison_all(Poison poison) {
@@ -87,17 +107,23 @@ bool DeviceTensor::is_damaged(const unsigned char* bytes, std::size_t count) con
 
 Status DeviceTensor::check_guards(std::string& damage) const {
   std::vector<unsigned char> staged;
-  auto* start = static_cast<unsigned char*>(memory_);
-  unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
   for (const auto& [address, bytes, where] :
-       {std::tuple{start, static_cast<std::size_t>(data_ - start), "before the first row"},
-        std::tuple{end, guard_bytes, "after the last row"}}) {
+       {std::tuple{data_ - lead_, lead_, "before the first row"}, std::tuple{end(), tail_, "after the last row"}}) {
     staged.resize(bytes);
     if (Status status = device_.copy_to_host(staged.data(), address, bytes); !status.ok()) return status;
     if (damage.empty() && is_damaged(staged.data(), bytes))
       damage = fmt::format("the guard band {} was written to", where);
   }
   return {};
+}
+
+std::string DeviceTensor::take_touch() {
+  if (guarded_ == nullptr) return {};
+  const auto touch = guarded_->take_touch();
+  if (!touch) return {};
+  const char* const how = touch->written ? "written" : "read";
+  if (touch->address < data_) return fmt::format("{} {} bytes before its first element", how, data_ - touch->address);
+  return fmt::format("{} {} bytes behind the end of its last row", how, touch->address - end());
 }
 
 Status DeviceTensor::read_element(std::int64_t row, std::int64_t column, unsigned char* to) const {
