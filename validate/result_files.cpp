@@ -138,7 +138,7 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
                        {"after_others", run.after_others}};
   }
   if (plan != nullptr) document["plan"] = to_json(*plan);
-  if (all.watched) document["summary"]["hazards"] = all.hazards;
+  if (all.watched || all.hazards > 0) document["summary"]["hazards"] = all.hazards;
   if (undone.not_run > 0) {
     document["summary"]["not_run"] = undone.not_run;
     document["summary"]["why_not_run"] = undone.why_not_run;
