@@ -261,6 +261,9 @@ AgainstResult compare_programs(const GateOptions& options) {
     std::fprintf(stderr, "normquant gate: %s\n", aside.note.c_str());
   }
   if (settings.cases.empty()) return nothing_to_time(options, std::move(aside));
+  const output::OnInterrupt how([] {
+    std::fprintf(stderr, "normquant gate: there is no verdict yet; --seconds N ends it after N seconds with one\n");
+  });
   settings.lean = knows_lean(settings.programs[0], folder.path()) && knows_lean(settings.programs[1], folder.path());
   const std::vector<ProcessSettings> parts = parts_of(options, settings);
   std::vector<Compared> compared(parts.size());
