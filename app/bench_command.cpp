@@ -59,7 +59,9 @@ std::vector<PlannedCase> make_plan_or_refuse(const BenchOptions& options, Device
 /// Times what is left; the counts include what was finished before.
 Tally time_the_rest(const BenchOptions& options, Session& session, const std::vector<PlannedCase>& left, Tally counts,
                     RecordFile& file, std::atomic<std::size_t>& done) {
-  Runner runner(session.parts(rule_for(session.choice.kind, options.quick || options.lean, options.profiled)));
+  RunnerParts parts = session.parts(rule_for(session.choice.kind, options.quick || options.lean, options.profiled));
+  parts.sustained_seconds = options.sustained_seconds;
+  Runner runner(parts);
   PluginTimings plugin_timings(options, session.choice);
   std::vector<TimingRecord> records;
   const CaseInFlight in_flight(options.out);

@@ -53,6 +53,11 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--no-cold", options.no_cold, "the steady figure only (a GPU also gives the cold one)");
   command.add_flag("--hot", options.hot, "also the hot figure: one and the same buffers, in the L2 as far as they fit");
+  command
+      .add_option(
+          "--sustained", options.sustained_seconds,
+          "also the sustained figure: so many seconds of launches a case, until power control has set the clock")
+      ->check(app::number_between(0.2, 3600));
   command.add_flag(
       "--lean", options.lean,
       "as the gate's processes: few samples, no cold figure, no copy, and outputs UNCHECKED (the gate checks each "

@@ -105,6 +105,7 @@ int run_on_many(const BenchOptions& options, const std::vector<validate::ListedD
   for (const auto& [given, name] : {std::pair(options.profiled, "--profiled"),
                                     {options.lean, "--lean"},
                                     {options.self_test, "--self-test"},
+                                    {options.sustained_seconds > 0, "--sustained"},
                                     {!options.extra_work.empty(), "--extra-work"},
                                     {!options.plugins.empty(), "--plugin"},
                                     {!options.benchmark_flags.empty(), "a flag of Google Benchmark"}}) {

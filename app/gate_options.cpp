@@ -62,8 +62,13 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
       ->check(app::count_between(0, 100000))
       ->capture_default_str()
       ->group(itself);
-  command.add_option("--slowed-runs", options.slowed_runs, "runs against itself slowed by 2, 3, 5 and 10%")
+  command.add_option("--slowed-runs", options.slowed_runs, "runs against itself slowed on purpose")
       ->check(app::count_between(0, 100000))
+      ->capture_default_str()
+      ->group(itself);
+  command.add_option("--slowdowns", options.slowdowns, "by how much the cases of such a run are slowed, in turn")
+      ->delimiter(',')
+      ->check(app::number_between(0.001, 1))
       ->capture_default_str()
       ->group(itself);
   command

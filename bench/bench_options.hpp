@@ -21,6 +21,7 @@ struct BenchOptions {
   double case_timeout = 0;  ///< seconds; 0: none
   double plugin_timeout = plugins::default_seconds;
   std::vector<double> extra_work;
+  double sustained_seconds = 0;  ///< 0: no sustained figure
   bool quick = false;
   bool lean = false;
   bool no_cold = false;

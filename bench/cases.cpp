@@ -56,6 +56,18 @@ void set_layer(Problem& problem, DType dtype, std::string_view form) {
   if (problem.op == Operation::bit_linear_backward && form == "rms+dresidual") problem.dresidual = dtype;
 }
 
+/// What a form says of the values, behind its last +: `rms+zeros` is `rms` with Values::zeros.
+struct ValuesOfForm {
+  std::string_view form;
+  std::optional<validate::Values> values;
+};
+ValuesOfForm values_of_form(std::string_view form, std::span<const std::string_view> forms) {
+  const std::size_t plus = form.rfind('+');
+  if (plus == std::string_view::npos || std::find(forms.begin(), forms.end(), form) != forms.end()) return {form, {}};
+  const auto values = validate::values_named(form.substr(plus + 1));
+  return values ? ValuesOfForm{form.substr(0, plus), values} : ValuesOfForm{form, {}};
+}
+
 /// Sets what the form says; operation, shape and type of x are set.
 constexpr PerOperation<void (*)(Problem&, DType, std::string_view)> set_of = {set_forward, set_backward, set_quant,
                                                                               set_quant,   set_layer,    set_layer};
@@ -68,8 +80,9 @@ std::span<const std::string_view> forms_of(Operation op) {
   return forms[op];
 }
 
-std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view form) {
+std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view name) {
   const auto forms = forms_of(op);
+  const auto [form, values] = values_of_form(name, forms);
   if (std::find(forms.begin(), forms.end(), form) == forms.end()) return std::nullopt;
   if (shape.k_out > 0 && !is_layer(op)) return std::nullopt;
   Problem problem;
@@ -79,8 +92,10 @@ std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, 
   if (is_layer(op) && shape.k_out != shape.columns) problem.k_out = shape.k_out;
   problem.x = dtype;
   problem.offset = form == "rms+unaligned" ? 1 : 0;
+  problem.values =
+      values.value_or(op == Operation::weight_quant ? validate::Values::normal : validate::Values::activations);
   set_of[op](problem, dtype, form);
-  return Case{problem, std::string(form)};
+  return Case{problem, std::string(name)};
 }
 
 std::string shape_text(const Problem& problem) {

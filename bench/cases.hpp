@@ -21,7 +21,8 @@ namespace normquant::bench {
 ///   bit_linear_forward   rms (weights quantised in every call), rms+training (also as the operands that the
 ///                        backward reads), rms+cached (weights come quantised), rms+residual (training)
 ///   bit_linear_backward  rms, rms+dresidual; all gradients but of biases
-/// Norms take a weight. Every tensor has the case's type; codes are int8.
+/// Norms take a weight. Every tensor has the case's type; codes are int8. x has the values `activations`, weights `normal`
+/// (validate/problem.hpp). A form may name others behind it, as in `rms+zeros`: what a kernel takes of power depends on them.
 std::span<const std::string_view> forms_of(Operation op);
 
 struct Case {
@@ -30,8 +31,8 @@ struct Case {
   bool operator==(const Case&) const = default;
 };
 
-/// The case of that form; nothing when the operation has no such form, or the shape has a K_out and the operation none.
-std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view form);
+/// The case of the form of that name; nothing when the operation has no such form, or the shape has a K_out and the operation none.
+std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view name);
 
 /// `MxN`; the layer: `MxK_in`, or `MxK_inxK_out` where the two differ.
 std::string shape_text(const validate::Problem& problem);

@@ -29,6 +29,7 @@ struct Nvml::Functions {
   NvmlReturn (*power_limit)(Gpu, unsigned*) = nullptr;  // milliwatts
   NvmlReturn (*ecc_mode)(Gpu, unsigned*, unsigned*) = nullptr;
   NvmlReturn (*throttle_reasons)(Gpu, unsigned long long*) = nullptr;
+  NvmlReturn (*energy)(Gpu, unsigned long long*) = nullptr;  // millijoules
 
   template <class Function>
   void load(Function*& function, const char* symbol) {
@@ -48,6 +49,7 @@ struct Nvml::Functions {
     load(power_limit, "nvmlDeviceGetEnforcedPowerLimit");
     load(ecc_mode, "nvmlDeviceGetEccMode");
     load(throttle_reasons, "nvmlDeviceGetCurrentClocksThrottleReasons");
+    load(energy, "nvmlDeviceGetTotalEnergyConsumption");
   }
 };
 
@@ -108,6 +110,13 @@ Conditions Nvml::conditions(const std::string& pci_bus_id) const {
   const Gpu gpu = find(pci_bus_id);
   if (gpu == nullptr) return {};
   return {ask<unsigned>(functions_->clock, gpu, clock_sm), ask<unsigned long long>(functions_->throttle_reasons, gpu)};
+}
+
+std::optional<double> Nvml::joules(const std::string& pci_bus_id) const {
+  const Gpu gpu = find(pci_bus_id);
+  const auto millijoules = gpu == nullptr ? std::nullopt : ask<unsigned long long>(functions_->energy, gpu);
+  if (!millijoules) return std::nullopt;
+  return static_cast<double>(*millijoules) / 1000;
 }
 
 std::optional<GpuReadings> Nvml::read(const std::string& pci_bus_id) const {

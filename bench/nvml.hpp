@@ -33,6 +33,8 @@ class Nvml {
   std::optional<GpuReadings> read(const std::string& pci_bus_id) const;
   /// Clock and throttle reasons of that GPU, in some microseconds.
   Conditions conditions(const std::string& pci_bus_id) const;
+  /// What that GPU has drawn since its driver was loaded.
+  std::optional<double> joules(const std::string& pci_bus_id) const;
 
  private:
   struct Functions;

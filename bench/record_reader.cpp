@@ -31,6 +31,19 @@ Figure figure_of(const Json& members) {
   return figure;
 }
 
+std::optional<Sustained> sustained_of(const Json& members) {
+  std::vector<Stretch> stretches;
+  for (const Json& one : members.at("stretches")) {
+    Stretch stretch;
+    stretch.end_s = one.at(0).get<double>();
+    stretch.microseconds = one.at(1).get<double>();
+    if (!one.at(2).is_null()) stretch.sm_clock_mhz = one.at(2).get<unsigned>();
+    if (!one.at(3).is_null()) stretch.power_w = one.at(3).get<double>();
+    stretches.push_back(stretch);
+  }
+  return summarise_sustained(std::move(stretches));
+}
+
 void read_times(const Json& line, TimingRecord& record) {
   const Figure steady = figure_of(line);
   record.samples = steady.samples;
@@ -43,6 +56,7 @@ void read_times(const Json& line, TimingRecord& record) {
   record.extra_work = line.value("extra_work", 0.0);
   if (line.contains("cold")) record.cold = figure_of(line.at("cold"));
   if (line.contains("hot")) record.hot = figure_of(line.at("hot"));
+  if (line.contains("sustained")) record.sustained = sustained_of(line.at("sustained"));
 }
 
 void read_rates(const Json& line, TimingRecord& record) {

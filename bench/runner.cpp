@@ -222,7 +222,17 @@ bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long
     record.copy_us = copy_.microseconds;
     record.copy_way = copy_.way;
   }
-  return true;
+  return scrutiny_ || time_sustained(record);
+}
+
+bool Runner::time_sustained(TimingRecord& record) {
+  if (parts_.sustained_seconds <= 0 || parts_.timer.time_kind() != "steady") return true;
+  PowerReadings readings;
+  if (parts_.nvml != nullptr) {
+    readings.conditions = [this] { return parts_.nvml->conditions(parts_.pci_bus_id); };
+    readings.joules = [this] { return parts_.nvml->joules(parts_.pci_bus_id); };
+  }
+  return accept(run_sustained(parts_.timer, parts_.sustained_seconds, readings, record.sustained), record, "sustained");
 }
 
 /// Poisons all buffers that were timed, runs exactly what was timed once more, and looks at what it wrote.

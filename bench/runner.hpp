@@ -13,6 +13,7 @@
 #include "bench/memory_limit.hpp"
 #include "bench/nvml.hpp"
 #include "bench/scrutiny.hpp"
+#include "bench/sustained.hpp"
 #include "bench/timer.hpp"
 #include "bench/timing_record.hpp"
 #include "validate/operations/prepared_problem.hpp"
@@ -33,6 +34,7 @@ struct RunnerParts {
   std::optional<double> peak_gb_per_s = {};
   bool checked = true;                    ///< outputs are checked before timing and after; else never
   std::optional<double> extra_work = {};  ///< see LaunchPlan
+  double sustained_seconds = 0;           ///< GPU only: of the sustained figure; 0: none
   std::function<void()> loaded = {};      ///< called when a case is prepared, before its variant is
 };
 
@@ -65,6 +67,7 @@ class Runner {
   bool check_before(TimingRecord& record);
   bool time(TimingRecord& record, long long least_launches);
   bool time_steady(TimingRecord& record, const Enqueue& enqueue, long long least_launches);
+  bool time_sustained(TimingRecord& record);
   bool time_figure(TimingRecord& record, Timer& timer, const Enqueue& enqueue, int slots,
                    std::optional<Figure>& figure);
   bool check_after(TimingRecord& record);

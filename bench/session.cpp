@@ -126,7 +126,7 @@ SamplingRule rule_for(DeviceKind kind, bool quick, bool profiled) {
   if (kind == DeviceKind::host) {
     return {.relative_error = 0.005, .minimum = 3, .maximum = 3, .seconds = 0.05, .batch = 1};
   }
-  if (profiled) return {.relative_error = 0.005, .minimum = 5, .maximum = 5, .seconds = 60, .batch = 5};
+  if (profiled) return {.relative_error = 0.005, .minimum = 15, .maximum = 15, .seconds = 60, .batch = 5};
   if (quick) return {.relative_error = 0.0025, .minimum = 10, .maximum = 40, .seconds = 0.06, .batch = 5};
   return {};
 }

@@ -62,7 +62,7 @@ Session open_session(const validate::DeviceChoice& choice, const Figures& figure
 nlohmann::ordered_json first_record(const Session& session);
 
 /// How many samples are taken: `quick` is for tuning, where a percent is enough and there are thousands of cases;
-/// `profiled` is five launches.
+/// `profiled` is fifteen launches.
 SamplingRule rule_for(DeviceKind kind, bool quick, bool profiled = false);
 
 }  // namespace normquant::bench

@@ -122,8 +122,9 @@ std::vector<std::string> parse_forms(const json& group, Operation op, const std:
   const auto known = forms_of(op);
   std::vector<std::string> forms = strings(group, "forms", where);
   for (const std::string& form : forms) {
-    if (std::find(known.begin(), known.end(), form) == known.end()) {
-      fail(fmt::format("{}: {} has no form \"{}\"; it has {}", where, name_of(op), form, listed(known)));
+    if (!make_case(op, {1, 1}, DType::bfloat16, form)) {
+      fail(fmt::format("{}: {} has no form \"{}\"; it has {}; kinds of input values may follow, as in {}+zeros", where,
+                       name_of(op), form, listed(known), known.front()));
     }
   }
   if (forms.empty()) forms.assign(known.begin(), known.end());

@@ -74,6 +74,18 @@ class CudaTimer final : public Timer {
     return {};
   }
 
+  Status run_for(double seconds, const std::function<void()>& meanwhile, double& microseconds) override {
+    double replay_us = 0;
+    if (Status status = time_replays(2, replay_us); !status.ok()) return status;
+    const int replays = std::clamp(static_cast<int>(seconds * 1e6 / std::max(replay_us, 1.0)), 1, 100'000);
+    const double start = seconds_now();
+    for (int i = 0; i < replays; ++i) NORMQUANT_TRY(cudaGraphLaunch(replay_.get(), stream_.get()));
+    meanwhile();
+    NORMQUANT_TRY(cudaStreamSynchronize(stream_.get()));
+    microseconds = (seconds_now() - start) * 1e6 / replays / launches_;
+    return {};
+  }
+
   Status run_once() override {
     if (Status status = device_.synchronize(); !status.ok()) return status;
     NORMQUANT_TRY(cudaGraphLaunch(replay_.get(), stream_.get()));

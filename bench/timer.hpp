@@ -57,6 +57,12 @@ class Timer {
     (void)microseconds;
     return Status::unsupported("this timer has no graph");
   }
+  /// A GPU's graph alone: replays back to back for about `seconds`, without events between them. `meanwhile` is called while the
+  /// GPU works. Microseconds a launch by the wall clock, from the first replay's start until the stream is done.
+  virtual Status run_for(double seconds, const std::function<void()>& meanwhile, double& microseconds) {
+    (void)seconds, (void)meanwhile, (void)microseconds;
+    return Status::unsupported("this timer has no graph");
+  }
   /// Launches that one sample is the average of.
   virtual int launches_per_sample() const = 0;
 };

@@ -35,6 +35,24 @@ Json figure_json(const Figure& figure) {
   return members;
 }
 
+Json sustained_json(const Sustained& sustained) {
+  Json members = {{"seconds", rounded_share(sustained.seconds)},
+                  {"median_us", rounded(sustained.median_us)},
+                  {"settled_after_s", rounded_share(sustained.settled_after_s)},
+                  {"boost_us", rounded(sustained.boost_us)}};
+  if (sustained.sm_clock_mhz) members["sm_clock_mhz"] = *sustained.sm_clock_mhz;
+  if (sustained.boost_mhz) members["boost_mhz"] = *sustained.boost_mhz;
+  if (sustained.power_w) members["power_w"] = std::round(*sustained.power_w * 10) / 10;
+  Json list = Json::array();
+  for (const Stretch& one : sustained.stretches) {
+    list.push_back({rounded_share(one.end_s), rounded(one.microseconds),
+                    one.sm_clock_mhz ? Json(*one.sm_clock_mhz) : Json(nullptr),
+                    one.power_w ? Json(std::round(*one.power_w)) : Json(nullptr)});
+  }
+  members["stretches"] = std::move(list);
+  return members;
+}
+
 /// What is known of the GPU around the samples.
 void add_conditions(Json& line, const TimingRecord& record) {
   if (record.before.sm_clock_mhz) line["sm_clock_before_mhz"] = *record.before.sm_clock_mhz;
@@ -66,6 +84,10 @@ void add_times(Json& line, const TimingRecord& record) {
   line["samples"] = rounded_all(record.samples);
   if (record.cold) line["cold"] = figure_json(*record.cold);
   if (record.hot) line["hot"] = figure_json(*record.hot);
+  if (record.sustained) {
+    line["sustained"] = sustained_json(*record.sustained);
+    line["rides_boost"] = rides_boost(record.after.sm_clock_mhz, *record.sustained);
+  }
 }
 
 /// Rates and limits: for GPU times only.

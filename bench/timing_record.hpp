@@ -11,6 +11,7 @@
 #include "bench/cases.hpp"
 #include "bench/conditions.hpp"
 #include "bench/statistics.hpp"
+#include "bench/sustained.hpp"
 #include "output/line_file.hpp"
 #include "validate/outcome.hpp"
 
@@ -42,6 +43,7 @@ struct TimingRecord {
   Conditions before, after;                 ///< of the GPU, around the steady samples
   unsigned long long throttle_reasons = 0;  ///< of all readings in between, too
   std::optional<Figure> cold, hot;
+  std::optional<Sustained> sustained;
   bool checked = true;                         ///< the outputs were
   std::optional<std::uint64_t> scrutiny_seed;  ///< of a plugin's variant: seed of what was drawn (scrutiny.hpp)
   double extra_work = 0;                       ///< see LaunchPlan; not 0 only when the gate is qualified

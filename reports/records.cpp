@@ -123,6 +123,10 @@ Timing timing_of(const json& record) {
   if (const auto cold = record.find("cold"); cold != record.end() && cold->is_object()) {
     timing.cold_us = number(*cold, "median_us");
   }
+  const auto riding = record.find("rides_boost"), sustained = record.find("sustained");
+  if (riding != record.end() && riding->is_boolean() && riding->get<bool>() && sustained != record.end()) {
+    timing.sustained_us = number(*sustained, "median_us");
+  }
   return timing;
 }
 
@@ -149,12 +153,31 @@ void add_record(const json& record, std::size_t environments_before, RecordSet& 
   set.timings.back().environment = of;
 }
 
+/// A sentence when times from entry `begin` on ride the boost clock; the worst is named.
+void warn_of_boost(const std::string& file, std::size_t begin, RecordSet& set) {
+  const Timing* worst = nullptr;
+  int count = 0;
+  const auto grows = [](const Timing& timing) { return *timing.sustained_us / timing.median_us; };
+  for (std::size_t i = begin; i < set.timings.size(); ++i) {
+    const Timing& timing = set.timings[i];
+    if (!timing.sustained_us) continue;
+    ++count;
+    if (worst == nullptr || grows(timing) > grows(*worst)) worst = &timing;
+  }
+  if (worst == nullptr) return;
+  set.warnings.push_back(fmt::format(
+      "{}: {} of {} times ride a boost clock that a long run does not hold: {} {} takes {:.4g} us, and {:.4g} us "
+      "after the clock has settled",
+      file, count, set.timings.size() - begin, worst->case_text(), worst->variant, worst->median_us,
+      *worst->sustained_us));
+}
+
 }  // namespace
 
 std::string Timing::case_text() const { return fmt::format("{} {} {} {}", op, shape, dtype, form); }
 
 bool parse_records(std::string_view content, const std::string& file, RecordSet& set, std::string& why) {
-  const std::size_t environments_before = set.environments.size();
+  const std::size_t environments_before = set.environments.size(), timings_before = set.timings.size();
   int line_number = 0;
   while (!content.empty()) {
     ++line_number;
@@ -176,6 +199,7 @@ bool parse_records(std::string_view content, const std::string& file, RecordSet&
       return false;
     }
   }
+  warn_of_boost(file, timings_before, set);
   if (set.environments.size() > environments_before) return true;
   why = fmt::format("{} holds no records", file);
   return false;

@@ -45,6 +45,8 @@ struct Timing {
   std::optional<double> gb_per_s, copy_us, share_of_copy;  ///< GPU times only
   std::optional<double>
       cold_us;  ///< median of the cold figure (docs/measurement.md), where it was taken; of pooled runs the first's
+  std::optional<double>
+      sustained_us;  ///< of a long run, where there was one and the samples ride a clock that does not hold
 
   bool passed() const { return verdict == "pass"; }
   /// `norm_quant_forward 4096x4096 bfloat16 rms`: the case, whatever the variant.
@@ -58,7 +60,8 @@ struct RecordSet {
 };
 
 /// Appends the records in `content`. False, and in `why` a sentence that names `file` and the line, when the text is
-/// empty, corrupt, or not from normquant. A last line that is cut off, as a killed run leaves it, is a warning.
+/// empty, corrupt, or not from normquant. A last line that is cut off, as a killed run leaves it, is a warning. So are times that
+/// ride the boost clock (docs/measurement.md).
 bool parse_records(std::string_view content, const std::string& file, RecordSet& set, std::string& why);
 
 /// Reads the files one after another; nothing, and a sentence in `why`, when one cannot be read or parsed.

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # How far the timings of this GPU can be trusted, measured: the self-test of cold, agreement with ncu, two processes against
-# each other, and what the gate raises and misses. Changes no setting of the GPU.
+# each other, long runs by the wall clock with clock and power, and what the gate raises and misses. Changes no setting of the
+# GPU.
 #
 #   scripts/qualify.sh DIR [--program FILE] [--seconds N] [--blocks N] [--steps LIST]
 #
-#   DIR             self_test.txt, measured.jsonl, measured_again.jsonl, ncu.csv, agreement.md, qualification.json, gate.txt
+#   DIR             self_test.txt, measured.jsonl, measured_again.jsonl, ncu.csv, sustained.jsonl, agreement.md, qualification.json,
+#                   gate.txt
 #   --program FILE  normquant (default: build/release/normquant)
 #   --seconds N     no run of `gate --qualify` begins after so many (default: 0, no limit)
 #   --blocks N      A B B A blocks a stage (default: 2)
-#   --steps LIST    of self_test,measure,ncu,qualify,gate (default: all)
+#   --steps LIST    of self_test,measure,ncu,sustained,qualify,gate (default: all)
 #   --help          this text
 #
 # Ends with the status of the first step that failed (docs/exit_statuses.md); 77: no usable GPU.
@@ -16,7 +18,7 @@ set -euo pipefail
 # shellcheck source=scripts/steps.sh
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 
-out='' normquant=$root/build/release/normquant seconds=0 blocks=2 steps=self_test,measure,ncu,qualify,gate
+out='' normquant=$root/build/release/normquant seconds=0 blocks=2 steps=self_test,measure,ncu,sustained,qualify,gate
 while [ $# -gt 0 ]; do
   case $1 in
     --program) require_value "$@" && normquant=$2 && shift ;;
@@ -37,7 +39,7 @@ done
 require_count --blocks "$blocks"
 [ -x "$normquant" ] || fail $exit_usage "there is no program $normquant; build it, or name another with --program"
 for step in ${steps//,/ }; do
-  [[ $step =~ ^(self_test|measure|ncu|qualify|gate)$ ]] || fail $exit_usage "there is no step $step; --help lists the steps"
+  [[ $step =~ ^(self_test|measure|ncu|sustained|qualify|gate)$ ]] || fail $exit_usage "there is no step $step; --help lists the steps"
 done
 chosen() { [[ ,$steps, == *,$1,* ]]; }
 normquant=$(realpath -- "$normquant")
@@ -51,9 +53,20 @@ sweep=$out/agreement_sweep.json
 cat >"$sweep" <<'END'
 {"name": "agreement", "cases": [
   {"op": "forward", "shapes": ["2048x4096", "4096x4096", "16384x4096", "4096x8192"], "forms": ["rms"]},
-  {"op": "forward", "shapes": ["4096x4096"], "forms": ["rms+residual", "layer", "codes"]},
-  {"op": "activation_quant", "shapes": ["4096x4096"], "forms": ["out"]},
+  {"op": "forward", "shapes": ["4096x4096"], "forms": ["rms+residual", "layer", "codes", "rms+unaligned"]},
+  {"op": "activation_quant", "shapes": ["4096x4096"], "forms": ["out", "codes"]},
+  {"op": "weight_quant", "shapes": ["4096x4096"], "forms": ["out"]},
   {"op": "backward", "shapes": ["4096x4096"], "forms": ["rms"]}]}
+END
+# What a kernel draws depends on its values; the layer's products draw most.
+power_sweep=$out/power_sweep.json
+cat >"$power_sweep" <<'END'
+{"name": "power", "cases": [
+  {"op": "forward", "shapes": ["4096x4096"],
+   "forms": ["rms+zeros", "rms+constant", "rms+uniform", "rms+normal", "rms+outlier_columns", "rms"]},
+  {"op": "forward", "shapes": ["4096x4096"], "forms": ["layer+zeros", "layer"]},
+  {"op": "backward", "shapes": ["4096x4096"], "forms": ["rms+zeros", "rms"]},
+  {"op": "bit_linear_forward", "shapes": ["8192x4096"], "forms": ["rms+cached+zeros", "rms+cached"]}]}
 END
 
 measure() {
@@ -62,6 +75,11 @@ measure() {
     timeout 60 "$normquant" bench --device cuda --sweep "$sweep" --variant auto \
       --out "$out/$file.jsonl" --force >"$out/$file.txt"
   done
+}
+
+sustain() {
+  timeout 120 "$normquant" bench --device cuda --sweep "$power_sweep" --variant auto --quick --no-cold --sustained 2 \
+    --out "$out/sustained.jsonl" --force >"$out/sustained.txt"
 }
 
 # One ncu a case: its log names kernels, not cases. The program flushes the L2 before each launch, as it does for its cold figure;
@@ -89,6 +107,7 @@ self_test() { timeout 60 "$normquant" bench --device cuda --self-test | tee "$ou
 agreement() {
   local files=(--measured "$out/measured.jsonl" --again "$out/measured_again.jsonl")
   if [ -s "$out/ncu.csv" ]; then files+=(--ncu "$out/ncu.csv"); fi
+  if [ -s "$out/sustained.jsonl" ]; then files+=(--sustained "$out/sustained.jsonl"); fi
   python3 scripts/agreement.py "${files[@]}" | tee "$out/agreement.md"
 }
 
@@ -106,6 +125,7 @@ if chosen ncu; then
   fi
 fi
 if chosen measure; then run_step "two processes" measure; fi
+if chosen sustained; then run_step "long runs" sustain; fi
 if [ -s "$out/measured_again.jsonl" ]; then run_step "agreement" agreement; fi
 if chosen qualify; then
   run_step "gate --qualify" "$normquant" gate --qualify --blocks "$blocks" --seconds "$seconds" --force \

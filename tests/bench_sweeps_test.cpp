@@ -41,6 +41,29 @@ TEST(Cases, EveryFormOfEveryOperationMakesACase) {
   EXPECT_FALSE(make_case(Operation::norm_quant_forward, {3, 5}, DType::float16, "sideways"));
 }
 
+TEST(Cases, ValuesAreActivationsUnlessTheFormNamesOthers) {
+  const auto values = [](Operation op, std::string_view form) {
+    return make_case(op, {2, 8}, DType::bfloat16, form)->problem.values;
+  };
+  EXPECT_EQ(values(Operation::norm_quant_forward, "rms"), validate::Values::activations);
+  EXPECT_EQ(values(Operation::weight_quant, "out"), validate::Values::normal) << "weights are no activations";
+  EXPECT_EQ(values(Operation::norm_quant_forward, "rms+zeros"), validate::Values::zeros);
+  EXPECT_EQ(values(Operation::weight_quant, "packed+constant"), validate::Values::constant);
+  const auto both = make_case(Operation::norm_quant_forward, {2, 8}, DType::bfloat16, "rms+residual+normal");
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->problem.values, validate::Values::normal);
+  EXPECT_TRUE(both->problem.residual_out);
+  EXPECT_EQ(both->form, "rms+residual+normal") << "records of other values have another name";
+  for (const char* form : {"zeros", "rms+", "rms+crooked", "+zeros", "rms+zeros+zeros"}) {
+    EXPECT_FALSE(make_case(Operation::norm_quant_forward, {2, 8}, DType::bfloat16, form)) << form;
+  }
+  std::string why;
+  const auto sweep =
+      parse_sweep(R"({"name":"n","cases":[{"op":"forward","shapes":["2x8"],"forms":["rms","rms+zeros"]}]})", why);
+  ASSERT_TRUE(sweep) << why;
+  EXPECT_EQ(expand(*sweep).size(), 2U);
+}
+
 TEST(Cases, FormsSetTheTensorsTheyAreNamedFor) {
   const auto problem = [](Operation op, std::string_view form) {
     return make_case(op, {2, 8}, DType::bfloat16, form)->problem;

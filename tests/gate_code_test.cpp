@@ -6,8 +6,10 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <set>
 #include <sstream>
 #include <string>
+#include <normquant/operations.hpp>
 
 #include "bench/gate/elf_file.hpp"
 #include "bench/gate/launch_code.hpp"
@@ -183,6 +185,32 @@ TEST(UnchangedCases, AreThoseThatNoPartOfTheChangeTouches) {
   EXPECT_EQ(unchanged_after([&](ProgramFacts& f) { forward(f).how = "grid 2"; }), "ab") << "the launch";
   EXPECT_EQ(unchanged_after([&](ProgramFacts& f) { forward(f).kernels = {"activation"}; }), "ab") << "the kernel";
   EXPECT_EQ(unchanged_after([](ProgramFacts& f) { f.cuda_runtime = "13.1"; }), "");
+}
+
+// No operation can be forgotten: the folders follow from the names of the operations.
+TEST(UnchangedCases, FollowTheFolderOfEveryOperation) {
+  for (const Operation op : all_operations) {
+    ProgramFacts before;
+    before.launch_code = {{"shared.cu", "s", {"kernel"}}};
+    before.machine_code = {{"kernel", {"m", {"sm_90"}}}};
+    before.compute_capability = "9.0";
+    for (const Operation other : all_operations) {
+      const std::string folder = is_layer(other) ? "bit_linear" : std::string(name_of(other));
+      before.cases[std::string(name_of(other)) + " 1x1 float32 rms auto"] = {"v", {"kernel"}, "grid 1"};
+      before.launch_code.push_back({folder + "/operation.cpp", folder, {}});
+    }
+    ProgramFacts after = before;
+    for (ObjectCode& object : after.launch_code) {
+      const std::string folder = is_layer(op) ? "bit_linear" : std::string(name_of(op));
+      if (object.name == folder + "/operation.cpp") object.digest = "changed";
+    }
+    const std::set<std::string> unchanged = unchanged_cases(before, after);
+    for (const Operation other : all_operations) {
+      const bool affected = other == op || is_layer(other);  // the layer calls all others
+      EXPECT_EQ(unchanged.count(std::string(name_of(other)) + " 1x1 float32 rms auto"), affected ? 0U : 1U)
+          << name_of(op) << " changed; " << name_of(other);
+    }
+  }
 }
 
 TEST(UnchangedCases, WhatCannotBeSeenIsTimed) {

@@ -150,6 +150,11 @@ TEST_F(GateCommand, QualifyStoresWhatLaterVerdictsShow) {
   const std::string same = program("same", "");
   EXPECT_EQ(gate("--qualify --same-runs 3 --slowed-runs 1 --program " + same), exit_pass) << printed();
   EXPECT_TRUE(says("false alarms: 0 of 3")) << printed();
+  EXPECT_EQ(gate("--qualify --same-runs 1 --slowed-runs 1 --slowdowns 0.08 --qualification " + path("q8.json") +
+                 " --program " + same),
+            exit_pass)
+      << printed();
+  EXPECT_TRUE(says("slowed by 8.0%: caught") && !says("slowed by 2.0%")) << printed();
   const std::string stored = path("state/normquant/nvidia_invented_580.1.json");
   ASSERT_TRUE(std::filesystem::exists(stored)) << printed();
   EXPECT_EQ(gate("--against " + same + " --program " + same), exit_pass) << printed();
@@ -157,6 +162,16 @@ TEST_F(GateCommand, QualifyStoresWhatLaterVerdictsShow) {
   EXPECT_TRUE(says("2 A B B A blocks in the first stage")) << printed();
   EXPECT_EQ(gate("--against " + same + " --program " + program("slow", "FAKE_FACTOR=1.05")), exit_regression)
       << printed();
+  std::ofstream(path("other.json"))
+      << R"({"name":"other","cases":[{"op":"forward","shapes":["2x64"],"forms":["rms"]}]})";
+  const std::string other = " --sweep " + path("other.json") + " --program " + same;
+  EXPECT_EQ(gate("--against " + same + other), exit_pass) << printed();
+  EXPECT_TRUE(says("was not qualified on this machine for the sweep") && says("sweep gate): false alarms in 0 of 3"))
+      << printed();
+  EXPECT_EQ(gate("--qualify --same-runs 2 --slowed-runs 0" + other), exit_pass) << printed();
+  EXPECT_TRUE(std::filesystem::exists(this->path("state/normquant/nvidia_invented_580.1.other.json"))) << printed();
+  EXPECT_EQ(gate("--against " + same + other), exit_pass) << printed();
+  EXPECT_TRUE(says("false alarms in 0 of 2") && !says("was not qualified")) << printed();
   const std::string elsewhere = program("elsewhere", "FAKE_GPU=Another");
   EXPECT_EQ(gate("--qualification " + stored + " --against " + elsewhere + " --program " + elsewhere), exit_usage);
   EXPECT_TRUE(says("about another machine")) << printed();
@@ -172,6 +187,7 @@ TEST_F(GateCommand, AQualificationThatTimeCutShortSaysSo) {
   EXPECT_TRUE(says("of 60 A/A runs")) << printed();
   const std::string resume = "--qualify --resume --program " + same + " --qualification " + path("q.json");
   EXPECT_EQ(gate(resume + " --blocks 3"), exit_usage) << "runs of another rule";
+  EXPECT_EQ(gate(resume + " --slowdowns 0.02,0.03"), exit_usage) << "runs with other work added";
   EXPECT_EQ(gate(resume + " --same-runs 2 --slowed-runs 0"), exit_pass) << printed();
   EXPECT_TRUE(says("false alarms: 0 of 2")) << printed();
 }

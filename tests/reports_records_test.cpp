@@ -79,6 +79,28 @@ TEST(ParseRecords, ALastLineThatIsCutOffIsAWarning) {
   }
 }
 
+TEST(ParseRecords, TimesThatRideTheBoostClockAreAWarning) {
+  const auto with_long_run = [](const std::string& variant, bool rides, double sustained_us) {
+    auto line = nlohmann::json::parse(timing_line(variant, {10, 10, 10}));
+    line["rides_boost"] = rides;
+    line["sustained"] = {{"median_us", sustained_us}};
+    return line.dump() + "\n";
+  };
+  RecordSet set;
+  std::string why;
+  const std::string calm = environment_line + timing_line("a", {3}) + with_long_run("b", false, 10.01);
+  ASSERT_TRUE(parse_records(calm, "file.jsonl", set, why)) << why;
+  EXPECT_TRUE(set.warnings.empty());
+  set = {};
+  ASSERT_TRUE(
+      parse_records(calm + with_long_run("c", true, 11) + with_long_run("d", true, 12), "file.jsonl", set, why));
+  ASSERT_EQ(set.warnings.size(), 1U);
+  EXPECT_EQ(set.warnings[0],
+            "file.jsonl: 2 of 4 times ride a boost clock that a long run does not hold: norm_quant_forward 16x4096 "
+            "bfloat16 rms "
+            "d takes 10 us, and 12 us after the clock has settled");
+}
+
 TEST(ParseRecords, AMissingLastLineBreakIsNothingToWarnOf) {
   RecordSet set;
   std::string why;

@@ -37,6 +37,27 @@ TEST(Inputs, TheLargestAreFiniteAndNothingIsLarger) {
   }
 }
 
+TEST(Inputs, ActivationsHaveScalesOfTheirOwnByColumn) {
+  for (DType type : all_types) {
+    const Array x = x_of(Values::activations, type);
+    ASSERT_TRUE(x.isFinite().all());
+    const Eigen::ArrayXd size = x.abs().colwise().mean();
+    EXPECT_GT(size(77), 5 * size.mean()) << "one column in 512 is larger";
+    EXPECT_LT(size.minCoeff(), 0.5 * size.mean());
+    EXPECT_LT(x.abs().maxCoeff(), 5000);
+  }
+}
+
+TEST(Inputs, UniformValuesLieBetweenMinusOneAndOne) {
+  for (DType type : all_types) {
+    const Array x = x_of(Values::uniform, type);
+    EXPECT_LE(x.abs().maxCoeff(), 1);
+    EXPECT_GT(x.maxCoeff(), 0.95);
+    EXPECT_LT(x.minCoeff(), -0.95);
+    EXPECT_NEAR(x.mean(), 0, 0.06) << "1200 of deviation 0.58: 3.5 standard errors";
+  }
+}
+
 TEST(Inputs, ANanMayHaveItsSignBitSet) {
   for (DType type : all_types) {
     const Array plus = x_of(Values::one_nan, type), minus = x_of(Values::minus_nan, type);

@@ -1,5 +1,6 @@
 #include "validate/inputs.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -100,6 +101,30 @@ double largest_value(Operation op, DType type) {
   return type == DType::float32 ? 0x1.fffffep127 : 0x1.fep127;
 }
 
+/// Activations as published of large language models (Dettmers et al. 2022, LLM.int8(); Xiao et al. 2023, SmoothQuant): every
+/// column has a scale of its own, the same in all rows, and one in 512 is 30 times larger. The largest is below 5000, so float16
+/// holds them.
+Array activation_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
+  Array values = normal_values(problem, Tensor::x, rows, columns);
+  const std::uint64_t stream = hashed(problem.seed * 16);  // no tensor has this one
+  for (Eigen::Index j = 0; j < columns; ++j) {
+    const double scale = std::exp(0.7 * standard_normal(stream, static_cast<std::uint64_t>(j)));
+    values.col(j) *= std::min(scale, 20.0) * (j % 512 == 77 ? 30.0 : 1.0);
+  }
+  return values;
+}
+
+/// Between -1 and 1.
+Array uniform_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
+  const std::uint64_t stream = hashed(problem.seed * 16 + static_cast<std::uint64_t>(Tensor::x));
+  Array values(rows, columns);
+  for (Eigen::Index i = 0; i < values.size(); ++i) {
+    const std::uint64_t drawn = hashed(stream + static_cast<std::uint64_t>(i) * 0x9E3779B97F4A7C15ULL);
+    values.data()[i] = static_cast<double>(drawn >> 11) * 0x1p-52 - 1;
+  }
+  return values;
+}
+
 double smallest_normal(DType type) { return type == DType::float16 ? 0x1p-14 : 0x1p-126; }
 
 /// Rows whose largest magnitude is 1e-5 times 1 - 2^-7, 1 and 1 + 2^-7 in turn.
@@ -181,6 +206,8 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
       if (rows > 1) values.topRows(rows - 1).setZero();
       return values;
     }
+    case Values::uniform: return uniform_values(problem, rows, columns);
+    case Values::activations: return activation_values(problem, rows, columns);
   }
   return normal();
 }

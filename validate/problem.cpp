@@ -14,7 +14,7 @@
 namespace normquant::validate {
 namespace {
 
-constexpr std::array<std::pair<Values, std::string_view>, kinds_of_values> value_names = {{
+constexpr std::array<std::pair<Values, std::string_view>, named_kinds_of_values> value_names = {{
     {Values::normal, "normal"},
     {Values::outlier_columns, "outlier_columns"},
     {Values::constant, "constant"},
@@ -41,6 +41,8 @@ constexpr std::array<std::pair<Values, std::string_view>, kinds_of_values> value
     {Values::near_ties, "near_ties"},
     {Values::minus_nan, "minus_nan"},
     {Values::huge, "huge"},
+    {Values::uniform, "uniform"},
+    {Values::activations, "activations"},
 }};
 
 template <class Integer>

@@ -29,6 +29,7 @@ struct GateOptions {
   bool qualify = false;
   bool resume = false;
   int same_runs = 60, slowed_runs = 30;
+  std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};  ///< of the cases of a slowed run, in turn; ascending
   double seconds = 0;
   std::string qualification;  ///< file; empty: that of this GPU and driver in state_folder()
   // All.

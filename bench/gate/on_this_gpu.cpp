@@ -30,8 +30,6 @@ namespace {
 
 using bench::Refusal;
 
-const std::vector<double> slowdowns = {0.02, 0.03, 0.05, 0.10};
-
 constexpr double default_budget_seconds = 900;  ///< of --against
 
 ProcessSettings settings_of(const GateOptions& options, const ScratchFolder& folder) {
@@ -49,25 +47,42 @@ ProcessSettings settings_of(const GateOptions& options, const ScratchFolder& fol
   return settings;
 }
 
-std::string qualification_path(const GateOptions& options, const reports::Environment& machine) {
-  if (!options.qualification.empty()) return options.qualification;
-  return state_folder() + "/" + machine_name(machine) + ".json";
+/// Where --qualify stores what it finds.
+std::string stored_at(const GateOptions& options, const reports::Environment& machine) {
+  return options.qualification.empty() ? qualification_path(machine, options.sweep) : options.qualification;
 }
 
-/// What is known of this machine; nothing when it was never qualified.
-std::optional<Qualification> known_qualification(const GateOptions& options, const reports::Environment& machine) {
-  const std::string path = qualification_path(options, machine);
+/// The qualification in that file; nothing when there is no such file. One of another machine is refused.
+std::optional<Qualification> read_qualification(const std::string& path, const reports::Environment& machine) {
   const std::optional<std::string> text = reports::read_whole(path);
-  if (!text) {
-    if (options.qualification.empty()) return std::nullopt;
-    throw Refusal{exit_usage, "cannot read " + path};
-  }
+  if (!text) return std::nullopt;
   std::string why;
   std::optional<Qualification> qualification = parse_qualification(*text, why);
   if (!qualification) throw Refusal{exit_usage, path + ": " + why};
   const std::string differ = reports::machines_differ(qualification->machine, machine);
   if (!differ.empty()) throw Refusal{exit_usage, fmt::format("{} is about another machine: {}", path, differ)};
   return qualification;
+}
+
+/// What is known of this machine: by the sweep that is asked for, else by the sweep `gate`; nothing when it was never qualified.
+std::optional<Qualification> known_qualification(const GateOptions& options, const reports::Environment& machine) {
+  const std::string path = stored_at(options, machine);
+  if (auto known = read_qualification(path, machine)) return known;
+  if (!options.qualification.empty()) throw Refusal{exit_usage, "cannot read " + path};
+  return options.qualify ? std::nullopt : read_qualification(qualification_path(machine, "gate"), machine);
+}
+
+/// What a verdict says of it: the rates that apply to it, or that none do.
+std::string known_line(const GateOptions& options, const std::optional<Qualification>& known) {
+  const std::string command = "normquant gate --qualify" + (options.sweep == "gate" ? "" : " --sweep " + options.sweep);
+  if (!known) {
+    return fmt::format("this gate was not qualified on this machine: `{}` measures how often it is wrong", command);
+  }
+  const auto stem = [](const std::string& sweep) { return std::filesystem::path(sweep).stem(); };
+  if (stem(known->sweep) == stem(options.sweep)) return qualification_line(*known);
+  return fmt::format(
+      "this gate was not qualified on this machine for the sweep {}: `{}` measures how often it is wrong; {}",
+      options.sweep, command, qualification_line(*known));
 }
 
 /// Checks the outputs of a program; the machine as it sees it. Wrong results are refused: what they cost says nothing.
@@ -93,11 +108,14 @@ std::optional<Qualification> earlier_runs(const GateOptions& options, const repo
   const bool same = before->rule.blocks == rule.blocks && before->rule.stages == rule.stages &&
                     before->rule.min_effect == rule.min_effect && before->sweep == options.sweep &&
                     before->protocol == gate_protocol && before->variant == options.variant &&
-                    before->detections.size() == slowdowns.size();
+                    std::equal(before->detections.begin(), before->detections.end(), options.slowdowns.begin(),
+                               options.slowdowns.end(),
+                               [](const Detection& one, double slowdown) { return one.slowdown == slowdown; });
   if (!same)
     throw Refusal{
         exit_usage,
-        "--resume: the stored qualification has another protocol, sweep or variant, or other blocks, stages or effect"};
+        "--resume: the stored qualification has another protocol, sweep or variant, or other blocks, stages, effect or "
+        "slowdowns"};
   return before;
 }
 
@@ -183,9 +201,7 @@ std::vector<std::string> notes_of(const GateOptions& options, const std::vector<
     notes.push_back(fmt::format("the floor of this machine, {:.2f}%, takes the place of --min-effect {:.2f}%",
                                 100 * first.rule.floor, 100 * options.min_effect));
   }
-  notes.push_back(first.known ? qualification_line(*first.known)
-                              : "this gate was not qualified on this machine: `normquant gate --qualify` measures how "
-                                "often it is wrong");
+  notes.push_back(known_line(options, first.known));
   return notes;
 }
 
@@ -245,6 +261,9 @@ AgainstResult compare_programs(const GateOptions& options) {
     std::fprintf(stderr, "normquant gate: %s\n", aside.note.c_str());
   }
   if (settings.cases.empty()) return nothing_to_time(options, std::move(aside));
+  const output::OnInterrupt how([] {
+    std::fprintf(stderr, "normquant gate: there is no verdict yet; --seconds N ends it after N seconds with one\n");
+  });
   settings.lean = knows_lean(settings.programs[0], folder.path()) && knows_lean(settings.programs[1], folder.path());
   const std::vector<ProcessSettings> parts = parts_of(options, settings);
   std::vector<Compared> compared(parts.size());
@@ -276,7 +295,7 @@ int qualify_this_gpu(const GateOptions& options) {
   const ProcessSettings settings = settings_of(options, folder);
   Processes processes(settings);
   const reports::Environment machine = checked_machine(processes, Side::candidate);
-  const std::string path = qualification_path(options, machine);
+  const std::string path = stored_at(options, machine);
   InterleavedRule rule;
   rule.min_effect = options.min_effect;
   rule.stages = options.stages;
@@ -291,7 +310,7 @@ int qualify_this_gpu(const GateOptions& options) {
                  "normquant gate: %s holds the runs that were finished; the same command with --resume goes on\n",
                  path.c_str());
   });
-  const QualifyPlan plan{options.same_runs, options.slowed_runs, slowdowns, options.seconds};
+  const QualifyPlan plan{options.same_runs, options.slowed_runs, options.slowdowns, options.seconds};
   bench::Progress progress(plan.same_runs + plan.slowed_runs);
   bool begun = false;
   const auto named = [&](Qualification qualification) {

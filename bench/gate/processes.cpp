@@ -87,6 +87,8 @@ std::vector<std::string> Processes::arguments(Side side, const std::vector<const
                                    lean ? "--lean" : "--quick",
                                    "--out",
                                    record_file(settings_)};
+  // Nobody reads the cold figures of the check. Whoever knows --lean knows --no-cold.
+  if (!lean && settings_.lean) list.emplace_back("--no-cold");
   if (shares_.empty() || !lean) return list;
   std::string shares;
   for (const bench::Case* timed : cases) {

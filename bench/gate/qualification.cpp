@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <numeric>
 #include <nlohmann/json.hpp>
 
@@ -40,6 +41,16 @@ reports::Environment machine_of(const Json& document) {
 double rounded(double log_ratio) { return std::round(log_ratio * 1e6) / 1e6; }
 
 std::string percent(double share) { return fmt::format("{:.1f}%", share * 100); }
+
+/// Small letters, digits, points and underscores.
+std::string file_name_of(const std::string& text) {
+  std::string name;
+  for (char c : text) {
+    const auto letter = static_cast<unsigned char>(c);
+    name += std::isalnum(letter) != 0 || c == '.' ? static_cast<char>(std::tolower(letter)) : '_';
+  }
+  return name;
+}
 
 /// `0 of 60 (95% interval 0.0% to 6.0%)`
 std::string rate_text(int hits, int trials) {
@@ -182,12 +193,12 @@ std::string qualification_line(const Qualification& q) {
 }
 
 std::string machine_name(const reports::Environment& machine) {
-  std::string name;
-  for (char c : machine.device() + "_" + (machine.driver.empty() ? "unknown" : machine.driver)) {
-    const auto letter = static_cast<unsigned char>(c);
-    name += std::isalnum(letter) != 0 || c == '.' ? static_cast<char>(std::tolower(letter)) : '_';
-  }
-  return name;
+  return file_name_of(machine.device() + "_" + (machine.driver.empty() ? "unknown" : machine.driver));
+}
+
+std::string qualification_path(const reports::Environment& machine, const std::string& sweep) {
+  const std::string of_sweep = sweep == "gate" ? "" : "." + file_name_of(std::filesystem::path(sweep).stem().string());
+  return state_folder() + "/" + machine_name(machine) + of_sweep + ".json";
 }
 
 std::string scatter_path(const reports::Environment& machine) {

@@ -63,6 +63,10 @@ std::string qualification_line(const Qualification& qualification);
 /// `nvidia_h100_80gb_hbm3_580.159.04`: how files are named after a GPU and its driver.
 std::string machine_name(const reports::Environment& machine);
 
+/// Where a machine's qualification for a sweep, named or a file, is kept: `nvidia_h100_80gb_hbm3_580.159.04.json` for the sweep
+/// `gate`, `nvidia_h100_80gb_hbm3_580.159.04.standing.json` for another.
+std::string qualification_path(const reports::Environment& machine, const std::string& sweep);
+
 /// The file of earlier scatter beside a qualification's (scatter_prior.hpp).
 std::string scatter_path(const reports::Environment& machine);
 

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <optional>
+#include <string_view>
 #include <nlohmann/json.hpp>
+#include <normquant/operations.hpp>
 
 #include "bench/child_process.hpp"
 #include "bench/gate/elf_file.hpp"
@@ -30,15 +32,17 @@ std::string text_or_empty(const nlohmann::json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-/// Whether an object's host code can run in a case of `op` that launches these kernels.
-bool takes_part(const ObjectCode& object, const std::string& op, const std::vector<std::string>& kernels) {
-  constexpr std::array<std::string_view, 5> folders = {"norm_quant_forward/", "norm_quant_backward/",
-                                                       "activation_quant/", "weight_quant/", "bit_linear/"};
-  const bool layer = op.starts_with("bit_linear");
-  for (std::string_view folder : folders) {
-    const bool own = folder == op + "/" || (layer && folder == "bit_linear/");
-    if (object.name.starts_with(folder) && !own && !layer) return false;
-  }
+/// The folder of kernels/ that holds an operation's code. That of the layer's two operations is one.
+std::string_view folder_of(Operation op) { return is_layer(op) ? "bit_linear" : name_of(op); }
+
+/// Whether an object's host code can run in a case of `op` that launches these kernels. What stands in no operation's folder can
+/// run in any; a layer calls the other operations, too.
+bool takes_part(const ObjectCode& object, Operation op, const std::vector<std::string>& kernels) {
+  const std::string_view name = object.name, folder = name.substr(0, std::min(name.find('/'), name.size()));
+  const bool anothers = std::any_of(all_operations.begin(), all_operations.end(), [&](Operation other) {
+    return folder == folder_of(other) && folder != folder_of(op);
+  });
+  if (anothers && !is_layer(op)) return false;
   if (object.kernels.empty()) return true;
   return std::any_of(kernels.begin(), kernels.end(), [&object](const std::string& kernel) {
     return std::binary_search(object.kernels.begin(), object.kernels.end(), kernel);
@@ -46,7 +50,7 @@ bool takes_part(const ObjectCode& object, const std::string& op, const std::vect
 }
 
 /// The host code that takes part in the case, as names and digests; empty when a kernel is in no object.
-std::set<std::string> host_code(const ProgramFacts& facts, const std::string& op, const CaseLaunches& launches) {
+std::set<std::string> host_code(const ProgramFacts& facts, Operation op, const CaseLaunches& launches) {
   std::set<std::string> code;
   std::size_t found = 0;
   for (const ObjectCode& object : facts.launch_code) {
@@ -143,9 +147,10 @@ std::set<std::string> unchanged_cases(const ProgramFacts& baseline, const Progra
     const CaseLaunches& before = found->second;
     if (before.variant != after.variant || before.kernels != after.kernels || before.how != after.how) continue;
     if (!same_kernels(baseline, candidate, after.kernels)) continue;
-    const std::string op = name.substr(0, name.find(' '));
-    const std::set<std::string> host = host_code(candidate, op, after);
-    if (!host.empty() && host == host_code(baseline, op, before)) unchanged.insert(name);
+    const std::optional<Operation> op = operation_named(name.substr(0, name.find(' ')));
+    if (!op) continue;  // of a program that knows more
+    const std::set<std::string> host = host_code(candidate, *op, after);
+    if (!host.empty() && host == host_code(baseline, *op, before)) unchanged.insert(name);
   }
   return unchanged;
 }
