@@ -53,6 +53,12 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--no-cold", options.no_cold, "the steady figure only (a GPU also gives the cold one)");
   command.add_flag("--hot", options.hot, "also the hot figure: one and the same buffers, in the L2 as far as they fit");
+  command
+      .add_option("--limit", options.limit,
+                  "copy: a plain copy of as many bytes as the case (a GPU's records have it always); streams: also a "
+                  "kernel that reads and writes the case's own matrices and computes nothing")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"copy", "streams"}));
   command.add_flag(
       "--lean", options.lean,
       "as the gate's processes: few samples, no cold figure, no copy, and outputs UNCHECKED (the gate checks each "
