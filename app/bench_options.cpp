@@ -58,6 +58,12 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
           "--sustained", options.sustained_seconds,
           "also the sustained figure: so many seconds of launches a case, until power control has set the clock")
       ->check(app::number_between(0.2, 3600));
+  command
+      .add_option("--limit", options.limit,
+                  "copy: a plain copy of as many bytes as the case (a GPU's records have it always); streams: also a "
+                  "kernel that reads and writes the case's own matrices and computes nothing")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"copy", "streams"}));
   command.add_flag(
       "--lean", options.lean,
       "as the gate's processes: few samples, no cold figure, no copy, and outputs UNCHECKED (the gate checks each "

@@ -16,9 +16,10 @@ struct BenchOptions {
   PlanRequest request;
   std::string device;  ///< empty: cuda when usable, else host
   std::string out;
-  std::string table;        ///< file of a tuned table for `auto`
-  std::string shard;        ///< I/N; empty: everything
-  double case_timeout = 0;  ///< seconds; 0: none
+  std::string table;           ///< file of a tuned table for `auto`
+  std::string shard;           ///< I/N; empty: everything
+  std::string limit = "copy";  ///< or "streams": that too
+  double case_timeout = 0;     ///< seconds; 0: none
   double plugin_timeout = plugins::default_seconds;
   std::vector<double> extra_work;
   double sustained_seconds = 0;  ///< 0: no sustained figure
@@ -37,7 +38,7 @@ struct BenchOptions {
 
   Figures figures() const {
     const bool least = lean || profiled;
-    return {!no_cold && !least, hot && !profiled, !least, !least, profiled};
+    return {!no_cold && !least, hot && !profiled, !least, !least, profiled, limit == "streams" && !least};
   }
 };
 

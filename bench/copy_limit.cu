@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "bench/copy_limit.hpp"
+#include "bench/random_fill.cuh"
 
 namespace normquant::bench {
 namespace {
@@ -37,17 +38,6 @@ __global__ void copy_kernel(int4* __restrict__ to, const int4* __restrict__ from
 
 __global__ void empty_kernel() {}
 
-/// A 32-bit mix (the finaliser of MurmurHash3) of the word's index.
-__global__ void fill_kernel(std::uint32_t* words, std::int64_t count) {
-  const std::int64_t first = blockIdx.x * static_cast<std::int64_t>(blockDim.x) + threadIdx.x;
-  for (std::int64_t i = first; i < count; i += static_cast<std::int64_t>(gridDim.x) * blockDim.x) {
-    auto mixed = static_cast<std::uint32_t>(i) ^ static_cast<std::uint32_t>(i >> 32);
-    mixed = (mixed ^ mixed >> 16) * 0x85ebca6bU;
-    mixed = (mixed ^ mixed >> 13) * 0xc2b2ae35U;
-    words[i] = mixed ^ mixed >> 16;
-  }
-}
-
 using CopyKernel = void (*)(int4*, const int4*, std::int64_t);
 
 struct Way {
@@ -70,11 +60,6 @@ constexpr Way all_ways[] = {
     {"copy_512x4_persistent", copy_kernel<4, false>, 512, 4, 4},
     {"memcpy", nullptr, 0, 0, 0},
 };
-
-Status status_of(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return {};
-  return Status::infrastructure(std::string(what) + ": " + cudaGetErrorString(error));
-}
 
 class CudaCopier final : public Copier {
  public:
@@ -105,9 +90,7 @@ class CudaCopier final : public Copier {
   }
 
   Status fill(void* memory, std::int64_t bytes, Stream stream) const override {
-    fill_kernel<<<8 * sm_count_, 256, 0, static_cast<cudaStream_t>(stream)>>>(static_cast<std::uint32_t*>(memory),
-                                                                              bytes / 4);
-    return status_of(cudaGetLastError(), "fill");
+    return enqueue_fill(memory, bytes, sm_count_, stream);
   }
 
  private:

@@ -9,7 +9,7 @@
 #include <normquant/device.hpp>
 #include <normquant/status.hpp>
 
-#include "bench/statistics.hpp"
+#include "bench/fastest_way.hpp"
 #include "bench/timer.hpp"
 
 namespace normquant::bench {
@@ -36,12 +36,6 @@ class Copier {
 /// Null in a build without CUDA.
 std::unique_ptr<Copier> open_cuda_copier(const DeviceInfo& device);
 
-/// The fastest copy of a given traffic.
-struct CopyTime {
-  double microseconds = 0;
-  std::string way;
-};
-
 /// Measures limits with the timer that also times the cases. Results are kept, so each size costs its time once.
 class CopyLimit {
  public:
@@ -49,19 +43,16 @@ class CopyLimit {
 
   /// Fastest copy with a total traffic of `bytes` (half read, half written) over rotated buffers. Fails when memory
   /// runs out. Allocates for the time of the call only.
-  Status copy_time(std::int64_t bytes, CopyTime& fastest);
+  Status copy_time(std::int64_t bytes, WayTime& fastest);
   /// Median microseconds of an empty kernel in a graph: no launch is shorter.
   Status launch_floor(double& microseconds);
 
  private:
-  Status measure(std::int64_t bytes, CopyTime& fastest);
-  Status time_way(int way, char* arena, std::int64_t half, int slots, double& microseconds);
-
   Device& device_;
   Timer& timer_;
   std::unique_ptr<Copier> copier_;
   std::size_t (*free_bytes_)();
-  std::map<std::int64_t, CopyTime> known_;
+  std::map<std::int64_t, WayTime> known_;
 };
 
 }  // namespace normquant::bench

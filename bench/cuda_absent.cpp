@@ -6,6 +6,7 @@
 #include "bench/gpu_facts.hpp"
 #include "bench/profiler_range.hpp"
 #include "bench/self_test.hpp"
+#include "bench/stream_limit.hpp"
 #include "bench/timer.hpp"
 
 namespace normquant::bench {
@@ -29,6 +30,7 @@ Status measure_load_latencies(Device&, LoadLatencies&) { return Status::infrastr
 Status prove_cold_timer(Device&, TimerProof&) { return Status::infrastructure("this build has no CUDA"); }
 
 std::unique_ptr<Copier> open_cuda_copier(const DeviceInfo&) { return nullptr; }
+std::unique_ptr<Mover> open_cuda_mover(const DeviceInfo&) { return nullptr; }
 
 std::optional<GpuFacts> gpu_facts(int, std::string& why) {
   why = "this build has no CUDA";

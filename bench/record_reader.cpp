@@ -62,6 +62,8 @@ void read_times(const Json& line, TimingRecord& record) {
 void read_rates(const Json& line, TimingRecord& record) {
   record.copy_us = optional<double>(line, "copy_us");
   record.copy_way = optional<std::string>(line, "copy_way").value_or("");
+  record.streams_us = optional<double>(line, "streams_us");
+  record.streams_way = optional<std::string>(line, "streams_way").value_or("");
   if (const auto share = optional<double>(line, "share_of_peak"); share && *share > 0) {
     record.peak_gb_per_s = record.gb_per_s() / *share;
   }

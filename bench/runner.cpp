@@ -94,7 +94,7 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
   if (!check_after(record) || (parts_.checked && !check_possible(record))) return;
   record.outcome = Outcome::pass;
   record.checked = parts_.checked;
-  if (!copy_failure_.empty()) record.reason = copy_failure_;
+  record.reason = copy_failure_.empty() ? streams_failure_ : copy_failure_;
 }
 
 void Runner::unload() {
@@ -105,8 +105,6 @@ void Runner::unload() {
 
 void Runner::load(const Case& timed) {
   unload();
-  copy_ = {};
-  copy_failure_.clear();
   load_failure_.clear();
   const std::size_t free_before = parts_.free_bytes != nullptr ? parts_.free_bytes() : 0;
   std::unique_ptr<validate::PreparedProblem> first =
@@ -117,15 +115,21 @@ void Runner::load(const Case& timed) {
     return;
   }
   slots_.push_back(std::move(first));
-  if (parts_.limit != nullptr) {  // before the copies take the memory that it needs
-    const Status status = parts_.limit->copy_time(slots_.front()->algorithmic_bytes(), copy_);
-    if (!status.ok()) copy_failure_ = status.message;
-  }
+  measure_limits();  // before the copies take the memory that it needs
   if (parts_.free_bytes != nullptr) {
     const std::size_t free_after = parts_.free_bytes();
     load_failure_ = add_copies(free_before > free_after ? free_before - free_after : 0);
   }
   loaded_ = timed;
+}
+
+void Runner::measure_limits() {
+  copy_ = streams_ = {};
+  copy_failure_.clear();
+  streams_failure_.clear();
+  const validate::PreparedProblem& first = *slots_.front();
+  if (parts_.limit != nullptr) copy_failure_ = parts_.limit->copy_time(first.algorithmic_bytes(), copy_).message;
+  if (parts_.streams != nullptr) streams_failure_ = parts_.streams->time(first.matrices(), streams_).message;
 }
 
 /// Adds copies until the rotation is complete or memory is short; one more than the first is not required. Where outputs are
@@ -221,6 +225,10 @@ bool Runner::time_steady(TimingRecord& record, const Enqueue& enqueue, long long
   if (copy_.microseconds > 0) {
     record.copy_us = copy_.microseconds;
     record.copy_way = copy_.way;
+  }
+  if (streams_.microseconds > 0) {
+    record.streams_us = streams_.microseconds;
+    record.streams_way = streams_.way;
   }
   return scrutiny_ || time_sustained(record);
 }

@@ -14,6 +14,7 @@
 #include "bench/nvml.hpp"
 #include "bench/scrutiny.hpp"
 #include "bench/sustained.hpp"
+#include "bench/stream_limit.hpp"
 #include "bench/timer.hpp"
 #include "bench/timing_record.hpp"
 #include "validate/operations/prepared_problem.hpp"
@@ -29,8 +30,9 @@ struct RunnerParts {
   std::size_t (*free_bytes)() = nullptr;  ///< GPU only: memory left for copies of the buffers
   const Nvml* nvml = nullptr;             ///< for clocks and throttle reasons around the samples
   std::string pci_bus_id = {};
-  Timer* cold = nullptr;  ///< GPU only: for the cold figure; none without it
-  bool hot = false;       ///< GPU only: also the hot figure
+  Timer* cold = nullptr;           ///< GPU only: for the cold figure; none without it
+  bool hot = false;                ///< GPU only: also the hot figure
+  StreamLimit* streams = nullptr;  ///< GPU only: for what the case's matrices allow; not asked without it
   std::optional<double> peak_gb_per_s = {};
   bool checked = true;                    ///< outputs are checked before timing and after; else never
   std::optional<double> extra_work = {};  ///< see LaunchPlan
@@ -63,6 +65,7 @@ class Runner {
  private:
   void run_checked(TimingRecord& record, long long least_launches);
   void load(const Case& timed);
+  void measure_limits();
   std::string add_copies(std::size_t slot_bytes);
   bool check_before(TimingRecord& record);
   bool time(TimingRecord& record, long long least_launches);
@@ -83,8 +86,10 @@ class Runner {
   std::vector<std::unique_ptr<validate::PreparedProblem>> slots_;
   validate::VariantHandle variant_;   ///< of the case and variant that run
   std::optional<Scrutiny> scrutiny_;  ///< of a plugin's variant
-  CopyTime copy_;
+  WayTime copy_;
   std::string copy_failure_;
+  WayTime streams_;
+  std::string streams_failure_;
 };
 
 }  // namespace normquant::bench

@@ -37,6 +37,7 @@ void use_tuned_table(const std::string& path) {
 
 RunnerParts Session::parts(const SamplingRule& rule) const {
   RunnerParts parts{*device, *timer, rule, limit.get(), on_gpu() ? gpu_free_bytes : nullptr, nvml.get(), pci_bus_id};
+  parts.streams = streams.get();
   parts.cold = cold.get();
   parts.hot = figures.hot && on_gpu();
   parts.peak_gb_per_s = peak_gb_per_s;
@@ -75,6 +76,10 @@ void open_gpu_session(Session& session) {
   if (session.figures.copy) {
     session.limit = std::make_unique<CopyLimit>(*session.device, *session.timer,
                                                 open_cuda_copier(session.device->info()), gpu_free_bytes);
+  }
+  if (session.figures.streams) {
+    session.streams = std::make_unique<StreamLimit>(*session.device, *session.timer,
+                                                    open_cuda_mover(session.device->info()), gpu_free_bytes);
   }
   if (session.figures.cold) {
     session.cold = open_cold_timer(*session.device, why);

@@ -14,6 +14,7 @@
 #include "bench/plan.hpp"
 #include "bench/runner.hpp"
 #include "bench/statistics.hpp"
+#include "bench/stream_limit.hpp"
 #include "bench/timer.hpp"
 #include "refusal.hpp"
 #include "validate/devices.hpp"
@@ -35,6 +36,7 @@ struct Figures {
   bool copy = true;       ///< the copy of as many bytes, and the launch floor
   bool checked = true;    ///< outputs before timing and after; else never
   bool profiled = false;  ///< launches one by one, for a profiler, in place of the steady time
+  bool streams = false;   ///< the kernel that moves the case's own matrices (stream_limit.hpp)
 };
 
 /// One CUDA device or the host.
@@ -43,8 +45,9 @@ struct Session {
   std::unique_ptr<Device> device;
   std::unique_ptr<Timer> timer;
   std::unique_ptr<CopyLimit> limit;
-  std::unique_ptr<ColdTimer> cold;      ///< when Figures asks for it
-  std::optional<double> peak_gb_per_s;  ///< of the GPU's memory
+  std::unique_ptr<StreamLimit> streams;  ///< when Figures asks for it
+  std::unique_ptr<ColdTimer> cold;       ///< when Figures asks for it
+  std::optional<double> peak_gb_per_s;   ///< of the GPU's memory
   std::unique_ptr<Nvml> nvml;
   std::string pci_bus_id;
   std::string card;  ///< tells devices of one kind apart: a GPU's UUID; empty on the host

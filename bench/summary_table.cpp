@@ -53,17 +53,21 @@ std::string auto_text(const CaseResults& results) {
   return results.auto_variant + " (not timed)";
 }
 
-std::vector<std::string> cells(const CaseResults& results) {
+/// `streams`: with the column of shares of what the case's own matrices allow.
+std::vector<std::string> cells(const CaseResults& results, bool streams) {
   const TimingRecord& best = *results.best;
   const auto share = best.share_of_copy();
+  const auto of_streams = best.share_of_streams();
   const bool gpu = best.timed_on_gpu();
-  return {results.title,
-          best.variant,
-          fmt::format("{:.2f}", best.summary.median),
-          best.cold ? fmt::format("{:.2f}", best.cold->summary.median) : "-",
-          gpu ? fmt::format("{:.0f}", best.gb_per_s()) : "-",
-          gpu && share ? fmt::format("{:.0f}%", *share * 100) : "-",
-          auto_text(results)};
+  std::vector<std::string> cells = {results.title,
+                                    best.variant,
+                                    fmt::format("{:.2f}", best.summary.median),
+                                    best.cold ? fmt::format("{:.2f}", best.cold->summary.median) : "-",
+                                    gpu ? fmt::format("{:.0f}", best.gb_per_s()) : "-",
+                                    gpu && share ? fmt::format("{:.0f}%", *share * 100) : "-"};
+  if (streams) cells.push_back(of_streams ? fmt::format("{:.0f}%", *of_streams * 100) : "-");
+  cells.push_back(auto_text(results));
+  return cells;
 }
 
 }  // namespace
@@ -72,15 +76,19 @@ std::string summary_table(const std::vector<TimingRecord>& records) {
   const std::vector<CaseResults> cases = grouped(records);
   if (cases.empty()) return {};
   const bool gpu = cases.front().best->timed_on_gpu();
+  const bool streams = gpu && std::any_of(cases.begin(), cases.end(), [](const CaseResults& results) {
+                         return results.best->streams_us.has_value();
+                       });
   output::Table table;
   table.columns = {{"case"}, {"best variant"}, {gpu ? "us" : "CPU us", true}};
   // Rates, shares and how `auto` does are about GPU times; times of CPU execution rank no kernels.
   if (gpu) {
     for (const char* title : {"cold us", "GB/s", "of copy"}) table.columns.push_back({title, true});
+    if (streams) table.columns.push_back({"of streams", true});
     table.columns.push_back({"auto"});
   }
   for (const CaseResults& results : cases) {
-    std::vector<std::string> row = cells(results);
+    std::vector<std::string> row = cells(results, streams);
     row.resize(table.columns.size());
     table.rows.push_back(std::move(row));
   }

@@ -97,6 +97,11 @@ void add_rates(Json& line, const TimingRecord& record) {
   line["copy_way"] = record.copy_us ? Json(record.copy_way) : Json(nullptr);
   const std::optional<double> share = record.share_of_copy();
   line["share_of_copy"] = share ? Json(rounded_share(*share)) : Json(nullptr);
+  if (record.streams_us) {
+    line["streams_us"] = rounded(*record.streams_us);
+    line["streams_way"] = record.streams_way;
+    line["share_of_streams"] = rounded_share(*record.share_of_streams());
+  }
   if (const std::optional<double> of_peak = record.share_of_peak()) line["share_of_peak"] = rounded_share(*of_peak);
   add_conditions(line, record);
 }
@@ -106,6 +111,11 @@ void add_rates(Json& line, const TimingRecord& record) {
 std::optional<double> TimingRecord::share_of_copy() const {
   if (!copy_us || !(summary.median > 0)) return std::nullopt;
   return *copy_us / summary.median;
+}
+
+std::optional<double> TimingRecord::share_of_streams() const {
+  if (!streams_us || !(summary.median > 0)) return std::nullopt;
+  return *streams_us / summary.median;
 }
 
 std::optional<double> TimingRecord::share_of_peak() const {

@@ -53,6 +53,8 @@ struct TimingRecord {
   int launches_per_sample = 1;
   std::optional<double> copy_us;  ///< fastest copy of the same traffic in the same run
   std::string copy_way;
+  std::optional<double> streams_us;  ///< fastest kernel that moves the case's matrices, where it was asked for
+  std::string streams_way;
   std::optional<double> peak_gb_per_s;  ///< of the GPU's memory, by its clock and bus
   std::string card;                     ///< which of several devices of one kind ran it: a GPU's UUID; may be empty
   std::int64_t index = -1;              ///< place in the plan of the whole sweep, from 0; -1: not from a plan
@@ -62,6 +64,8 @@ struct TimingRecord {
   double gb_per_s() const { return summary.median > 0 ? static_cast<double>(bytes) / summary.median / 1e3 : 0; }
   /// copy_us / median: 1 is a kernel as fast as a plain copy.
   std::optional<double> share_of_copy() const;
+  /// streams_us / median.
+  std::optional<double> share_of_streams() const;
   /// gb_per_s over the memory's peak.
   std::optional<double> share_of_peak() const;
 };

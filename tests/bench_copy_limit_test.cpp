@@ -2,38 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstdlib>
 
 #include "bench/copy_limit.hpp"
+#include "tests/invented_device.hpp"
 
 namespace normquant::bench {
 namespace {
-
-/// A device that hands out host memory, at most `capacity` bytes at once.
-class InventedDevice final : public Device {
- public:
-  explicit InventedDevice(std::size_t capacity) : capacity_(capacity) { info_.l2_bytes = 1 << 20; }
-  const DeviceInfo& info() const override { return info_; }
-  void* allocate(std::size_t bytes, std::string& why) override {
-    if (bytes <= capacity_) return std::malloc(bytes);
-    why = "out of memory";
-    return nullptr;
-  }
-  void release(void* memory) override {
-    std::free(memory);
-    ++released;
-  }
-  Status copy_to_device(void*, const void*, std::size_t) override { return {}; }
-  Status copy_to_host(void*, const void*, std::size_t) override { return {}; }
-  Status fill_bytes(void*, unsigned char, std::size_t) override { return {}; }
-  Status synchronize() override { return {}; }
-  Status make_current() override { return {}; }
-  int released = 0;
-
- private:
-  DeviceInfo info_;
-  std::size_t capacity_;
-};
 
 int copies_enqueued = 0;
 int last_way = 0;
@@ -54,27 +28,6 @@ class InventedCopier final : public Copier {
   Status fill(void*, std::int64_t, Stream) const override { return {}; }
 };
 
-/// Way 1 is the fastest.
-class InventedTimer final : public Timer {
- public:
-  std::string_view time_kind() const override { return "steady"; }
-  Status prepare(const Enqueue& enqueue, const LaunchPlan& plan) override {
-    for (int slot = 0; slot < plan.slots; ++slot) {
-      if (Status status = enqueue(slot, nullptr); !status.ok()) return status;
-    }
-    return {};
-  }
-  Status measure(int count, std::vector<double>& microseconds) override {
-    const double times[] = {5.0, 3.0, 4.0};
-    microseconds.insert(microseconds.end(), static_cast<std::size_t>(count), times[last_way]);
-    return {};
-  }
-  Status run_once() override { return {}; }
-  int launches_per_sample() const override { return 1; }
-};
-
-std::size_t plenty() { return std::size_t{1} << 30; }
-
 TEST(RoundedTraffic, IsCloseAndCoarse) {
   EXPECT_EQ(rounded_traffic(0), 32);
   EXPECT_EQ(rounded_traffic(33), 32);
@@ -89,9 +42,9 @@ TEST(RoundedTraffic, IsCloseAndCoarse) {
 
 TEST(CopyLimit, TheFastestWayCountsAndIsRemembered) {
   InventedDevice device(plenty());
-  InventedTimer timer;
+  InventedTimer timer(last_way);
   CopyLimit limit(device, timer, std::make_unique<InventedCopier>(), plenty);
-  CopyTime time;
+  WayTime time;
   ASSERT_TRUE(limit.copy_time(1 << 20, time).ok());
   EXPECT_EQ(time.microseconds, 3.0);
   EXPECT_EQ(time.way, "way1");
@@ -103,9 +56,9 @@ TEST(CopyLimit, TheFastestWayCountsAndIsRemembered) {
 
 TEST(CopyLimit, TooLittleMemoryIsAStatus) {
   InventedDevice device(1000);
-  InventedTimer timer;
+  InventedTimer timer(last_way);
   CopyLimit limit(device, timer, std::make_unique<InventedCopier>(), plenty);
-  CopyTime time;
+  WayTime time;
   const Status status = limit.copy_time(1 << 20, time);
   EXPECT_FALSE(status.ok());
   EXPECT_NE(status.message.find("out of memory"), std::string::npos);
@@ -113,7 +66,7 @@ TEST(CopyLimit, TooLittleMemoryIsAStatus) {
 
 TEST(CopyLimit, LaunchFloorIsTheEmptyKernelsTime) {
   InventedDevice device(plenty());
-  InventedTimer timer;
+  InventedTimer timer(last_way);
   CopyLimit limit(device, timer, std::make_unique<InventedCopier>(), plenty);
   double floor = 0;
   last_way = 0;

@@ -57,6 +57,18 @@ TEST(TimingRecord, JsonHasItsKeys) {
   EXPECT_EQ(line["stop_reason"], "precise");
 }
 
+TEST(TimingRecord, StreamsAreThereWhereTheyWereAskedFor) {
+  TimingRecord record = timed("one_pass", 2.0);
+  for (const char* key : {"streams_us", "streams_way", "share_of_streams"}) EXPECT_FALSE(to_json(record).contains(key));
+  record.streams_us = 1.5;
+  record.streams_way = "streams_256x1";
+  const auto line = to_json(record);
+  EXPECT_EQ(line["share_of_streams"], 0.75);
+  const TimingRecord read = record_from_json(line, record.timed);
+  EXPECT_EQ(read.streams_us, 1.5);
+  EXPECT_EQ(read.streams_way, "streams_256x1");
+}
+
 TEST(TimingRecord, WhatDidNotPassHasNoTimes) {
   for (validate::Outcome result : {validate::Outcome::skipped, validate::Outcome::wrong, validate::Outcome::error}) {
     const auto line = to_json(ended(result, "because"));

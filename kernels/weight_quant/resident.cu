@@ -6,6 +6,7 @@
 //
 // Bytes an element (bfloat16): 2 read + 2 (out), 1 (codes) or 1/4 (packed) written. One launch, with one barrier of the grid.
 // Serves matrices without gaps that fit: 38 MB on an H100.
+// A share of 64 KB (2048 x 2048 of bfloat16 on 132 multiprocessors) fits the registers alone, of half as many threads.
 // The sum is deterministic: a thread adds its packets in float32 (144 terms of bfloat16 at most), those sums are added in
 // float64, and blocks write partial sums, which every block adds in the same order.
 #include <algorithm>
@@ -21,12 +22,20 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-constexpr int threads_a_block = 1024;
-constexpr int in_registers = 4;               ///< packets of 16 bytes a thread: 16 of its 64 registers
 constexpr std::int64_t bytes_before = 65536;  ///< of a block's share, asked for while the launch before ends
-constexpr int in_shared = 14;  ///< packets a thread, at most: 224 of the 227 KB that a block has on Hopper
+
+/// Where a block holds its share: packets of 16 bytes a thread, at most.
+struct Held {
+  int threads, in_registers, in_shared;
+  constexpr std::int64_t packets() const { return std::int64_t{in_registers + in_shared} * threads; }
+};
+/// In 32 of a thread's 128 registers.
+constexpr Held held_in_registers = {512, 8, 0};
+/// In 16 of a thread's 64 registers, and in 224 of the 227 KB of shared memory that a block has on Hopper.
+constexpr Held held_in_both = {1024, 4, 14};
 
 /// The packets of the calling thread: number, number + threads_a_block, ... of its block's share.
+template <int threads_a_block>
 struct Share {
   std::int64_t first;  ///< packet of the matrix
   int left;            ///< packets from there to the end of the block's share
@@ -57,13 +66,13 @@ __device__ __forceinline__ void store_codes(const WeightQuant& a, std::int64_t p
   if (a.packed != nullptr) codes.packed().store_once(a.packed + packet * (C / 4));
 }
 
-template <class W, int C>
+template <class W, int C, int threads_a_block, int in_registers, int in_shared>
 __global__ void __launch_bounds__(threads_a_block, 1)
     quantise_resident(const __grid_constant__ WeightQuant a, std::int64_t packets, std::int64_t packets_per_block,
                       double* partial, double per_element) {
   const std::int64_t begin = blockIdx.x * packets_per_block + threadIdx.x;
   const std::int64_t end = min(packets, (blockIdx.x + 1) * packets_per_block);
-  const Share share = {begin, static_cast<int>(end - begin)};
+  const Share<threads_a_block> share = {begin, static_cast<int>(end - begin)};
   const W* w = static_cast<const W*>(a.w.data);
   unsigned char* slots = shared_memory<unsigned char>() + sizeof(WeightShared) + std::size_t{16} * threadIdx.x;
   const auto slot = [&](int i) { return slots + static_cast<std::size_t>(i * threads_a_block) * 16; };
@@ -98,16 +107,18 @@ __global__ void __launch_bounds__(threads_a_block, 1)
   if (threadIdx.x == 0) partial[blockIdx.x] = of_block;
   grid_barrier();
 
-  const TernaryScale scale = scale_of<W>(a, partial, per_element);
+  const TernaryScale scale = scale_by_first_warp<W>(a, partial, per_element);
 #pragma unroll
   for (int i = 0; i < in_registers; ++i) {
     if (share.has(i)) store_codes(a, share.packet(i), packet[i], scale);
   }
+  if constexpr (in_shared > 0) {
 #pragma unroll 2
-  for (int i = 0; share.has(in_registers + i); ++i) {
-    Packet<W, C> staged;
-    staged.load(reinterpret_cast<const W*>(slot(i)));
-    store_codes(a, share.packet(in_registers + i), staged, scale);
+    for (int i = 0; share.has(in_registers + i); ++i) {
+      Packet<W, C> staged;
+      staged.load(reinterpret_cast<const W*>(slot(i)));
+      store_codes(a, share.packet(in_registers + i), staged, scale);
+    }
   }
 }
 
@@ -117,6 +128,7 @@ int elements_per_packet(const WeightQuant& a) { return 16 / static_cast<int>(siz
 struct Plan {
   std::int64_t packets, share;
   int blocks;
+  Held held;
   std::size_t shared_bytes;
 };
 
@@ -126,9 +138,10 @@ Plan plan_for(const WeightQuant& flat, const DeviceInfo& device) {
   plan.share =
       std::max<std::int64_t>(divide_up(divide_up(plan.packets, device.sm_count), warp_threads), 1) * warp_threads;
   plan.blocks = static_cast<int>(divide_up(plan.packets, plan.share));
-  const std::int64_t staged = divide_up(plan.share, threads_a_block) - in_registers;
-  plan.shared_bytes =
-      sizeof(WeightShared) + static_cast<std::size_t>(std::max<std::int64_t>(staged, 0)) * threads_a_block * 16;
+  plan.held = plan.share <= held_in_registers.packets() ? held_in_registers : held_in_both;
+  const std::int64_t staged = divide_up(plan.share, plan.held.threads) - plan.held.in_registers;
+  plan.shared_bytes = sizeof(WeightShared) + static_cast<std::size_t>(std::max<std::int64_t>(staged, 0)) *
+                                                 static_cast<std::size_t>(plan.held.threads) * 16;
   return plan;
 }
 
@@ -142,8 +155,7 @@ std::string why_not(const Variant<WeightQuant>&, const WeightQuant& a, const Dev
     return "needs codes and packed to start at a multiple of what 16 bytes of w become";
   }
   const Plan plan = plan_for(flat, device);
-  constexpr std::int64_t most_packets = std::int64_t{in_registers + in_shared} * threads_a_block;
-  if (plan.share > most_packets || plan.shared_bytes > device.shared_memory_per_block) {
+  if (plan.share > plan.held.packets() || plan.shared_bytes > device.shared_memory_per_block) {
     return "the matrix does not fit the registers and the shared memory of " + std::to_string(device.sm_count) +
            " multiprocessors";
   }
@@ -160,7 +172,7 @@ Status launch(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInf
   const Plan plan = plan_for(flat, device);
   LaunchShape shape;
   shape.grid = dim3{static_cast<unsigned>(plan.blocks), 1, 1};
-  shape.block = dim3{threads_a_block, 1, 1};
+  shape.block = dim3{static_cast<unsigned>(plan.held.threads), 1, 1};
   shape.shared_bytes = plan.shared_bytes;
   shape.cooperative = true;
   shape.overlap = device.compute_capability >= 90;
@@ -171,15 +183,18 @@ Status launch(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInf
   };
   return launch_for_type(flat.w.type, [&](auto type) {
     using W = typename decltype(type)::type;
-    return run(quantise_resident<W, 16 / sizeof(W)>);
+    constexpr int C = 16 / sizeof(W);
+    constexpr Held few = held_in_registers, many = held_in_both;
+    if (plan.held.in_shared == 0) return run(quantise_resident<W, C, few.threads, few.in_registers, few.in_shared>);
+    return run(quantise_resident<W, C, many.threads, many.in_registers, many.in_shared>);
   });
 }
 
 constexpr VariantRow rows[] = {
     {.name = "resident",
      .summary = "w read once and held on the chip while all blocks wait",
-     .threads_per_row = threads_a_block,
-     .elements = in_registers + in_shared},
+     .threads_per_row = held_in_both.threads,
+     .elements = held_in_both.in_registers + held_in_both.in_shared},
 };
 
 }  // namespace

@@ -100,7 +100,7 @@ Json time(const Json& request, const check::Given& given, NormquantLaunch launch
   answer["rotated_bytes"] = rotated;
   answer["copy_us"] = nullptr;
   if (session.limit != nullptr) {  // before our own buffers take the memory that it needs
-    CopyTime copy;
+    WayTime copy;
     if (const Status status = session.limit->copy_time(bytes, copy); status.ok()) {
       answer["copy_us"] = copy.microseconds;
       answer["copy_way"] = copy.way;

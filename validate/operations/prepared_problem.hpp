@@ -56,12 +56,21 @@ class VariantHandle {
   bool deterministic_ = false;
 };
 
+/// What a launch moves of one matrix: all of it, once.
+struct MovedMatrix {
+  std::int64_t bytes = 0;
+  bool written = false;  ///< else read
+  auto operator<=>(const MovedMatrix&) const = default;
+};
+
 /// See prepare(). Not thread-safe; several may live side by side.
 class PreparedProblem {
  public:
   virtual ~PreparedProblem() = default;
   virtual const Problem& problem() const = 0;
   virtual std::int64_t algorithmic_bytes() const = 0;
+  /// The tensors of more than one row, inputs first. Vectors and values a row are left out, and so is padding.
+  virtual std::vector<MovedMatrix> matrices() const = 0;
   /// Where tuned tables see it.
   virtual choice::Point point() const = 0;
   /// The variant of that name, or the one that `auto` stands for here; none when there is no such variant.

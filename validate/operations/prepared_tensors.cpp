@@ -29,6 +29,17 @@ std::uint64_t hash_of(const unsigned char* bytes, std::size_t count, std::uint64
 
 }  // namespace
 
+std::vector<MovedMatrix> PreparedTensors::matrices() const {
+  std::vector<MovedMatrix> matrices;
+  const auto add = [&matrices](const DeviceTensor& tensor, bool written) {
+    const std::int64_t elements = tensor.rows() * tensor.columns();
+    if (tensor.rows() > 1) matrices.push_back({elements * static_cast<std::int64_t>(tensor.element_bytes()), written});
+  };
+  for (const Input& input : inputs_) add(*input.tensor, false);
+  for (const Output& output : outputs_) add(*output.tensor, true);
+  return matrices;
+}
+
 Status PreparedTensors::poison_outputs(Poison poison) {
   unwritten_.begin(poison);
   for (const Output& output : outputs_) {

@@ -57,6 +57,7 @@ class PreparedTensors : public PreparedProblem {
       : problem_(problem), device_(device), distinct_(distinct) {}
 
   const Problem& problem() const override { return problem_; }
+  std::vector<MovedMatrix> matrices() const override;
   Status poison_outputs(Poison poison) override;
   Verdict check() override { return compare(*this, *this); }
   Status take_values(const PreparedProblem& other) override;
