@@ -38,7 +38,7 @@ std::optional<Sustained> sustained_of(const Json& members) {
     stretch.end_s = one.at(0).get<double>();
     stretch.microseconds = one.at(1).get<double>();
     if (!one.at(2).is_null()) stretch.sm_clock_mhz = one.at(2).get<unsigned>();
-    if (!one.at(3).is_null()) stretch.power_w = one.at(3).get<double>();
+    if (!one.at(3).is_null()) stretch.joules = one.at(3).get<double>();
     stretches.push_back(stretch);
   }
   return summarise_sustained(std::move(stretches));

@@ -25,7 +25,7 @@ int rotation_slots(const RotationLimits& limits);
 
 /// One replay of a graph lasts at least this long, so that the resolution of CUDA events (about 0.5 us) and the gap
 /// between two graphs (1 to 2 us) stay below half a percent.
-inline constexpr double shortest_replay_us = 400;
+inline constexpr double shortest_replay_us = 1000;
 
 /// Rounds over all slots in one graph: enough for shortest_replay_us, at most 8192 launches.
 int rounds_per_replay(double microseconds_per_round, int slots);

@@ -29,6 +29,17 @@ double median_time(const std::vector<Stretch>& stretches, Chosen&& chosen) {
   return times.empty() ? 0 : median_of(std::move(times));
 }
 
+/// Over what comes after `since`, or over the whole run where that is less than half a second; nothing where energy is not known.
+std::optional<double> mean_power(const std::vector<Stretch>& stretches, double since) {
+  const Stretch& last = stretches.back();
+  double seconds = 0, joules = 0;
+  for (const Stretch& one : stretches) {
+    if (one.end_s <= since && last.end_s - one.end_s >= 0.5 && one.joules) seconds = one.end_s, joules = *one.joules;
+  }
+  if (!last.joules || last.end_s <= seconds) return std::nullopt;
+  return (*last.joules - joules) / (last.end_s - seconds);
+}
+
 /// Clocks of the whole run, or of its second half.
 std::vector<unsigned> clocks_of(const std::vector<Stretch>& stretches, std::size_t first) {
   std::vector<unsigned> clocks;
@@ -63,13 +74,7 @@ std::optional<Sustained> summarise_sustained(std::vector<Stretch> stretches) {
   found.boost_us = !found.boost_mhz ? found.median_us : median_time(stretches, [&](const Stretch& stretch) {
     return stretch.sm_clock_mhz && near(*stretch.sm_clock_mhz, *found.boost_mhz);
   });
-  std::vector<double> power;
-  for (const Stretch& stretch : stretches) {
-    if (settled(stretch) && stretch.power_w) power.push_back(*stretch.power_w);
-  }
-  double sum = 0;
-  for (const double watts : power) sum += watts;
-  if (!power.empty()) found.power_w = sum / static_cast<double>(power.size());
+  found.power_w = mean_power(stretches, settled_after);
   found.stretches = std::move(stretches);
   return found;
 }
@@ -82,21 +87,18 @@ Status run_sustained(Timer& timer, double seconds, const PowerReadings& readings
   std::vector<Stretch> stretches;
   const auto joules = [&] { return readings.joules ? readings.joules() : std::nullopt; };
   const double start = readings.now();
-  double began = start;
-  std::optional<double> before = joules();
-  while (began - start < seconds) {
+  const std::optional<double> before = joules();
+  for (double end = start; end - start < seconds;) {
     Stretch stretch;
     const auto look = [&] {
       if (readings.conditions) stretch.sm_clock_mhz = readings.conditions().sm_clock_mhz;
     };
     if (Status status = timer.run_for(stretch_seconds, look, stretch.microseconds); !status.ok()) return status;
-    const double ended = readings.now();
+    end = readings.now();
     const std::optional<double> after = joules();
-    if (before && after && *after > *before) stretch.power_w = (*after - *before) / (ended - began);
-    stretch.end_s = ended - start;
+    if (before && after) stretch.joules = *after - *before;
+    stretch.end_s = end - start;
     stretches.push_back(stretch);
-    began = ended;
-    before = after;
   }
   found = summarise_sustained(std::move(stretches));
   return {};

@@ -15,13 +15,13 @@ struct Stretch {
   double end_s = 0;         ///< since the run began
   double microseconds = 0;  ///< a launch, by the wall clock
   std::optional<unsigned> sm_clock_mhz;
-  std::optional<double> power_w;  ///< mean over the stretch
+  std::optional<double> joules;  ///< drawn since the run began; GPUs count them about ten times a second
 };
 
 struct Sustained {
   double seconds = 0;
   double median_us = 0;                  ///< by the wall clock, of the stretches after it had settled
-  std::optional<double> power_w;         ///< mean over the same
+  std::optional<double> power_w;         ///< mean over the same, where that is half a second and more
   std::optional<unsigned> sm_clock_mhz;  ///< at which it settled: the median over the second half
   double settled_after_s = 0;            ///< end of the last stretch whose clock is not within clock_tolerance of that
   std::optional<unsigned> boost_mhz;     ///< the highest clock seen

@@ -47,7 +47,7 @@ Json sustained_json(const Sustained& sustained) {
   for (const Stretch& one : sustained.stretches) {
     list.push_back({rounded_share(one.end_s), rounded(one.microseconds),
                     one.sm_clock_mhz ? Json(*one.sm_clock_mhz) : Json(nullptr),
-                    one.power_w ? Json(std::round(*one.power_w)) : Json(nullptr)});
+                    one.joules ? Json(std::round(*one.joules * 10) / 10) : Json(nullptr)});
   }
   members["stretches"] = std::move(list);
   return members;

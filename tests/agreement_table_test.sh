@@ -17,9 +17,9 @@ records "$work/b" 20.1 25.5
 cat >"$work/ncu" <<'END'
 case,forward/auto/2x2/float32/rms
 "ID","Kernel Name","Metric Name","Metric Unit","Metric Value"
-"0","one","gpu__time_duration.sum","us","24.5"
-"1","one","gpu__time_duration.sum","ns","24,600"
-"2","one","gpu__time_duration.sum","us","99"
+"0","one","gpu__time_duration.sum","us","99"
+"1","one","gpu__time_duration.sum","us","24.5"
+"2","one","gpu__time_duration.sum","ns","24,700"
 "3","prepares","gpu__time_duration.sum","us","500"
 "3","flush_by_writing(uint4 *)","gpu__time_duration.sum","us","60"
 "3","flush_by_writing(uint4 *)","gpu__time_duration.sum","us","60"
