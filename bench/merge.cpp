@@ -65,6 +65,18 @@ std::string text_of(const std::vector<Part>& parts) {
   return text;
 }
 
+/// A whole number from `least` to 10^12 of what somebody else may have written; `otherwise` where the field is not there.
+std::int64_t whole_number(const Json& record, const char* name, std::int64_t least, std::int64_t otherwise,
+                          const std::string& where) {
+  constexpr std::int64_t most = 1'000'000'000'000;
+  const auto found = record.find(name);
+  if (found == record.end()) return otherwise;
+  const bool too_large = found->is_number_unsigned() && found->get<std::uint64_t>() > static_cast<std::uint64_t>(most);
+  if (found->is_number_integer() && !too_large && found->get<std::int64_t>() >= least)
+    return found->get<std::int64_t>();
+  throw Unmergeable{fmt::format("{}: \"{}\" is no whole number from {} to {}", where, name, least, most)};
+}
+
 void refuse_differences(const Json& first, const Json& record, const std::string& where,
                         const std::vector<std::string>& allowed) {
   const std::vector<std::string> allowable = allowable_differences();
@@ -90,22 +102,30 @@ class ShardFile {
       const std::string where = fmt::format("{}:{}", path_, ++line_);
       cut_off = file.eof();
       if (cut_off && line_ > 1) break;
+      take_line(line, where);
+    }
+    if (line_ == 0) throw Unmergeable{path_ + " holds no records"};
+    if (cut_off) {
+      merged_.shards.did_not_end(shard_, path_, "its last line is cut off");
+    } else if (const auto found = static_cast<std::int64_t>(counts_.size()); found < cases_) {
+      merged_.shards.did_not_end(shard_, path_, fmt::format("{} of {} cases", found, cases_));
+    }
+  }
+
+ private:
+  void take_line(const std::string& line, const std::string& where) {
+    try {
       const Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
       if (line_ == 1 || (record.is_object() && record.value("kind", "") == "environment")) {
         take_environment(record, where);
       } else {
         take_timing(record, line, where);
       }
-    }
-    if (line_ == 0) throw Unmergeable{path_ + " holds no records"};
-    if (cut_off) {
-      merged_.shards.did_not_end(shard_, path_, "its last line is cut off");
-    } else if (static_cast<std::int64_t>(counts_.size()) < cases_) {
-      merged_.shards.did_not_end(shard_, path_, fmt::format("{} of {} cases", counts_.size(), cases_));
+    } catch (const Json::exception&) {
+      throw Unmergeable{where + ": a field of the record has another type than it must have"};
     }
   }
 
- private:
   void take_environment(Json record, const std::string& where) {
     std::string why;
     const bool ours = record.is_object() && record.value("suite", "") == "normquant" && record.contains("plan");
@@ -123,20 +143,23 @@ class ShardFile {
   }
 
   void note(const Shard& shard, const Json& record, const std::string& where) {
-    cases_ = record.at("plan").value("cases", std::int64_t{0});
-    repetitions_ = record.at("plan").value("repetitions", 1);
+    cases_ = whole_number(record.at("plan"), "cases", 0, 0, where);
+    repetitions_ = whole_number(record.at("plan"), "repetitions", 1, 1, where);
     shard_ = shard;
     if (std::string why = merged_.shards.add(shard, path_, where, cases_); !why.empty()) throw Unmergeable{why};
   }
 
   void take_timing(const Json& record, const std::string& line, const std::string& where) {
-    if (!record.is_object() || record.value("kind", "") != "timing" || !record.contains("index") ||
-        !record.at("index").is_number_integer()) {
+    if (!record.is_object() || record.value("kind", "") != "timing" || !record.contains("index")) {
       throw Unmergeable{where + ": this is not a timing record of a shard"};
     }
-    const auto index = record.at("index").get<std::int64_t>();
+    const std::int64_t index = whole_number(record, "index", 0, 0, where);
     const std::size_t file = merged_.file_of.emplace(index, number_).first->second;
     if (file != number_ || ++counts_[index] > repetitions_) throw Unmergeable{where + ": this case is there twice"};
+    if (static_cast<std::int64_t>(counts_.size()) > cases_) {
+      throw Unmergeable{
+          fmt::format("{}: this case is more than the {} that the shard was planned to have", where, cases_)};
+    }
     const auto card = by_card_.find(record.value("card", ""));
     merged_.parts[card == by_card_.end() ? latest_ : card->second].lines.emplace(index, line);
   }
@@ -146,11 +169,11 @@ class ShardFile {
   const std::vector<std::string>& allowed_;
   Merged& merged_;
   Shard shard_;
-  int line_ = 0, repetitions_ = 1;
-  std::int64_t cases_ = 0;
+  int line_ = 0;
+  std::int64_t cases_ = 0, repetitions_ = 1;
   std::size_t latest_ = 0;
   std::map<std::string, std::size_t> by_card_;
-  std::map<std::int64_t, int> counts_;  ///< records by index
+  std::map<std::int64_t, std::int64_t> counts_;  ///< records by index
 };
 
 }  // namespace
@@ -164,9 +187,6 @@ std::optional<std::string> merge_shards(const std::vector<std::string>& files, c
     for (std::size_t i = 0; i < files.size(); ++i) ShardFile(files[i], i, allowed, merged).take();
   } catch (const Unmergeable& found) {
     why = found.sentence;
-    return std::nullopt;
-  } catch (const nlohmann::json::exception&) {
-    why = "a record is malformed";
     return std::nullopt;
   }
   why = merged.shards.missing(static_cast<std::int64_t>(merged.file_of.size()));

@@ -64,6 +64,20 @@ def gpu_us(call, repeats=30):
     return statistics.median(times)
 
 
+def following_us(call, calls=100):
+    """Microseconds a call of many that follow one another without waiting: the larger of what the GPU and what the CPU takes."""
+    import torch
+
+    for _ in range(5):
+        call()
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(calls):
+        call()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / calls * 1e6
+
+
 def graph_of(call):
     """The call as a CUDA graph: what the GPU alone takes."""
     import torch
@@ -88,17 +102,25 @@ def eager_calls(record, _seed):
 
     x = torch.randn(16, 4096, device="cuda", dtype=torch.bfloat16)
     w = torch.ones(4096, device="cuda", dtype=torch.bfloat16)
-    arguments = (x, None, w, None, 1e-6, True, False, False, None, None)
+    arguments = (x, None, w, None, 1e-6, True, False)
+    out = torch.empty_like(x)
+    direct = []
+    for _ in range(15):
+        torch.cuda.synchronize()
+        direct.append(torch.ops.normquant.direct_launch_us(x, w, out, 1e-6, 300))
 
-    def below():
+    def below(operator, *more):
         with torch._C._AutoDispatchBelowAutograd():
-            ops.norm_quant_forward(*arguments)
+            operator(*arguments, *more)
 
     with torch.no_grad():
-        record("eager_call", what="empty tensors as the operator allocates them", cpu_us=cpu_us(lambda: (
-            torch.empty_like(x), torch.empty(0, device="cuda"), torch.empty(16, device="cuda"), torch.empty(0, device="cuda"))))
-        record("eager_call", what="operator below autograd", cpu_us=cpu_us(below))
-        record("eager_call", what="operator through torch.library's autograd", cpu_us=cpu_us(lambda: ops.norm_quant_forward(*arguments)))
+        record("eager_call", what="the library by itself, output allocated", cpu_us=statistics.median(direct))
+        record("eager_call", what="torch.empty_like alone", cpu_us=cpu_us(lambda: torch.empty_like(x)))
+        record("eager_call", what="operator norm_quant (out alone) below autograd", cpu_us=cpu_us(lambda: below(ops.norm_quant, None)))
+        record("eager_call", what="operator norm_quant_forward (what a gradient needs) below autograd",
+               cpu_us=cpu_us(lambda: below(ops.norm_quant_forward, False, None, None)))
+        record("eager_call", what="operator norm_quant_forward through torch.library's autograd",
+               cpu_us=cpu_us(lambda: ops.norm_quant_forward(*arguments, False, None, None)))
         record("eager_call", what="normquant.norm_quant", cpu_us=cpu_us(lambda: normquant.norm_quant(x, w, is_rms_norm=True)))
         record("eager_call", what="torch rms_norm", cpu_us=cpu_us(lambda: torch.nn.functional.rms_norm(x, (4096,), w)))
     graph = torch.cuda.CUDAGraph()
@@ -132,7 +154,7 @@ def training_steps(record, seed):
             with torch.no_grad():
                 forward = gpu_us(lambda layer=layer: layer(x))
             record("training_step", who=who, rows=rows, k_in=k_in, k_out=k_out, forward_us=forward, step_us=gpu_us(step),
-                   graph_us=gpu_us(graph_of(step)), cpu_us=cpu_us(step, 5, 5), kept_bytes=kept)
+                   graph_us=gpu_us(graph_of(step)), following_us=following_us(step), cpu_us=cpu_us(step, 5, 5), kept_bytes=kept)
 
 
 def generation(record, _seed):

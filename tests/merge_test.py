@@ -96,6 +96,33 @@ class Merge(unittest.TestCase):
         self.write("2", environment("2/2", 1), timing(0))
         self.assertIn("2:2: this case is there twice", self.ask("merge", "1", "2", "--out", "m", status=2))
 
+    def test_what_contradicts_itself_is_refused_and_named(self):
+        """Of thousands of files the sentence names the one, and its line."""
+        self.write("1", environment("1/2", 1), timing(0))
+        changes = {"cases": ("many", -5, 10**30, 1e300, 1.5, None, 0), "shard": (2, None, "3/2", "0/2"), "repetitions": (0, "x", -1, 1.5, 10**20)}
+        for key, values in changes.items():
+            for value in values:
+                record = environment("2/2", 1)
+                record["plan"][key] = value
+                self.write("2", record, timing(1))
+                self.assertRegex(self.ask("merge", "1", "2", "--out", "m", status=2), r"^normquant merge: 2:[12]: [ -~]+\n$", (key, value))
+        for key, value in (("plan", [1]), ("plan", None), ("kind", 3), ("suite", None), ("card", [1]), ("device", [1])):
+            self.write("2", {**environment("2/2", 1), key: value}, timing(1))
+            self.assertRegex(self.ask("merge", "1", "2", "--out", "m", status=2), r"^normquant merge: 2:1: [ -~]+\n$", (key, value))
+        for key, value in (("index", -1), ("index", 2**63), ("index", 2**64 + 1), ("index", 1.5), ("index", "1"), ("index", None), ("card", 3),
+                           ("kind", 3)):
+            self.write("2", environment("2/2", 1), {**timing(1), key: value})
+            self.assertRegex(self.ask("merge", "1", "2", "--out", "m", status=2), r"^normquant merge: 2:2: [ -~]+\n$", (key, value))
+        self.write("2", environment("2/2", 1), timing(1), timing(3))
+        self.assertIn("2:3: this case is more than the 1 that the shard was planned to have",
+                      self.ask("merge", "1", "2", "--out", "m", status=2))
+        for text in ("hello", "\x00\x01\x02", "[" * 200000, "{" * 1000, "y" * 10**6 + "\n", '{"kind": nan}\n', '{"kind":"environment"}\n'):
+            (self.folder / "2").write_text(text)
+            said = self.ask("merge", "1", "2", "--out", "m", status=2)
+            self.assertRegex(said, r"^normquant merge: 2:1: [ -~]+\n$", text[:10])
+            self.assertLess(len(said), 500)
+        self.assertFalse((self.folder / "m").exists())
+
 
 if __name__ == "__main__":
     PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())

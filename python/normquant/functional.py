@@ -47,9 +47,13 @@ def norm_quant(x, weight=None, bias=None, residual=None, eps=1e-6, prenorm=False
     """
     _check_residual("norm_quant", x, residual)
     residual_dtype = _residual_dtype(x, residual, residual_in_fp32)
+    gradient = ops.needs_gradient(x, residual, weight, bias)
+    if not gradient and (not prenorm or residual_dtype is None) and not (stored and residual is not None):
+        out = ops.call(ops.norm_quant, False, x, residual, weight, bias, eps, is_rms_norm, half_even, out_dtype)
+        return (out, x) if prenorm else out
     out, _mean, _rstd, residual_out = ops.call(
-        ops.norm_quant_forward, ops.needs_gradient(x, residual, weight, bias), x, residual, weight, bias, eps, is_rms_norm,
-        half_even, stored, out_dtype, residual_dtype)
+        ops.norm_quant_forward, gradient, x, residual, weight, bias, eps, is_rms_norm, half_even, stored, out_dtype,
+        residual_dtype)
     if not prenorm:
         return out
     return out, x if residual_dtype is None else residual_out
@@ -69,6 +73,10 @@ def layer_norm_linear_quant_fn(x, norm_weight, norm_bias, linear_weight, linear_
     if linear_bias is not None and linear_bias.dtype != operand:
         linear_bias = linear_bias.to(operand)
     gradient = ops.needs_gradient(x, residual, norm_weight, norm_bias, linear_weight, linear_bias)
+    if not gradient and (not prenorm or residual_dtype is None):
+        out = ops.call(ops.bit_linear, False, x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps,
+                       is_rms_norm, half_even, not like_triton, operand)
+        return (out, x) if prenorm else out
     out, _w_q, _mean, _rstd, residual_out = ops.call(
         ops.bit_linear_forward, gradient, x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, is_rms_norm,
         half_even, not like_triton, gradient, operand, residual_dtype)

@@ -13,6 +13,8 @@ from normquant import _library
 _library.load()
 _ops = torch.ops.normquant
 
+norm_quant = _ops.norm_quant.default
+bit_linear = _ops.bit_linear.default
 norm_quant_forward = _ops.norm_quant_forward.default
 norm_quant_codes = _ops.norm_quant_codes.default
 norm_quant_backward = _ops.norm_quant_backward.default
@@ -50,6 +52,16 @@ def _floats(x: Tensor, wanted: bool = True) -> Tensor:
 
 def _of_vector(vector, x: Tensor) -> Tensor:
     return _nothing(x) if vector is None else x.new_empty(vector.shape, dtype=vector.dtype)
+
+
+@torch.library.register_fake("normquant::norm_quant")
+def _(x, residual, weight, bias, eps, rms, half_even, out_dtype):
+    return _like(x, out_dtype or x.dtype)
+
+
+@torch.library.register_fake("normquant::bit_linear")
+def _(x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, rms, half_even, exact, operand):
+    return x.new_empty((*x.shape[:-1], linear_weight.shape[0]), dtype=operand)
 
 
 @torch.library.register_fake("normquant::norm_quant_forward")
@@ -140,8 +152,9 @@ def _norm_backward(ctx, dout, _dmean, _drstd, dresidual):
     if not ctx.is_rms and mean is None:  # no rows
         mean = rstd
     second = ctx.residual_dtype if ctx.residual_dtype not in (None, ctx.x_dtype) else None
-    dx, dweight, dbias, dresidual_in, _ = norm_quant_backward(
-        dout, h, weight, bias, mean, rstd, dresidual, ctx.x_dtype, second, ctx.half_even, None)
+    dx, dweight, dbias, dresidual_in, _ = call(
+        norm_quant_backward, torch.is_grad_enabled(), dout, h, weight, bias, mean, rstd, dresidual, ctx.x_dtype, second,
+        ctx.half_even, None)
     needs = ctx.needs_input_grad
     return (_gradient(dx, needs[0]), _gradient(dresidual_in if second else dx, needs[1]), _gradient(dweight, needs[2]),
             _gradient(dbias, needs[3]), *(None,) * 6)
@@ -188,9 +201,9 @@ def _layer_backward(ctx, dout, _dw_q, _dmean, _drstd, dresidual):
     weight_dtype = None
     if needs[4]:
         weight_dtype = ctx.operand if ctx.weight_dtype == ctx.operand else torch.float32
-    dx, dnorm_weight, dnorm_bias, dlinear_weight, dlinear_bias, dresidual_in = bit_linear_backward(
-        dout, h, norm_weight, norm_bias, w_q, mean, rstd, dresidual, ctx.half_even, ctx.x_dtype, second, weight_dtype,
-        ctx.bias_dtype if needs[5] else None)
+    dx, dnorm_weight, dnorm_bias, dlinear_weight, dlinear_bias, dresidual_in = call(
+        bit_linear_backward, torch.is_grad_enabled(), dout, h, norm_weight, norm_bias, w_q, mean, rstd, dresidual,
+        ctx.half_even, ctx.x_dtype, second, weight_dtype, ctx.bias_dtype if needs[5] else None)
     if needs[4] and dlinear_weight.dtype != ctx.weight_dtype:
         dlinear_weight = dlinear_weight.to(ctx.weight_dtype)
     return (_gradient(dx, needs[0]), _gradient(dresidual_in if second else dx, needs[1]), _gradient(dnorm_weight, needs[2]),
@@ -242,10 +255,12 @@ def needs_gradient(*tensors) -> bool:
 
 
 def call(operator, gradient: bool, *arguments):
-    """The operator, by the cheapest way that gives the gradient when one is needed."""
+    """The operator, by the cheapest way that gives the gradient when one is needed. One without a gradient is left to torch then, which
+    says so."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
         return operator(*arguments)
     if gradient:
-        return _FUNCTIONS[operator].apply(*arguments)
+        function = _FUNCTIONS.get(operator)
+        return operator(*arguments) if function is None else function.apply(*arguments)
     with torch._C._AutoDispatchBelowAutograd():
         return operator(*arguments)

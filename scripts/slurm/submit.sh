@@ -6,13 +6,14 @@
 #   --out DIR            folder of the results, on a file system that all nodes see
 #   --shards N           tasks of an array, 1 to 9999 (default: 16); the site's MaxArraySize must be larger
 #   --sweep NAME         name or file, as of `normquant bench`; repeatable (default: quick; with --tune tuning and held_out)
+#   --suite NAME         validate this suite instead of timing sweeps: smoke, standard or exhaustive
 #   --kind NAME=OPTIONS  a kind of GPU and how sbatch is asked for one; repeatable. Results are in DIR/NAME. For example
 #                        --kind h100=--gres=gpu:h100:1 --kind 'l40s=--constraint=l40s --gres=gpu:1'
 #   --kinds all          every type of GPU that sinfo shows (default: no kinds, any GPU: --gres=gpu:1)
 #   --tune               a table of tuned variants for every kind, made behind the merge
 #   --program PATH       normquant (default: the one on PATH)
 #   --setup FILE         shell commands that come first in every job, for example `module load cuda`
-#   --bench OPTIONS      further options of `normquant bench`, as one word
+#   --bench OPTIONS      further options of `normquant bench`, or with --suite of `normquant validate`, as one word
 #   --merge OPTIONS      further options of `normquant merge`, as one word, for example '--allow driver'
 #   --dry-run            print the commands of sbatch and submit nothing
 #   --help               this text
@@ -24,13 +25,14 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
 here=$root/scripts/slurm
 
-out="" shards=16 program="" setup="" bench_options="" merge_options="" tune=no dry_run=no find_kinds=no
+out="" shards=16 program="" setup="" bench_options="" merge_options="" suite="" tune=no dry_run=no find_kinds=no
 sweeps=() kinds=() sbatch_options=()
 while [ $# -gt 0 ]; do
   case $1 in
     --out) require_value "$@" && out=$2 && shift ;;
     --shards) require_value "$@" && shards=$2 && shift ;;
     --sweep) require_value "$@" && sweeps+=("$2") && shift ;;
+    --suite) require_value "$@" && suite=$2 && shift ;;
     --kind) require_value "$@" && kinds+=("$2") && shift ;;
     --kinds)
       require_value "$@"
@@ -56,7 +58,11 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$out" ] || fail $exit_usage "--out DIR is missing; --help shows the options"
 require_count --shards "$shards"
-if [ ${#sweeps[@]} -eq 0 ]; then
+if [ -n "$suite" ]; then
+  [[ $suite =~ ^(smoke|standard|exhaustive)$ ]] || fail $exit_usage "--suite $suite: there are smoke, standard and exhaustive"
+  [ ${#sweeps[@]} -eq 0 ] && [ $tune = no ] || fail $exit_usage "--suite validates; --sweep and --tune time"
+  sweeps=("$suite")
+elif [ ${#sweeps[@]} -eq 0 ]; then
   if [ $tune = yes ]; then sweeps=(tuning held_out); else sweeps=(quick); fi
 fi
 [ -n "$program" ] || program=$(command -v normquant) ||
@@ -66,7 +72,7 @@ program=$(realpath -e -- "$program") || fail $exit_usage "there is no program $p
 out=$(make_folder "$out")
 names=() # of the sweeps' files
 for i in "${!sweeps[@]}"; do
-  if [ -f "${sweeps[i]}" ]; then sweeps[i]=$(realpath -- "${sweeps[i]}"); fi
+  if [ -z "$suite" ] && [ -f "${sweeps[i]}" ]; then sweeps[i]=$(realpath -- "${sweeps[i]}"); fi
   names+=("$(basename "${sweeps[i]}" .json)")
 done
 for word in "$out" "$program" "$setup" "${sweeps[@]}"; do
@@ -83,8 +89,12 @@ if [ $find_kinds = yes ]; then
 fi
 [ ${#kinds[@]} -gt 0 ] || kinds=("=--gres=gpu:1")
 
-# finished FOLDER: its files that hold a line for every case that their first line plans.
+# finished FOLDER: its files that hold a line for every case that their first line plans; of a validation those whose run ended.
 finished() {
+  if [ -n "$suite" ]; then
+    find "$1/tasks" -name "$suite.*.json" -size +0 -print0 2>/dev/null | xargs -0 -r grep -L '^  "not_run":' || true
+    return
+  fi
   find "$1/tasks" -name '*.jsonl' -size +0 -print0 2>/dev/null | xargs -0 -r awk '
     FNR == 1 { planned[FILENAME] = match($0, /"plan":{[^}]*"cases":[0-9]+/) ? substr($0, RSTART, RLENGTH) : "" }
     { ++lines[FILENAME] }
@@ -104,7 +114,8 @@ unfinished() {
   for ((shard = 1; shard <= shards + 1; ++shard)); do
     left=no
     for sweep in "${names[@]}"; do
-      printf -v file '%s/tasks/%s.%05d.jsonl' "$1" "$sweep" $shard
+      printf -v file '%s/tasks/%s.%05d.json' "$1" "$sweep" $shard
+      [ -n "$suite" ] || file+=l
       if [ $shard -le "$shards" ] && [ -z "${is_finished[$file]:-}" ]; then left=yes; fi
     done
     if [ $left = yes ] && [ $first -eq 0 ]; then first=$shard; fi
@@ -133,7 +144,7 @@ for kind in "${kinds[@]}"; do
   [[ $kind == *=* && $name =~ ^[A-Za-z0-9_.-]*$ ]] || fail $exit_usage "--kind $kind: it must be NAME=OPTIONS of sbatch"
   folder=$(make_folder "$out${name:+/$name}")
   make_folder "$folder/logs" >/dev/null
-  export NORMQUANT=$program NORMQUANT_OUT=$folder NORMQUANT_SHARDS=$shards NORMQUANT_SWEEPS="${sweeps[*]}" \
+  export NORMQUANT=$program NORMQUANT_OUT=$folder NORMQUANT_SHARDS=$shards NORMQUANT_SWEEPS="${sweeps[*]}" NORMQUANT_SUITE=$suite \
     NORMQUANT_OPTIONS=$bench_options NORMQUANT_MERGE=$merge_options NORMQUANT_SETUP=$setup NORMQUANT_TABLE=""
   if [ $tune = yes ]; then NORMQUANT_TABLE=$folder/${name:-tuned}.table; fi
   read -r -a ask <<<"${kind#*=}"

@@ -101,9 +101,29 @@ class Submit(unittest.TestCase):
         for options, device in (("", "--device cuda"), ("--quick --device host", "--quick --device host")):
             printed = subprocess.check_output(["bash", SUBMIT.with_name("sweep.sbatch")], text=True,
                                               env={**environment, "NORMQUANT_OPTIONS": options})
-            out = f"--resume --out {self.folder}/out/tasks"
-            self.assertEqual(printed, f"bench --sweep a --shard 3/4 {out}/a.00003.jsonl {device}\n"
-                                      f"bench --sweep b --shard 3/4 {out}/b.00003.jsonl {device}\n")
+            out = f"--out {self.folder}/out/tasks"
+            self.assertEqual(printed, f"bench --sweep a {out}/a.00003.jsonl --shard 3/4 --resume {device}\n"
+                                      f"bench --sweep b {out}/b.00003.jsonl --shard 3/4 --resume {device}\n")
+
+    def test_a_suite_is_validated_in_shards(self):
+        tasks = self.folder / "out/tasks"
+        tasks.mkdir(parents=True)
+        for number, summary in ((1, {"passed": 3}), (3, {"passed": 2, "not_run": 1})):  # as normquant writes them
+            (tasks / f"smoke.{number:05}.json").write_text(json.dumps({"cases": [], "summary": summary}, indent=1))
+        self.submit("--out", "out", "--suite", "smoke", "--shards", "4")
+        self.assertIn("--array=2-4 ", self.calls()[0][3])
+        for options in (("--suite", "huge"), ("--suite", "smoke", "--tune"), ("--suite", "smoke", "--sweep", "quick")):
+            self.submit("--out", "out", *options, status=2)
+        (self.folder / "normquant").write_text('#!/bin/sh\necho "$@"\n')
+        environment = {**os.environ, "NORMQUANT": str(self.folder / "normquant"), "NORMQUANT_OUT": str(self.folder / "out"),
+                       "NORMQUANT_SHARDS": "4", "NORMQUANT_SUITE": "smoke", "SLURM_ARRAY_TASK_ID": "3", "SLURM_JOB_ID": "7"}
+        printed = {name: subprocess.check_output(["bash", SUBMIT.with_name(name)], text=True, env=environment)
+                   for name in ("sweep.sbatch", "merge.sbatch")}
+        out = f"{self.folder}/out"
+        self.assertEqual(printed["sweep.sbatch"],
+                         f"validate --suite smoke --json {out}/tasks/smoke.00003.json --shard 3/4 --resume --device cuda\n")
+        self.assertEqual(printed["merge.sbatch"], f"merge --force --out {out}/smoke.json --junit {out}/smoke.xml "
+                                                  f"{out}/tasks/smoke.00001.json {out}/tasks/smoke.00003.json\n")
 
     def test_a_dry_run_submits_nothing(self):
         self.assertIn("--array=1-16", self.submit("--out", "out", "--dry-run"))

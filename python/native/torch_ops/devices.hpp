@@ -32,26 +32,37 @@ class Place {
 /// Python's exception of a status that is not ok.
 void check(const Status& status);
 
-/// Launches with scratch from torch.
-template <class Args>
-void launch_variant(const Variant<Args>& variant, const Args& args, const Arguments& arguments, const Place& place) {
-  constexpr std::size_t alignment = 256;
-  const std::size_t bytes = variant.workspace_bytes(variant, args, place.info());
-  Workspace workspace;
-  OptionalTensor memory;
-  if (bytes > 0) {
-    memory = arguments.empty({static_cast<std::int64_t>(bytes + alignment)}, ScalarType::Byte);
-    const auto address = reinterpret_cast<std::uintptr_t>(memory->mutable_data_ptr());
-    workspace = {reinterpret_cast<void*>((address + alignment - 1) / alignment * alignment), bytes};
+/// Scratch from torch, at a multiple of 256 bytes, as long as this lives.
+class ScratchMemory {
+ public:
+  ScratchMemory(const Arguments& arguments, std::size_t bytes) {
+    if (bytes == 0) return;
+    constexpr std::size_t alignment = 256;
+    memory_ = arguments.empty({static_cast<std::int64_t>(bytes + alignment)}, ScalarType::Byte);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_->mutable_data_ptr());
+    workspace_ = {reinterpret_cast<void*>((address + alignment - 1) / alignment * alignment), bytes};
   }
-  check(normquant::launch(variant, args, place.info(), workspace, place.stream()));
+  const Workspace& workspace() const { return workspace_; }
+
+ private:
+  OptionalTensor memory_;
+  Workspace workspace_;
+};
+
+/// Launches a variant that was chosen for these very arguments, which were checked: launch() would do both again.
+template <class Args>
+void launch_checked(const Variant<Args>& variant, const Args& args, const Workspace& workspace, const Place& place) {
+  check(args.rows == 0 ? normquant::launch(variant, args, place.info(), workspace, place.stream())
+                       : variant.launch(variant, args, place.info(), workspace.data, place.stream()));
 }
 
 /// The checks, the library's choice, and the launch.
 template <class Args>
 void launch_chosen(const Args& args, const Arguments& arguments, const Place& place) {
   check(check_arguments(args));
-  launch_variant(choose_variant(args, place.info()), args, arguments, place);
+  const Variant<Args>& variant = choose_variant(args, place.info());
+  const std::size_t bytes = variant.workspace_bytes(variant, args, place.info());
+  launch_checked(variant, args, ScratchMemory(arguments, bytes).workspace(), place);
 }
 
 }  // namespace normquant::torch_ops

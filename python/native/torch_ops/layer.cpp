@@ -5,6 +5,7 @@
 #include <normquant/bit_linear.hpp>
 
 #include "bit_linear/layer_kernels.hpp"
+#include "bit_linear/scratch.hpp"
 #include "devices.hpp"
 
 namespace normquant::torch_ops {
@@ -23,14 +24,6 @@ BitLinearLayer layer_of(std::int64_t k_in, std::int64_t k_out, bool rms, bool ha
 /// The memory of a new tensor of floats; null where it has no elements.
 float* floats_of(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
 
-/// Ternary codes that last as long as the call, rows at multiples of 16 bytes.
-Tensor give_codes(BitLinearLayer& layer, const Arguments& arguments) {
-  layer.weights.ld_codes = (layer.k_in + 15) / 16 * 16;
-  Tensor codes = arguments.empty({layer.k_out * layer.weights.ld_codes + 4}, ScalarType::Char);
-  layer.weights.codes = static_cast<std::int8_t*>(codes.mutable_data_ptr());
-  return codes;
-}
-
 std::int64_t rows_of_weight(const Arguments& arguments, const char* name, const Tensor& weight) {
   if (weight.dim() != 2) {
     refuse(arguments.operation(),
@@ -39,7 +32,100 @@ std::int64_t rows_of_weight(const Arguments& arguments, const char* name, const 
   return weight.size(0);
 }
 
+/// The weights' forms that only the call needs, the layer's and the variant's scratch, in one piece of memory.
+class LayerScratch {
+ public:
+  LayerScratch(BitLinearLayer& layer, bool with_codes)
+      : weights_(layer.weights),
+        k_in_(layer.k_in),
+        k_out_(layer.k_out),
+        type_(layer.operand),
+        with_codes_(with_codes),
+        with_operand_(!with_codes && !layer.weights.operand.given()) {
+    bytes_ = lay_out(nullptr);
+  }
+  /// Now the product has fake-quantised operands to read, and codes too.
+  void add_codes() {
+    with_codes_ = true;
+    bytes_ = lay_out(nullptr);
+  }
+  std::size_t bytes() const { return bytes_; }
+  /// Null: the addresses of nothing, by which a variant is chosen.
+  std::size_t lay_out(void* memory) {
+    Scratch scratch(memory);
+    weights_.dequant_factor = static_cast<float*>(scratch.take(sizeof(float)));
+    if (with_codes_) {
+      weights_.ld_codes = (k_in_ + 15) / 16 * 16;  // rows at multiples of 16 bytes
+      weights_.codes = static_cast<std::int8_t*>(scratch.take(static_cast<std::size_t>(k_out_ * weights_.ld_codes)));
+    }
+    if (with_operand_) weights_.operand = scratch.take_matrix(type_, k_out_, k_in_);
+    return scratch.used();
+  }
+
+ private:
+  BitLinearWeights& weights_;
+  std::int64_t k_in_, k_out_;
+  DType type_;
+  bool with_codes_, with_operand_;
+  std::size_t bytes_ = 0;
+};
+
+/// All arguments but the outputs. `residual` lives until the launch.
+BitLinearForward forward_arguments(Arguments& arguments, const std::optional<Rows>& residual, const Rows& weight,
+                                   std::int64_t k_out, const OptionalTensor& norm_weight,
+                                   const OptionalTensor& norm_bias, const OptionalTensor& linear_bias, double eps,
+                                   bool rms, bool half_even, ScalarType operand) {
+  const std::int64_t k_in = arguments.first().columns;
+  BitLinearForward args;
+  args.rows = arguments.first().rows;
+  BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
+  layer.eps = static_cast<float>(eps);
+  layer.operand = type_of(arguments.operation(), "operand", operand);
+  layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
+  layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
+  layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
+  args.x = arguments.first().matrix;
+  args.linear_weight = weight.matrix;
+  if (residual) args.residual = residual->matrix;
+  return args;
+}
+
+/// With `exact` a product of integer codes.
+void launch_forward(BitLinearForward& args, bool exact, const Arguments& arguments, const Place& place) {
+  args.products = place.products();
+  LayerScratch scratch(args.layer, exact);
+  check(check_arguments(args));
+  const Variant<BitLinearForward>* variant = &choose_variant(args, place.info());
+  if (!exact && !variant->why_not(*variant, args, place.info()).empty()) {
+    // cuBLASLt has no product of these operands with its bias: the exact one serves every shape.
+    scratch.add_codes();
+    variant = &choose_variant(args, place.info());
+  }
+  const std::size_t bytes = variant->workspace_bytes(*variant, args, place.info());
+  const ScratchMemory memory(arguments, scratch.bytes() + bytes);
+  (void)scratch.lay_out(memory.workspace().data);
+  launch_checked(*variant, args, {static_cast<unsigned char*>(memory.workspace().data) + scratch.bytes(), bytes},
+                 place);
+}
+
 }  // namespace
+
+Tensor bit_linear(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight,
+                  const OptionalTensor& norm_bias, const Tensor& linear_weight, const OptionalTensor& linear_bias,
+                  double eps, bool rms, bool half_even, bool exact, ScalarType operand) {
+  Arguments arguments("bit_linear", "x", x);
+  const std::int64_t k_in = arguments.first().columns;
+  const std::int64_t k_out = rows_of_weight(arguments, "linear_weight", linear_weight);
+  const Rows weight = arguments.matrix("linear_weight", linear_weight, k_in);
+  std::optional<Rows> residual_rows;
+  if (residual) residual_rows = arguments.rows("residual", *residual, k_in);
+  BitLinearForward args = forward_arguments(arguments, residual_rows, weight, k_out, norm_weight, norm_bias,
+                                            linear_bias, eps, rms, half_even, operand);
+  const Tensor out = arguments.empty(arguments.shape(k_out), operand);
+  args.out = matrix_of(out, args.layer.operand, k_out);
+  launch_forward(args, exact, arguments, Place(arguments));
+  return out;
+}
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
     const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
@@ -52,20 +138,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
   std::optional<Rows> residual_rows;
   if (residual) residual_rows = arguments.rows("residual", *residual, k_in);
 
-  BitLinearForward args;
-  args.rows = arguments.first().rows;
-  BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
-  layer.eps = static_cast<float>(eps);
-  layer.operand = type_of(arguments.operation(), "operand", operand);
-  layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
-  layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
-  layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
-  args.x = arguments.first().matrix;
-  args.linear_weight = weight.matrix;
-  if (residual_rows) args.residual = residual_rows->matrix;
+  BitLinearForward args = forward_arguments(arguments, residual_rows, weight, k_out, norm_weight, norm_bias,
+                                            linear_bias, eps, rms, half_even, operand);
+  const DType type = args.layer.operand;
 
   const Tensor out = arguments.empty(arguments.shape(k_out), operand);
-  args.out = matrix_of(out, layer.operand, k_out);
+  args.out = matrix_of(out, type, k_out);
   const Tensor mean = rms ? arguments.nothing() : arguments.empty({args.rows}, ScalarType::Float);
   const Tensor rstd = arguments.empty({args.rows}, ScalarType::Float);
   if (!rms) args.mean = floats_of(mean);
@@ -76,24 +154,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
     args.residual_out = matrix_of(residual_out, type_of(arguments.operation(), "residual_out", *residual_dtype), k_in);
   }
 
-  const Place place(arguments);
-  args.products = place.products();
-  const bool has_operand = keep || !exact;
-  const Tensor w_q = has_operand ? arguments.empty({k_out, k_in}, operand) : arguments.nothing();
-  if (has_operand) layer.weights.operand = matrix_of(w_q, layer.operand, k_in);
-  const Tensor factor = arguments.empty({1}, ScalarType::Float);
-  layer.weights.dequant_factor = floats_of(factor);
-  OptionalTensor codes;
-  if (exact) codes = give_codes(layer, arguments);
-  check(check_arguments(args));
-  const Variant<BitLinearForward>* variant = &choose_variant(args, place.info());
-  if (!exact && !variant->why_not(*variant, args, place.info()).empty()) {
-    // cuBLASLt has no product of these operands with its bias: the exact one serves every shape.
-    codes = give_codes(layer, arguments);
-    variant = &choose_variant(args, place.info());
-  }
-  launch_variant(*variant, args, arguments, place);
-  return {out, keep ? w_q : arguments.nothing(), mean, rstd, residual_out};
+  const Tensor w_q = keep ? arguments.empty({k_out, k_in}, operand) : arguments.nothing();
+  if (keep) args.layer.weights.operand = matrix_of(w_q, type, k_in);
+  launch_forward(args, exact, arguments, Place(arguments));
+  return {out, w_q, mean, rstd, residual_out};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_backward(

@@ -7,6 +7,9 @@ namespace {
 namespace ops = normquant::torch_ops;
 
 void give_kernels(torch::stable::detail::StableLibrary& library) {
+  library.impl("norm_quant", TORCH_BOX(&ops::norm_quant));
+  library.impl("direct_launch_us", TORCH_BOX(&ops::direct_launch_us));
+  library.impl("bit_linear", TORCH_BOX(&ops::bit_linear));
   library.impl("norm_quant_forward", TORCH_BOX(&ops::norm_quant_forward));
   library.impl("norm_quant_codes", TORCH_BOX(&ops::norm_quant_codes));
   library.impl("norm_quant_backward", TORCH_BOX(&ops::norm_quant_backward));
@@ -22,6 +25,13 @@ void give_kernels(torch::stable::detail::StableLibrary& library) {
 }  // namespace
 
 STABLE_TORCH_LIBRARY(normquant, library) {
+  library.def(
+      "norm_quant(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even, "
+      "ScalarType? out_dtype) -> Tensor");
+  library.def("direct_launch_us(Tensor x, Tensor weight, Tensor(a!) out, float eps, int calls) -> float");
+  library.def(
+      "bit_linear(Tensor x, Tensor? residual, Tensor? norm_weight, Tensor? norm_bias, Tensor linear_weight, "
+      "Tensor? linear_bias, float eps, bool rms, bool half_even, bool exact, ScalarType operand) -> Tensor");
   library.def(
       "norm_quant_forward(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool "
       "half_even, "

@@ -1,6 +1,8 @@
 // norm_quant_forward, norm_quant_codes, norm_quant_backward, activation_quant, weight_quant.
 #include "operators.hpp"
 
+#include <chrono>
+
 #include <normquant/activation_quant.hpp>
 #include <normquant/norm_quant_backward.hpp>
 #include <normquant/norm_quant_forward.hpp>
@@ -35,6 +37,38 @@ NormQuantForward forward_arguments(Arguments& arguments, const std::optional<Row
 }
 
 }  // namespace
+
+Tensor norm_quant(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& weight,
+                  const OptionalTensor& bias, double eps, bool rms, bool half_even,
+                  std::optional<ScalarType> out_dtype) {
+  Arguments arguments("norm_quant", "x", x);
+  std::optional<Rows> residual_rows;
+  if (residual) residual_rows = arguments.rows("residual", *residual, arguments.first().columns);
+  NormQuantForward args = forward_arguments(arguments, residual_rows, weight, bias, eps, rms, half_even);
+  const ScalarType out_type = out_dtype.value_or(x.scalar_type());
+  const Tensor out = arguments.empty(arguments.shape(args.columns), out_type);
+  args.output.out = matrix_of(out, type_of(arguments.operation(), "out", out_type), args.columns);
+  launch_chosen(args, arguments, Place(arguments));
+  return out;
+}
+
+double direct_launch_us(const Tensor& x, const Tensor& weight, const Tensor& out, double eps, std::int64_t calls) {
+  Arguments arguments("direct_launch_us", "x", x);
+  NormQuantForward args = forward_arguments(arguments, {}, weight, {}, eps, true, false);
+  args.output.out = matrix_of(out, type_of(arguments.operation(), "out", out), args.columns);
+  const Place place(arguments);
+  const Variant<NormQuantForward>& first = choose_variant(args, place.info());
+  const ScratchMemory scratch(arguments, first.workspace_bytes(first, args, place.info()));
+  const auto launch_once = [&] {
+    const Variant<NormQuantForward>& variant = choose_variant(args, place.info());
+    check(normquant::launch(variant, args, place.info(), scratch.workspace(), place.stream()));
+  };
+  launch_once();
+  const auto begin = std::chrono::steady_clock::now();
+  for (std::int64_t i = 0; i < calls; ++i) launch_once();
+  const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - begin;
+  return taken.count() / static_cast<double>(calls);
+}
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, const OptionalTensor& residual,
                                                               const OptionalTensor& weight, const OptionalTensor& bias,

@@ -15,6 +15,15 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
                                                               std::optional<ScalarType> out_dtype,
                                                               std::optional<ScalarType> residual_dtype);
 
+/// out alone: what a call without gradient needs, in one allocation.
+Tensor norm_quant(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& weight,
+                  const OptionalTensor& bias, double eps, bool rms, bool half_even,
+                  std::optional<ScalarType> out_dtype);
+
+/// Microseconds that a launch of RMS norm and quantisation into `out` takes the CPU when the library is called by itself, mean of
+/// `calls`: what an operator's call is measured against.
+double direct_launch_us(const Tensor& x, const Tensor& weight, const Tensor& out, double eps, std::int64_t calls);
+
 /// int8 codes, dequant_scale.
 std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual,
                                             const OptionalTensor& weight, const OptionalTensor& bias, double eps,
@@ -28,6 +37,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
 
 Tensor activation_quant(const Tensor& x, bool half_even);
 Tensor weight_quant(const Tensor& w, std::optional<ScalarType> out_dtype);
+
+/// out alone: what a call without gradient needs, in two allocations.
+Tensor bit_linear(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight,
+                  const OptionalTensor& norm_bias, const Tensor& linear_weight, const OptionalTensor& linear_bias,
+                  double eps, bool rms, bool half_even, bool exact, ScalarType operand);
 
 /// out, w_q (with `keep`, for the backward), mean (layer norm), rstd, residual_out (with a residual_dtype). `exact` allows
 /// products of integer codes, whose sums are exact; without it the product is one of fake-quantised operands.
