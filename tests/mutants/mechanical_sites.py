@@ -54,6 +54,13 @@ def kind_of(node):
     return node.type.get_canonical().kind
 
 
+def as_written(node):
+    """The expression under conversions that nobody wrote."""
+    children = list(node.get_children())
+    converts = node.kind == Kind.UNEXPOSED_EXPR or node.spelling == "operator bool"
+    return as_written(children[0]) if converts and len(children) == 1 else node
+
+
 class Places:
     """The mutants of one file, collected on a walk over its tree."""
 
@@ -119,6 +126,8 @@ class Places:
         inner = list(node.get_children())
         if len(inner) == 1 and self.text[begin] in "!-" and self.text[begin:begin + 2] != "--":
             kind = "a condition negated" if self.text[begin] == "!" else "an operator by its kin"
+            if self.text[begin] == "!" and kind_of(as_written(inner[0])) not in INTEGERS | UNKNOWN | {TypeKind.BOOL}:
+                return  # of another type than its negation
             self.add(kind, begin, end, self.source(inner[0]))
 
     def negated(self, condition):

@@ -84,6 +84,15 @@ class Mechanical(unittest.TestCase):
         found = [f"{m['kind']}: {m['production']} -> {m['planted']}".strip() for m in self.tree.mutants()]
         self.assertEqual(sorted(found), sorted(EXPECTED.splitlines()))
 
+    def test_a_negation_is_not_dropped_from_what_is_no_bool(self):
+        """Beside the production text it would be of another type: `c ? maybe : !maybe` is an engaged optional, and true."""
+        tree = Tree("struct Maybe { explicit operator bool() const; };\n"
+                    "int f(const Maybe& maybe, const int* place, bool flag) {\n"
+                    "  if (!maybe) return 1;\n  if (!place) return 2;\n  if (!flag) return 3;\n  return 0;\n}\n")
+        self.addCleanup(tree.folder.cleanup)
+        negated = [m["production"] for m in tree.mutants() if m["kind"] == "a condition negated"]
+        self.assertEqual(negated, ["!flag"])
+
     def test_what_a_switch_cannot_be_in_is_counted(self):
         self.assertIn("1 in constexpr functions", self.tree.said.stdout)
         self.assertIn("1 in initialisers of constants and statics", self.tree.said.stdout)
