@@ -52,8 +52,9 @@ const std::string plain =
     " --op activation_quant --case 'op=activation_quant shape=5x72 x=float32 out=float32 rounding=half_even "
     "row_padding=8'";
 
-void expect_mistake(const std::string& variant, int status, const std::string& sentence_part) {
-  expect_answer("validate --variant '^mistakes:" + variant + "$'" + mistakes + plain, status, sentence_part);
+void expect_mistake(const std::string& variant, int status, const std::string& sentence_part,
+                    const std::string& problem = plain) {
+  expect_answer("validate --variant '^mistakes:" + variant + "$'" + mistakes + problem, status, sentence_part);
 }
 
 TEST(Plugin, EveryMistakeIsFound) {
@@ -70,6 +71,25 @@ TEST(Plugin, EveryMistakeIsFound) {
   expect_mistake("counts_launches", 0, "1 passed");
   expect_answer("validate --after-others --variant '^mistakes:counts_launches$'" + mistakes + plain, 1,
                 "after 1000 other launches on another stream: out[0,0]");
+}
+
+TEST(Plugin, WhatIsReadBesideATensorIsFoundThoughNothingOfItIsUsed) {
+  const auto guarded = [](const std::string& side) {
+    return plain.substr(0, plain.size() - 1) + " guard=" + side + "'";
+  };
+  for (const std::string side : {"before", "behind"}) expect_mistake("none", 0, "1 passed", guarded(side));
+  expect_mistake(
+      "reads_past_the_end", 1,
+      "HAZARD mistakes:reads_past_the_end on host: out of bounds: x was read 0 bytes behind the end of its last row",
+      guarded("behind"));
+  expect_mistake("reads_before_the_start", 1, "out of bounds: x was read 4 bytes before its first element",
+                 guarded("before"));
+  expect_mistake("writes_past_the_row", 1, "out of bounds: out was written 0 bytes behind the end of its last row",
+                 guarded("behind"));
+  expect_mistake("reads_past_the_end", 0, "1 passed");  // guard bands show what is written
+  const std::string suite = "validate --suite smoke --op activation_quant --variant '^mistakes:reads_";
+  expect_answer(suite + "past_the_end$'" + mistakes, 1, "out of bounds: x was read 0 bytes behind");
+  expect_answer(suite + "before_the_start$'" + mistakes, 1, "out of bounds: x was read 4 bytes before");
 }
 
 TEST(Plugin, AFailureIsReproducedByItsOwnCommand) {

@@ -156,7 +156,7 @@ TEST(Comparison, FakeQuantisedValuesAreCheckedAsCodes) {
 TEST(DeviceTensor, NoticesWritesToGuardsAndPadding) {
   auto device = open_host_device();
   const auto damage_after_writing = [&](std::int64_t element) {
-    DeviceTensor tensor(*device, 3, 4, sizeof(float), 6, 1, DeviceTensor::float_poison);
+    DeviceTensor tensor(*device, 3, 4, sizeof(float), 6, Placement{sizeof(float)}, DeviceTensor::float_poison);
     EXPECT_TRUE(tensor.upload(std::vector<unsigned char>(48, 0), 3).ok());
     static_cast<float*>(tensor.data())[element] = 1.0F;
     std::string damage;

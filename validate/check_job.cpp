@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <utility>
 
 #include "kernels/plugin/plugins.hpp"
 #include "validate/operations/prepared_problem.hpp"
@@ -144,11 +145,21 @@ Verdict check_results(Subject& subject, VariantHandle variant) {
   return verdict;
 }
 
+/// What was noticed since the last call, by a device that watches its kernels and by guard pages.
+std::vector<std::string> take_findings(Subject& subject) {
+  std::vector<std::string> findings = subject.device.take_findings();
+  for (PreparedProblem* problem : {&subject.prepared, subject.twin.get(), subject.others.get()}) {
+    if (problem == nullptr) continue;
+    for (std::string& finding : problem->take_findings()) findings.push_back(std::move(finding));
+  }
+  return findings;
+}
+
 Verdict check_variant(Subject& subject, VariantHandle variant) {
-  (void)subject.device.take_findings();  // of whatever ran before
+  (void)take_findings(subject);  // of whatever ran before
   Verdict verdict = check_results(subject, variant);
   verdict.watched = subject.device.watches();
-  verdict.findings = subject.device.take_findings();
+  verdict.findings = take_findings(subject);
   if (verdict.findings.empty()) return verdict;
   verdict.outcome = Outcome::hazard;
   verdict.reason = verdict.findings.front();

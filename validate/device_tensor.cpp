@@ -18,7 +18,7 @@ constexpr std::size_t checked_padding_elements = 64;
 }  // namespace
 
 DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes,
-                           std::int64_t ld, int offset, unsigned char poison)
+                           std::int64_t ld, Placement placement, unsigned char poison)
     : device_(device),
       rows_(rows),
       columns_(columns),
@@ -26,11 +26,34 @@ DeviceTensor::DeviceTensor(Device& device, std::int64_t rows, std::int64_t colum
       element_bytes_(element_bytes),
       first_poison_(poison),
       poison_(poison) {
-  const std::size_t body = rows == 0 ? 0 : static_cast<std::size_t>(rows - 1) * stride_bytes() + row_bytes();
-  const std::size_t lead = guard_bytes + static_cast<std::size_t>(offset) * element_bytes;
-  bytes_ = lead + body + guard_bytes;
-  memory_ = static_cast<unsigned char*>(device.allocate(bytes_, why_not_));
-  if (memory_ != nullptr) data_ = memory_ + lead;
+  // Where every access is watched, one beside the tensor is found anyway.
+  const bool closes_pages = device.info().kind == DeviceKind::host && !device.watches();
+  if (placement.guard != GuardPage::none && closes_pages) {
+    allocate_guarded(placement);
+  } else {
+    allocate(placement);
+  }
+}
+
+void DeviceTensor::allocate(Placement placement) {
+  lead_ = guard_bytes + placement.past, tail_ = guard_bytes;
+  memory_ = device_.allocate(lead_ + body_bytes(rows_, columns_, ld_, element_bytes_) + tail_, why_not_);
+  if (memory_ != nullptr) data_ = static_cast<unsigned char*>(memory_) + lead_;
+}
+
+void DeviceTensor::allocate_guarded(Placement placement) {
+  constexpr std::size_t boundary = 256;
+  const std::size_t body = body_bytes(rows_, columns_, ld_, element_bytes_);
+  guarded_ = GuardedMemory::allocate(placement.past + body + boundary + guard_bytes, why_not_);
+  if (guarded_ == nullptr) return;
+  data_ = guarded_->begin() + placement.past;
+  if (placement.guard == GuardPage::behind) {
+    // The last start of that alignment from which it fits.
+    const auto room = static_cast<std::size_t>(guarded_->end() - data_) - body;
+    data_ += room / boundary * boundary;
+  }
+  lead_ = std::min<std::size_t>(guard_bytes, static_cast<std::size_t>(data_ - guarded_->begin()));
+  tail_ = std::min<std::size_t>(guard_bytes, static_cast<std::size_t>(guarded_->end() - end()));
 }
 
 DeviceTensor::~DeviceTensor() {
@@ -51,18 +74,14 @@ unsigned char* DeviceTensor::row_address(std::int64_t row) const {
 }
 
 Status DeviceTensor::write_guards() {
-  if (bytes_ <= whole_bytes) return device_.poison_bytes(memory_, poison_, bytes_);
-  unsigned char* start = memory_;
-  if (Status status = device_.poison_bytes(start, poison_, static_cast<std::size_t>(data_ - start)); !status.ok()) {
-    return status;
-  }
-  unsigned char* end = rows_ == 0 ? data_ : row_address(rows_ - 1) + row_bytes();
-  return device_.poison_bytes(end, poison_, guard_bytes);
+  if (all_bytes() <= whole_bytes) return device_.poison_bytes(data_ - lead_, poison_, all_bytes());
+  if (Status status = device_.poison_bytes(data_ - lead_, poison_, lead_); !status.ok()) return status;
+  return device_.poison_bytes(end(), poison_, tail_);
 }
 
 Status DeviceTensor::poison_all(Poison poison) {
   poison_ = poison == Poison::first ? first_poison_ : second_poison;
-  if (Status status = write_guards(); !status.ok() || bytes_ <= whole_bytes) return status;
+  if (Status status = write_guards(); !status.ok() || all_bytes() <= whole_bytes) return status;
   for (std::int64_t row = 0; row < rows_; row += rows_per_copy()) {
     const std::int64_t last = std::min(rows_, row + rows_per_copy()) - 1;
     const std::size_t bytes =
@@ -94,21 +113,28 @@ bool DeviceTensor::is_damaged(const unsigned char* bytes, std::size_t count) con
 
 void DeviceTensor::judge_guards(const unsigned char* before, const unsigned char* after, std::string& damage) const {
   if (!damage.empty()) return;
-  if (is_damaged(before, lead_bytes())) {
+  if (is_damaged(before, lead_)) {
     damage = "the guard band before the first row was written to";
-  } else if (is_damaged(after, guard_bytes)) {
+  } else if (is_damaged(after, tail_)) {
     damage = "the guard band after the last row was written to";
   }
 }
 
 Status DeviceTensor::check_guards(std::string& damage) const {
-  std::vector<unsigned char> before(lead_bytes()), after(guard_bytes);
-  if (Status status = device_.copy_to_host(before.data(), memory_, before.size()); !status.ok()) return status;
-  if (Status status = device_.copy_to_host(after.data(), memory_ + bytes_ - guard_bytes, after.size()); !status.ok()) {
-    return status;
-  }
+  std::vector<unsigned char> before(lead_), after(tail_);
+  if (Status status = device_.copy_to_host(before.data(), data_ - lead_, lead_); !status.ok()) return status;
+  if (Status status = device_.copy_to_host(after.data(), end(), tail_); !status.ok()) return status;
   judge_guards(before.data(), after.data(), damage);
   return {};
+}
+
+std::string DeviceTensor::take_touch() {
+  if (guarded_ == nullptr) return {};
+  const auto touch = guarded_->take_touch();
+  if (!touch) return {};
+  const char* const how = touch->written ? "written" : "read";
+  if (touch->address < data_) return fmt::format("{} {} bytes before its first element", how, data_ - touch->address);
+  return fmt::format("{} {} bytes behind the end of its last row", how, touch->address - end());
 }
 
 Status DeviceTensor::read_element(std::int64_t row, std::int64_t column, unsigned char* to) const {
@@ -129,11 +155,11 @@ bool DeviceTensor::visit_rows(std::int64_t first, std::int64_t count, const unsi
 
 Status DeviceTensor::visit(const RowVisitor& visitor, std::string& damage) const {
   std::vector<unsigned char> staged;
-  if (bytes_ <= whole_bytes) {
-    staged.resize(bytes_);
-    if (Status status = device_.copy_to_host(staged.data(), memory_, bytes_); !status.ok()) return status;
-    judge_guards(staged.data(), staged.data() + bytes_ - guard_bytes, damage);
-    if (row_bytes() != 0) visit_rows(0, rows_, staged.data() + lead_bytes(), visitor, damage);
+  if (all_bytes() <= whole_bytes) {
+    staged.resize(all_bytes());
+    if (Status status = device_.copy_to_host(staged.data(), data_ - lead_, staged.size()); !status.ok()) return status;
+    judge_guards(staged.data(), staged.data() + staged.size() - tail_, damage);
+    if (row_bytes() != 0) visit_rows(0, rows_, staged.data() + lead_, visitor, damage);
     return {};
   }
   if (Status status = check_guards(damage); !status.ok()) return status;

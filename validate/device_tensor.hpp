@@ -8,13 +8,16 @@
 
 #include <normquant/device.hpp>
 
+#include "validate/guard_pages.hpp"
 #include "validate/host_tensor.hpp"
+#include "validate/placement.hpp"
 #include "validate/poison.hpp"
 
 namespace normquant::validate {
 
-/// Owns the memory. Layout: guard band, `offset` elements, rows of `ld` elements each (the last one without its
-/// padding), guard band. Guards and padding (the first 64 elements of it) hold the poison byte and are checked.
+/// Owns the memory. Layout: guard band, rows of `ld` elements each (the last one without its padding), guard band. Guards and
+/// padding (the first 64 elements of it) hold the poison byte and are checked. Where a guard page was asked for and the device
+/// is the host, the page takes the place of one guard band.
 class DeviceTensor {
  public:
   static constexpr std::size_t guard_bytes = 1024;
@@ -24,7 +27,7 @@ class DeviceTensor {
   static constexpr unsigned char second_poison = 0x5A;
 
   DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes, std::int64_t ld,
-               int offset, unsigned char poison);
+               Placement placement, unsigned char poison);
   ~DeviceTensor();
   DeviceTensor(const DeviceTensor&) = delete;
   DeviceTensor& operator=(const DeviceTensor&) = delete;
@@ -49,6 +52,8 @@ class DeviceTensor {
   Status visit(const RowVisitor& visitor, std::string& damage) const;
   /// Downloads one element, element_bytes() of it.
   Status read_element(std::int64_t row, std::int64_t column, unsigned char* to) const;
+  /// How a guard page beside it was touched since the last call; empty when none was.
+  std::string take_touch();
   /// Looks at the guards alone.
   Status check_guards(std::string& damage) const;
 
@@ -60,7 +65,7 @@ class DeviceTensor {
   std::size_t padding_bytes() const;
   /// Rows that travel in one copy: many when the padding is short, one when it is long.
   std::int64_t rows_per_copy() const;
-  std::size_t lead_bytes() const { return static_cast<std::size_t>(data_ - memory_); }
+  std::size_t all_bytes() const { return lead_ + body_bytes(rows_, columns_, ld_, element_bytes_) + tail_; }
   /// Poisons the guards; of a small tensor all of it.
   Status write_guards();
   /// Given what the guards hold.
@@ -69,15 +74,19 @@ class DeviceTensor {
   bool visit_rows(std::int64_t first, std::int64_t count, const unsigned char* elements, const RowVisitor& visitor,
                   std::string& damage) const;
   unsigned char* row_address(std::int64_t row) const;
+  unsigned char* end() const { return data_ + body_bytes(rows_, columns_, ld_, element_bytes_); }
+  void allocate(Placement placement);
+  void allocate_guarded(Placement placement);
 
   Device& device_;
   std::int64_t rows_, columns_, ld_;
   std::size_t element_bytes_;
   unsigned char first_poison_;
-  unsigned char poison_;  ///< what guards and padding hold now
-  std::size_t bytes_ = 0;
-  unsigned char* memory_ = nullptr;
+  unsigned char poison_;    ///< what guards and padding hold now
+  void* memory_ = nullptr;  ///< the device's; null where `guarded_` has it
+  std::unique_ptr<GuardedMemory> guarded_;
   unsigned char* data_ = nullptr;
+  std::size_t lead_ = 0, tail_ = 0;  ///< bytes of the guard bands before and behind
   std::string why_not_;
 };
 

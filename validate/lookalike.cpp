@@ -1,5 +1,7 @@
 #include "validate/lookalike.hpp"
 
+#include "validate/placement.hpp"
+
 namespace normquant::validate {
 namespace {
 
@@ -11,21 +13,26 @@ class Layout {
   template <class M>
   M matrix(std::string_view name, DType type, bool input) const {
     M matrix;
-    matrix.data = at(name, size_of(type));
     matrix.type = type;
     matrix.ld = ld(name, p_.columns, input);
+    matrix.data = at(name, body_bytes(p_.rows, p_.columns, matrix.ld, size_of(type)), size_of(type));
     return matrix;
   }
   template <class V>
   V vector(std::string_view name, DType type) const {
     V vector;
-    vector.data = at(name, size_of(type));
+    vector.data = at(name, body_bytes(1, p_.columns, p_.columns, size_of(type)), size_of(type));
     vector.type = type;
     return vector;
   }
   template <class T>
   T* values(std::string_view name) const {
-    return static_cast<T*>(at(name, sizeof(T)));
+    return static_cast<T*>(at(name, body_bytes(1, p_.rows, p_.rows, sizeof(T)), sizeof(T)));
+  }
+  /// Bytes in rows of `ld`.
+  template <class T>
+  T* rows_of(std::string_view name, std::int64_t columns, std::int64_t ld) const {
+    return static_cast<T*>(at(name, body_bytes(p_.rows, columns, ld, sizeof(T)), sizeof(T)));
   }
   std::int64_t ld(std::string_view name, std::int64_t columns, bool input) const {
     const auto own = p_.paddings.find(name);
@@ -40,16 +47,14 @@ class Layout {
     if (p_.out) output.out = matrix<Matrix>("out", *p_.out, false);
     if (gives("dequant_scale", p_.codes)) output.dequant_scale = values<float>("dequant_scale");
     if (!p_.codes) return output;
-    output.codes = values<std::int8_t>("codes");
     output.ld_codes = ld("codes", p_.columns, false);
+    output.codes = rows_of<std::int8_t>("codes", p_.columns, output.ld_codes);
     return output;
   }
 
  private:
-  void* at(std::string_view name, std::size_t element_bytes) const {
-    const auto own = p_.offsets.find(name);
-    const int offset = own != p_.offsets.end() ? own->second : p_.offset;
-    return reinterpret_cast<void*>(std::uintptr_t{1 << 20} + static_cast<std::size_t>(offset) * element_bytes);
+  void* at(std::string_view name, std::size_t bytes, std::size_t element_bytes) const {
+    return reinterpret_cast<void*>(std::uintptr_t{1 << 20} + placement_of(p_, name, bytes, element_bytes).past);
   }
   const Problem& p_;
 };
@@ -117,14 +122,14 @@ WeightQuant lookalike(const Problem& p) {
   a.w = at.matrix<ConstMatrix>("w", p.x, true);
   if (p.out) a.out = at.matrix<Matrix>("out", *p.out, false);
   if (p.codes) {
-    a.codes = at.values<std::int8_t>("codes");
     a.ld_codes = at.ld("codes", p.columns, false);
+    a.codes = at.rows_of<std::int8_t>("codes", p.columns, a.ld_codes);
   }
   if (p.packed) {
-    a.packed = at.values<std::uint8_t>("packed");
     a.ld_packed = at.ld("packed", packed_row_bytes(p.columns), false);
+    a.packed = at.rows_of<std::uint8_t>("packed", packed_row_bytes(p.columns), a.ld_packed);
   }
-  if (at.gives("dequant_factor", p.codes || p.packed)) a.dequant_factor = at.values<float>("dequant_factor");
+  if (at.gives("dequant_factor", p.codes || p.packed)) a.dequant_factor = at.rows_of<float>("dequant_factor", 1, 0);
   return a;
 }
 

@@ -161,6 +161,10 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
   if (key == "row_padding")
     return parse_integer(value, p.row_padding) && p.row_padding >= 0 && p.row_padding <= most_padding;
   if (key == "offset") return parse_integer(value, p.offset) && p.offset >= 0 && p.offset <= most_offset;
+  if (key == "guard") {
+    p.guard = value == "before" ? GuardPage::before : GuardPage::behind;
+    return value == "before" || value == "behind";
+  }
   if (key == "k_out") return parse_integer(value, p.k_out) && p.k_out >= 1 && p.k_out <= most_padding;
   if (key == "seed") return parse_integer(value, p.seed);
   if (key == "at_row") return parse_integer(value, p.at_row) && p.at_row >= 0;
@@ -212,6 +216,7 @@ std::string to_text(const Problem& p) {
   if (p.values != usual.values) text += fmt::format(" values={}", name_of(p.values));
   if (p.row_padding != usual.row_padding) text += fmt::format(" row_padding={}", p.row_padding);
   if (p.offset != usual.offset) text += fmt::format(" offset={}", p.offset);
+  if (p.guard != usual.guard) text += fmt::format(" guard={}", p.guard == GuardPage::before ? "before" : "behind");
   if (p.k_out != usual.k_out) text += fmt::format(" k_out={}", p.k_out);
   if (p.seed != usual.seed) text += fmt::format(" seed={}", p.seed);
   for (const auto& [tensor, elements] : p.offsets) text += fmt::format(" offset.{}={}", tensor, elements);

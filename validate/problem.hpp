@@ -89,8 +89,12 @@ inline constexpr std::string_view tensor_names[] = {"x",
                                                     "dnorm_bias",
                                                     "weights.dequant_factor"};
 
+/// Where a page that nobody may touch lies beside every tensor, on a device that can close pages: the host. On others tensors lie
+/// past the same boundaries.
+enum class GuardPage { none, before, behind };
+
 /// One case. Types that are absent mean "tensor not given". Which members an operation uses:
-/// all: rows, columns, x, values, row_padding, dense_inputs, dense_outputs, offset, seed, and those of single tensors; forward/backward: norm, rounding, eps, weight, bias;
+/// all: rows, columns, x, values, row_padding, dense_inputs, dense_outputs, offset, guard, seed, and those of single tensors; forward/backward: norm, rounding, eps, weight, bias;
 /// forward: h_source, residual, residual_out, save_quant_scale; backward: dy, dresidual, dx_residual, recompute
 /// (out/codes say in which form), save_quant_scale (hand it in); weight_quant: packed. The layer (columns is K_in): what
 /// norm_quant_forward and norm_quant_backward use, and the last group of members; its forward: out (of the layer), codes
@@ -116,6 +120,7 @@ struct Problem {
   bool dense_inputs = false;     ///< only the outputs' rows are padded
   bool dense_outputs = false;    ///< only the inputs' rows are padded
   int offset = 0;                ///< elements by which every tensor starts past a 256-byte boundary
+  GuardPage guard = GuardPage::none;
   std::uint64_t seed = 1;
 
   // Of single tensors, by the names that failures print (tensor_names).

@@ -137,8 +137,12 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
                        {"warm", run.warm},
                        {"after_others", run.after_others}};
   }
+<<<<<<< HEAD
   if (plan != nullptr) document["plan"] = to_json(*plan);
   if (all.watched) document["summary"]["hazards"] = all.hazards;
+=======
+  if (all.watched || all.hazards > 0) document["summary"]["hazards"] = all.hazards;
+>>>>>>> mutants
   if (undone.not_run > 0) {
     document["summary"]["not_run"] = undone.not_run;
     document["summary"]["why_not_run"] = undone.why_not_run;

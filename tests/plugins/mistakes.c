@@ -16,7 +16,9 @@ enum mistake {
   skips,
   overruns_its_scratch,
   knows_its_address,
-  counts_launches
+  counts_launches,
+  reads_past_the_end,
+  reads_before_the_start
 };
 
 static const size_t scratch_bytes = 100;
@@ -40,6 +42,11 @@ static int launch(const normquant_variant* self, const void* args, const normqua
   if (mistake == overruns_its_scratch) memset(workspace, 0, scratch_bytes + 1);
   if (mistake == knows_its_address && first_address == NULL) first_address = a->x.data;
   if (mistake == counts_launches) ++launches;
+  volatile float beside = 0; /* what is read and never used */
+  const float* first = a->x.data;
+  if (mistake == reads_past_the_end) beside = first[(a->rows - 1) * a->x.ld + a->columns];
+  if (mistake == reads_before_the_start) beside = first[-1];
+  (void)beside;
   const int64_t rows = a->rows - (mistake == leaves_the_last_row ? 1 : 0);
   for (int64_t i = 0; i < rows; ++i) {
     float* x = (float*)a->x.data + i * a->x.ld;
@@ -89,7 +96,9 @@ static const normquant_variant variants[] = {VARIANT(none),
                                              VARIANT(skips),
                                              VARIANT(overruns_its_scratch),
                                              VARIANT(knows_its_address),
-                                             VARIANT(counts_launches)};
+                                             VARIANT(counts_launches),
+                                             VARIANT(reads_past_the_end),
+                                             VARIANT(reads_before_the_start)};
 
 static const normquant_plugin_table table = {NORMQUANT_PLUGIN_ABI, sizeof variants / sizeof *variants, "mistakes",
                                              variants};

@@ -73,6 +73,14 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     return bytes_[1]->upload(w.packed, rows_of_bytes(w.packed, packed_row_bytes(problem_.columns)));
   }
 
+  std::vector<std::string> take_findings() override {
+    std::vector<std::string> findings = PreparedBase::take_findings();
+    for (std::size_t i = 0; i < bytes_.size(); ++i) {
+      take_touch(i == 0 ? "weights.codes" : "weights.packed", *bytes_[i], findings);
+    }
+    return findings;
+  }
+
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
     auto other = std::make_unique<PreparedBitLinearForward>(problem_, device_, distinct_, truth_, products_);
     if (!other->complete(why)) return nullptr;
@@ -125,8 +133,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   }
   void* add_bytes(std::string_view name, const std::vector<unsigned char>& rows, std::int64_t columns,
                   std::int64_t ld) {
-    auto tensor = std::make_unique<DeviceTensor>(device_, args_.layer.k_out, columns, 1, ld, offset_of(name),
-                                                 DeviceTensor::float_poison);
+    auto tensor = make_tensor(name, args_.layer.k_out, columns, 1, ld, DeviceTensor::float_poison);
     note(*tensor);
     if (tensor->why_not().empty()) note(tensor->upload(rows, rows_of_bytes(rows, columns)));
     bytes_.push_back(std::move(tensor));

@@ -101,6 +101,8 @@ class PreparedProblem {
   /// A hash over the bits of all outputs; `why` is filled when they cannot be read, `damage` when something beside them was
   /// written.
   virtual std::uint64_t digest(std::string& why, std::string& damage) = 0;
+  /// Where a problem has guard pages: how they were touched since the last call, a sentence a tensor.
+  virtual std::vector<std::string> take_findings() = 0;
   /// The same inputs in fresh buffers of their own (for rotation past a cache), sharing the reference.
   virtual std::unique_ptr<PreparedProblem> copy(std::string& why) const = 0;
 };

@@ -1,5 +1,7 @@
 #include "validate/operations/prepared_tensors.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <random>
 #include <utility>
@@ -115,10 +117,29 @@ std::uint64_t PreparedTensors::digest(std::string& why, std::string& damage) {
   return hash;
 }
 
+std::unique_ptr<DeviceTensor> PreparedTensors::make_tensor(std::string_view name, std::int64_t rows,
+                                                           std::int64_t columns, std::size_t element_bytes,
+                                                           std::int64_t ld, unsigned char poison) {
+  const Placement placement = placement_of(problem_, name, body_bytes(rows, columns, ld, element_bytes), element_bytes);
+  return std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, placement, poison);
+}
+
+void PreparedTensors::take_touch(std::string_view name, DeviceTensor& tensor, std::vector<std::string>& findings) {
+  const std::string touch = tensor.take_touch();
+  if (!touch.empty()) findings.push_back(fmt::format("out of bounds: {} was {}", name, touch));
+}
+
+std::vector<std::string> PreparedTensors::take_findings() {
+  std::vector<std::string> findings;
+  for (const Input& input : inputs_) take_touch(input.name, *input.tensor, findings);
+  for (const Output& output : outputs_) take_touch(output.name, *output.tensor, findings);
+  if (scratch_ != nullptr) take_touch("scratch memory", *scratch_, findings);
+  return findings;
+}
+
 void* PreparedTensors::add_input(std::string name, std::shared_ptr<const HostTensor> source, std::int64_t rows,
                                  std::int64_t ld) {
-  auto tensor = std::make_unique<DeviceTensor>(device_, rows, source->columns, size_of(source->type), ld,
-                                               offset_of(name), DeviceTensor::float_poison);
+  auto tensor = make_tensor(name, rows, source->columns, size_of(source->type), ld, DeviceTensor::float_poison);
   note(*tensor);
   if (tensor->why_not().empty() && upload_status_.ok()) upload_status_ = tensor->upload(source->bytes, source->rows);
   void* data = tensor->data();
@@ -142,7 +163,7 @@ ConstVector PreparedTensors::add_input_vector(const std::string& name,
 DeviceTensor* PreparedTensors::add_output(std::string name, std::int64_t rows, std::int64_t columns,
                                           std::size_t element_bytes, std::int64_t ld, unsigned char poison,
                                           CompareRow compare, std::int64_t distinct, bool may_differ) {
-  auto tensor = std::make_unique<DeviceTensor>(device_, rows, columns, element_bytes, ld, offset_of(name), poison);
+  auto tensor = make_tensor(name, rows, columns, element_bytes, ld, poison);
   DeviceTensor* raw = tensor.get();
   note(*raw);
   outputs_.push_back({std::move(name), std::move(tensor), static_cast<std::size_t>(columns) * element_bytes,
@@ -244,7 +265,8 @@ Status PreparedTensors::reserve_bytes(std::size_t needed) {
   workspace_ = {};
   scratch_.reset();  // its memory may be needed for the next
   const auto bytes = static_cast<std::int64_t>(needed);
-  scratch_ = std::make_unique<DeviceTensor>(device_, 1, bytes, 1, bytes, 0, DeviceTensor::float_poison);
+  const Placement aligned{0, problem_.guard};
+  scratch_ = std::make_unique<DeviceTensor>(device_, 1, bytes, 1, bytes, aligned, DeviceTensor::float_poison);
   if (!scratch_->why_not().empty()) return Status::infrastructure(scratch_->why_not());
   workspace_ = {scratch_->data(), needed};
   return scratch_->poison_all();

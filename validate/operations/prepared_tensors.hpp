@@ -65,6 +65,7 @@ class PreparedTensors : public PreparedProblem {
   std::string unwritten_element(std::uint64_t seed) const override;
   Status read_element(std::uint64_t seed, std::vector<unsigned char>& bytes) const override;
   std::uint64_t digest(std::string& why, std::string& damage) override;
+  std::vector<std::string> take_findings() override;
 
  protected:
   using CompareRow = std::function<void(Comparison&, std::int64_t row, const unsigned char* elements)>;
@@ -133,11 +134,11 @@ class PreparedTensors : public PreparedProblem {
   std::int64_t output_ld(std::string_view name, std::int64_t columns) {
     return own_ld(name, columns, problem_.dense_outputs ? columns : padded_ld(columns));
   }
-  /// Elements by which the tensor starts past a 256-byte boundary.
-  int offset_of(std::string_view name) const {
-    const auto own = problem_.offsets.find(name);
-    return own == problem_.offsets.end() ? problem_.offset : own->second;
-  }
+  /// Memory for the tensor of that name, placed as the problem says.
+  std::unique_ptr<DeviceTensor> make_tensor(std::string_view name, std::int64_t rows, std::int64_t columns,
+                                            std::size_t element_bytes, std::int64_t ld, unsigned char poison);
+  /// Appends how a guard page beside a tensor was touched.
+  static void take_touch(std::string_view name, DeviceTensor& tensor, std::vector<std::string>& findings);
   /// Whether an optional output is given: `usually`, unless the problem names it.
   bool gives(std::string_view name, bool usually = true) const {
     return problem_.with.contains(name) || (usually && !problem_.without.contains(name));

@@ -222,7 +222,7 @@ class Cell {
     }
   }
 
-  /// Rounding and, where alignment does not matter, where tensors lie follow from the size, so that variants share problems.
+  /// Rounding, guard pages and, where alignment does not matter, where tensors lie follow from the size, so that variants share problems.
   Problem made(const Length& length, std::int64_t rows) const {
     Problem p = *length.base;
     p.rows = rows;
@@ -230,6 +230,7 @@ class Cell {
     p.seed = seed_;
     const auto mixed = static_cast<std::uint64_t>(length.columns / 8 + rows) + seed_;
     p.rounding = mixed % 2 == 0 ? Rounding::half_away : Rounding::half_even;
+    p.guard = guard_of(mixed / 3);
     if (tuning_.access_bytes >= 16) return p;
     if (mixed % 3 == 1) p.offset = 1, p.row_padding = 5;
     if (mixed % 3 == 2) p.row_padding = static_cast<std::int64_t>(mixed % 7);

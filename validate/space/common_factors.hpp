@@ -1,6 +1,7 @@
 // Factors that several tables of the model have.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +14,12 @@ constexpr auto f32 = DType::float32, f16 = DType::float16, bf16 = DType::bfloat1
 
 /// A type that is not x's.
 inline DType other_than(DType x) { return x == f32 ? bf16 : f32; }
+
+/// Where problems that one does not draw pair by pair have their guard page: mostly behind, where loops run too far.
+inline GuardPage guard_of(std::uint64_t mixed) {
+  constexpr GuardPage pages[] = {GuardPage::behind, GuardPage::before, GuardPage::behind, GuardPage::none};
+  return pages[mixed % 4];
+}
 
 /// A tensor: not given, in x's type, in another.
 inline Factor optional_tensor(std::string name, std::optional<DType> Problem::*member) {

@@ -119,6 +119,7 @@ Table forward() {
                    roundings(),
                    eps_values(),
                    placements(Operation::norm_quant_forward),
+                   guard_pages(),
                    general_values({Values::normal, Values::outlier_columns, Values::negative_zeros, Values::ties,
                                    Values::one_nan, Values::minus_nan, Values::huge_mean}),
                    small_sizes(),
@@ -160,6 +161,7 @@ Table backward() {
       roundings(),
       eps_values(),
       placements(Operation::norm_quant_backward),
+      guard_pages(),
       general_values({Values::normal, Values::outlier_columns, Values::one_nan, Values::minus_nan, Values::huge_mean}),
       small_sizes(),
       few_rows({0, 1, 2, 5, 17, 67})};
@@ -179,6 +181,7 @@ Table activation() {
                    outputs(),
                    roundings(),
                    placements(Operation::activation_quant),
+                   guard_pages(),
                    general_values({Values::normal, Values::outlier_columns, Values::ties, Values::near_ties,
                                    Values::negative_zeros, Values::one_nan, Values::minus_nan, Values::minus_inf,
                                    Values::zeros, Values::largest, Values::huge}),
@@ -206,6 +209,7 @@ Table weights() {
                      forms("codes and packed", 0, true, true), forms("all", 2, true, true)}},
                    may_be_given("dequant_factor"),
                    placements(Operation::weight_quant),
+                   guard_pages(),
                    general_values({Values::normal, Values::outlier_columns, Values::ties, Values::negative_zeros,
                                    Values::one_nan, Values::minus_inf, Values::zeros, Values::tiny}),
                    small_sizes(),
@@ -265,6 +269,13 @@ Factor placements(Operation op) {
     level(tensor + " padded", [tensor](Problem& p) { p.paddings[tensor] = 3; });
   }
   return factor;
+}
+
+Factor guard_pages() {
+  return {"guard page",
+          {{"none", [](Problem& p) { p.guard = GuardPage::none; }},
+           {"before", [](Problem& p) { p.guard = GuardPage::before; }},
+           {"behind", [](Problem& p) { p.guard = GuardPage::behind; }}}};
 }
 
 Table table_of(Operation op) {

@@ -14,4 +14,7 @@ const std::vector<std::string>& tensors_of(Operation op);
 /// Levels of where tensors lie: dense, padded, off by one; all alike, inputs or outputs alone, each tensor alone.
 Factor placements(Operation op);
 
+/// Levels of where a page that nobody may touch lies beside the tensors.
+Factor guard_pages();
+
 }  // namespace normquant::validate::space

@@ -72,6 +72,7 @@ Table layer_table(Operation op) {
       optional_tensor("bias", &Problem::bias),
       flag("quant_scale", &Problem::save_quant_scale),
       placements(op),
+      guard_pages(),
       sizes("rows", &Problem::rows, {0, 1, 2, 15, 16, 17, 33, 48}),
       sizes("k_in", &Problem::columns, {1, 3, 16, 64, 255, 256, 264, 520}),
       sizes("k_out", &Problem::k_out, {1, 7, 8, 32, 33, 40, 129, 272})};
@@ -115,6 +116,7 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
     p.rows = rows, p.columns = k_in, p.k_out = k_out;
     p.x = types[i % 3], p.weight = p.x, p.out = p.x;
     p.seed = seed;
+    p.guard = guard_of(i / 2 + seed);
     if (i % 2 == 0) p.linear_bias = p.out;
     if (forward && i % 3 != 1) p.codes = true;
     change(p);

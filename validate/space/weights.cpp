@@ -3,6 +3,7 @@
 #include <set>
 
 #include "validate/space/cells.hpp"
+#include "validate/space/common_factors.hpp"
 
 namespace normquant::validate::space {
 namespace {
@@ -51,6 +52,7 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
       p.x = types[++drawn % 3];
       p.seed = seed;
       choose_outputs(p, drawn / 3);
+      p.guard = guard_of(drawn / 3);
       change(p);
       if (rows * columns <= most_elements && served.by(v, p)) runs.push_back({p, v});
     };
