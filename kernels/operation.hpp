@@ -50,8 +50,8 @@ class ArgumentCheck {
   /// of a scale and rstd, leaves float32's normal numbers.
   void check_quantisation(const Quantisation& q, const QuantOutput& output) {
     require(q.format == QuantFormat::int8 || q.format == QuantFormat::fp8_e4m3, "format is not a known value");
-    require(!q.has_static_scale() || (q.static_scale >= 1e-30F && q.static_scale <= 1e30F),
-            "static_scale is " + std::to_string(q.static_scale) + "; it must be from 1e-30 to 1e30, or 0 for none");
+    require(!q.has_static_scale() || (q.static_scale >= 1e-12F && q.static_scale <= 1e12F),
+            "static_scale is " + std::to_string(q.static_scale) + "; it must be from 1e-12 to 1e12, or 0 for none");
     require(q.floor >= 1e-12F && q.floor <= 1e30F,
             "floor is " + std::to_string(q.floor) + "; it must be from 1e-12 to 1e30");
     require(!q.has_static_scale() || output.dequant_scale == nullptr,

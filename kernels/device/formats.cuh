@@ -46,6 +46,32 @@ __device__ __forceinline__ Packet<std::int8_t, V> codes_in(const Quantisation& q
   return packed_codes(numbers, {1.0F, 1.0F});
 }
 
+/// The bits of V codes of int8 alone, V a multiple of 4, of the values times `factor`: as nearest_codes has them, clamped. Rows that
+/// are not finite have a factor that is NaN, and codes 0; no value may be NaN otherwise.
+template <int V>
+__device__ __forceinline__ Packet<std::int8_t, V> clamped_codes(const float (&values)[V], float factor) {
+  const std::uint32_t finite = is_finite_magnitude(magnitude_bits(factor)) ? 0xffffffffU : 0U;
+  // The lowest byte of code + 1.5 * 2^23 is the code, so the clamp comes before the difference that nobody needs.
+  const auto bits = [&](int v) {
+    return __float_as_uint(fminf(fmaxf(fmaf(values[v], factor, even_magic), even_magic - 128.0F), even_magic + 127.0F));
+  };
+  std::uint32_t words[V / 4];
+#pragma unroll
+  for (int i = 0; i < V / 4; ++i) {
+#if defined(__CUDA_ARCH__)
+    const std::uint32_t low = __byte_perm(bits(4 * i), bits(4 * i + 1), 0x0040);
+    const std::uint32_t high = __byte_perm(bits(4 * i + 2), bits(4 * i + 3), 0x0040);
+    words[i] = __byte_perm(low, high, 0x5410) & finite;
+#else
+    words[i] = 0;
+    for (int v = 0; v < 4; ++v) words[i] |= (bits(4 * i + v) & 0xffU & finite) << 8 * v;
+#endif
+  }
+  Packet<std::int8_t, V> packet;
+  memcpy(packet.data, words, sizeof(words));
+  return packet;
+}
+
 /// store_quantised of the values times `factor`, in that format.
 template <int V>
 __device__ __forceinline__ void store_quantised_in(const Quantisation& q, const QuantOutput& output, std::int64_t row,

@@ -95,13 +95,14 @@ __device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForw
                             [&](std::int64_t column) { return y_of_column<X>(a, row, column, mean, rstd); });
 }
 
-/// The same in another format: the row's own scale, since by a given one nothing overflows before it saturates.
+/// The same in another format or by a given scale.
 template <class X>
 __device__ __attribute__((noinline)) RowScale overflowed_row_otherwise(const NormQuantForward& a, std::int64_t row,
                                                                        unsigned place, unsigned threads, float rstd) {
   float absmax = 0.0F;
+  const std::int64_t looked_at = a.quantisation.has_static_scale() ? 0 : a.columns;
 #pragma unroll 1
-  for (std::int64_t column = 0; column < a.columns; ++column) {
+  for (std::int64_t column = 0; column < looked_at; ++column) {
     absmax = larger_magnitude(absmax, y_of_column<X>(a, row, column, 0.0F, rstd));
   }
   const RowScale scale = row_scale(a.quantisation, magnitude_bits(absmax));

@@ -35,22 +35,32 @@ __device__ __forceinline__ void store_codes(const Row<Facts, X, Columns, Threads
   if (row.live && row.threads.place() == 0) store_row_results(a, row.number, 0.0F, rstd, scale);
 }
 
-/// Scale and store in another format or by a given scale, by which y = (h * rstd) * weight saturates before it overflows.
+/// Scale and store in another format or by a given scale. By a given one each element stands for itself, so that a row in which
+/// h * weight is not finite is looked at again, column by column.
 template <class Facts, class X, class Columns, class Threads, class WithWeights>
 __device__ __forceinline__ void store_otherwise(const Row<Facts, X, Columns, Threads>& row, WithWeights&& with_weights,
                                                 float rstd, float largest) {
   const NormQuantForward& a = row.a;
-  const bool given = a.quantisation.has_static_scale();
-  RowScale scale = row_scale(a.quantisation, magnitude_bits(largest * rstd));
-  const float before = given ? rstd : 1.0F, to_code = given ? scale.quant : scale.quant * rstd;
-  if (row.live && !given && overflowed(largest, rstd)) {
+  const Quantisation& q = a.quantisation;
+  RowScale scale = row_scale(q, magnitude_bits(largest * rstd));
+  const float to_code = scale.quant * rstd;
+  const bool alone = q.has_static_scale() && !is_finite_magnitude(magnitude_bits(largest)) &&
+                     is_finite_magnitude(magnitude_bits(rstd));
+  if (row.live && (alone || (!q.has_static_scale() && overflowed(largest, rstd)))) {
     scale = overflowed_row_otherwise<X>(a, row.number, row.threads.place(), row.threads.count(), rstd);
   } else {
     with_weights([&](int k, const auto& h, const auto& weight) {
       std::remove_cvref_t<decltype(h)> z;
 #pragma unroll
-      for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] = h[i] * before * weight[i];
-      store_packet_otherwise<Facts>(a, row.number, row.columns, k, z, to_code, scale);
+      for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] = h[i] * weight[i];
+      std::int8_t* const codes = a.output.codes + row.number * a.output.ld_codes;
+      if (q.format == QuantFormat::int8) {
+        row.columns.template store<std::int8_t, true>(codes, k, clamped_codes(z, code_factor(to_code, a.rounding)));
+      } else {
+#pragma unroll
+        for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] *= to_code;
+        row.columns.template store<std::int8_t, true>(codes, k, packed_e4m3(z));
+      }
     });
   }
   if (row.live && row.threads.place() == 0) store_row_results(a, row.number, 0.0F, rstd, scale);

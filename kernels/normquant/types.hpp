@@ -94,7 +94,7 @@ inline constexpr float scale_floor = 1e-5F;
 /// In what format and by what scale rows are quantised (docs/operations.md, section 8).
 struct Quantisation {
   QuantFormat format = QuantFormat::int8;  ///< fp8_e4m3 rounds half to even, whatever the rounding asked for
-  float static_scale = 0.0F;               ///< quant_scale of the whole tensor, 1e-30 to 1e30; 0: each row has its own
+  float static_scale = 0.0F;               ///< quant_scale of the whole tensor, 1e-12 to 1e12; 0: each row has its own
   float floor = scale_floor;               ///< of absmax, 1e-12 to 1e30
   constexpr bool has_static_scale() const { return static_scale != 0.0F; }
   bool operator==(const Quantisation&) const = default;

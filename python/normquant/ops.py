@@ -15,6 +15,8 @@ _ops = torch.ops.normquant
 
 norm_quant_forward = _ops.norm_quant_forward.default
 norm_quant_codes = _ops.norm_quant_codes.default
+norm_quantise = _ops.norm_quantise.default
+quantise = _ops.quantise.default
 norm_quant_backward = _ops.norm_quant_backward.default
 activation_quant = _ops.activation_quant.default
 weight_quant = _ops.weight_quant.default
@@ -60,6 +62,16 @@ def _(x, residual, weight, bias, eps, rms, half_even, stored, out_dtype, residua
 @torch.library.register_fake("normquant::norm_quant_codes")
 def _(x, residual, weight, bias, eps, rms, half_even):
     return _like(x, torch.int8), _floats(x)
+
+
+@torch.library.register_fake("normquant::norm_quantise")
+def _(x, residual, weight, bias, eps, rms, half_even, codes_dtype, static_scale, floor, residual_dtype):
+    return _like(x, codes_dtype), _floats(x, static_scale == 0), _like(x, residual_dtype)
+
+
+@torch.library.register_fake("normquant::quantise")
+def _(x, half_even, codes_dtype, static_scale, floor):
+    return _like(x, codes_dtype), _floats(x, static_scale == 0)
 
 
 @torch.library.register_fake("normquant::norm_quant_backward")

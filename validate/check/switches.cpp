@@ -35,19 +35,19 @@ validate::Algorithm algorithm_of(const std::string& name) {
 void take_quantisation(const SwitchWords& words, Switches& s) {
   Quantisation& q = s.problem.quantisation;
   const bool has_them = s.op == Op::forward || s.op == Op::activation_quant;
-  const auto number = [&](const char* option, const std::optional<double>& value, float least, float& to) {
+  const auto number = [&](const char* option, const std::optional<double>& value, float least, float most, float& to) {
     if (!value) return;
     if (!has_them) throw Refusal{exit_usage, fmt::format("{} has no meaning for {}", option, name_of(s.op))};
     to = static_cast<float>(*value);
-    if (to >= least && to <= 1e30F) return;
-    throw Refusal{exit_usage, fmt::format("{} {}: it must be from {} to 1e30", option, *value, least)};
+    if (to >= least && to <= most) return;
+    throw Refusal{exit_usage, fmt::format("{} {}: it must be from {} to {}", option, *value, least, most)};
   };
   if (words.format != "int8" && !has_them) {
     throw Refusal{exit_usage, fmt::format("--format has no meaning for {}", name_of(s.op))};
   }
   q.format = quant_format_named(words.format).value_or(QuantFormat::int8);
-  number("--static-scale", words.static_scale, 1e-30F, q.static_scale);
-  number("--floor", words.floor, 1e-12F, q.floor);
+  number("--static-scale", words.static_scale, 1e-12F, 1e12F, q.static_scale);
+  number("--floor", words.floor, 1e-12F, 1e30F, q.floor);
 }
 
 }  // namespace
