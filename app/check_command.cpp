@@ -35,7 +35,7 @@ using validate::Verdict;
 struct CheckOptions {
   SwitchWords words;
   std::string name = "given", json, junit;
-  double eps = 0;  ///< as far as it was given
+  double eps = 0, static_scale = 0, floor = 0;  ///< as far as it was given
   output::Existing existing = output::Existing::refuse;
   Sources sources;
   std::map<std::string, std::string, std::less<>> roles;  ///< what the options of roles were given; empty: not
@@ -151,6 +151,13 @@ void add_check_command(CLI::App& app, int& status) {
                    "normquant, transformers or tq2_0: the order of packed (weight_quant)")
       ->check(CLI::IsMember({"normquant", "transformers", "tq2_0"}))
       ->capture_default_str();
+  command
+      ->add_option("--format", options->words.format, "int8 or fp8_e4m3: of codes and out (forward, activation_quant)")
+      ->check(CLI::IsMember({"int8", "fp8_e4m3"}))
+      ->capture_default_str();
+  CLI::Option* static_scale = command->add_option("--static-scale", options->static_scale,
+                                                  "quant_scale of the whole tensor, in place of one a row");
+  CLI::Option* floor = command->add_option("--floor", options->floor, "Floor of absmax (default 1e-5)");
   command->add_option("--tensors", options->sources.files, "File whose tensors are called as below (repeatable)")
       ->allow_extra_args(false);
   for (std::string_view role : all_roles()) {
@@ -166,8 +173,10 @@ void add_check_command(CLI::App& app, int& status) {
   command->add_option("--json", options->json, "Write the result to this file");
   command->add_option("--junit", options->junit, "Write the result to this file as JUnit XML");
   app::add_force(*command, options->existing);
-  command->callback([options, eps, &status] {
+  command->callback([options, eps, static_scale, floor, &status] {
     if (eps->count() > 0) options->words.eps = options->eps;
+    if (static_scale->count() > 0) options->words.static_scale = options->static_scale;
+    if (floor->count() > 0) options->words.floor = options->floor;
     status = check_files(*options);
   });
 }

@@ -9,9 +9,11 @@ namespace {
 
 using validate::Problem;
 
-constexpr std::string_view forward_forms[] = {"rms", "rms+residual", "layer", "codes", "rms+unaligned"};
+constexpr std::string_view forward_forms[] = {
+    "rms", "rms+residual", "layer",          "codes",        "rms+unaligned",      "codes+static",
+    "fp8", "fp8+static",   "codes+residual", "fp8+residual", "fp8+static+residual"};
 constexpr std::string_view backward_forms[] = {"rms", "rms+dresidual", "layer", "rms+unaligned", "rms+no_out"};
-constexpr std::string_view activation_forms[] = {"out", "codes"};
+constexpr std::string_view activation_forms[] = {"out", "codes", "codes+static", "fp8", "fp8+static"};
 constexpr std::string_view weight_forms[] = {"out", "codes", "packed"};
 constexpr std::string_view layer_forward_forms[] = {"rms", "rms+training", "rms+cached", "rms+residual"};
 constexpr std::string_view layer_backward_forms[] = {"rms", "rms+dresidual"};
@@ -23,14 +25,19 @@ void set_norm(Problem& problem, DType dtype, bool layer) {
   problem.eps = layer ? default_eps::layer_norm_linear_quant : default_eps::rms_norm_linear_quant;
 }
 
+/// Codes, in the format and by the scale that the form says. A static scale brings normal values of y near the range's ends.
+void set_codes(Problem& problem, std::string_view form) {
+  const bool fp8 = form.starts_with("fp8"), is_static = form.find("+static") != std::string_view::npos;
+  problem.codes = fp8 || form.starts_with("codes");
+  if (fp8) problem.quantisation.format = QuantFormat::fp8_e4m3;
+  if (is_static) problem.quantisation.static_scale = fp8 ? 100.0F : 30.0F;
+}
+
 void set_forward(Problem& problem, DType dtype, std::string_view form) {
   set_norm(problem, dtype, form == "layer");
-  if (form == "rms+residual") problem.residual = problem.residual_out = dtype;
-  if (form == "codes") {
-    problem.codes = true;
-  } else {
-    problem.out = dtype;
-  }
+  if (form.ends_with("+residual")) problem.residual = problem.residual_out = dtype;
+  set_codes(problem, form);
+  if (!problem.codes) problem.out = dtype;
 }
 
 void set_backward(Problem& problem, DType dtype, std::string_view form) {
@@ -43,7 +50,7 @@ void set_backward(Problem& problem, DType dtype, std::string_view form) {
 void set_quant(Problem& problem, DType dtype, std::string_view form) {
   problem.rounding = Rounding::half_even;
   if (form == "out") problem.out = dtype;
-  problem.codes = form == "codes";
+  set_codes(problem, form);
   problem.packed = form == "packed";
 }
 

@@ -50,10 +50,12 @@ Sweep quick() {
   return {"quick",
           "every operation and form once, the main ones at three sizes; a minute or two on a GPU",
           {group(forward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
-           group(forward, large, {"rms+residual", "layer", "codes", "rms+unaligned"}),
+           group(forward, large,
+                 {"rms+residual", "layer", "codes", "rms+unaligned", "codes+static", "fp8", "fp8+static",
+                  "codes+residual", "fp8+residual", "fp8+static+residual"}),
            group(backward, {{16, 4096}, {2048, 2560}, {4096, 4096}}, {"rms"}),
            group(backward, large, {"rms+dresidual", "layer", "rms+unaligned", "rms+no_out"}),
-           group(Operation::activation_quant, large, {"out", "codes"}),
+           group(Operation::activation_quant, large, {"out", "codes", "codes+static", "fp8", "fp8+static"}),
            group(Operation::weight_quant, large, {"out", "packed"}),
            group(Operation::bit_linear_forward, {{2048, 4096}}, {"rms", "rms+cached"}),
            group(Operation::bit_linear_backward, {{2048, 4096}}, {"rms"})}};
@@ -63,10 +65,13 @@ Sweep quick() {
 Sweep host() {
   return {"host",
           "every operation and form at tiny shapes, for the CPU",
-          {group(forward, {{4, 256}}, {"rms", "rms+residual", "layer", "codes", "rms+unaligned"}),
+          {group(forward, {{4, 256}},
+                 {"rms", "rms+residual", "layer", "codes", "rms+unaligned", "codes+static", "fp8", "fp8+static",
+                  "codes+residual", "fp8+residual", "fp8+static+residual"}),
            group(forward, {{2, 1000}}, {"rms"}),
            group(backward, {{4, 256}}, {"rms", "rms+dresidual", "layer", "rms+unaligned", "rms+no_out"}),
-           group(backward, {{2, 1000}}, {"rms"}), group(Operation::activation_quant, {{4, 256}}, {"out", "codes"}),
+           group(backward, {{2, 1000}}, {"rms"}),
+           group(Operation::activation_quant, {{4, 256}}, {"out", "codes", "codes+static", "fp8", "fp8+static"}),
            group(Operation::weight_quant, {{16, 256}}, {"out", "codes", "packed"}),
            group(Operation::bit_linear_forward, {{4, 256}}, {"rms", "rms+training", "rms+cached", "rms+residual"}),
            group(Operation::bit_linear_backward, {{4, 256}}, {"rms", "rms+dresidual"})}};
@@ -224,6 +229,17 @@ Sweep held_out() {
            group(Operation::weight_quant, {{6912, 2560}}, {"out"})}};
 }
 
+/// Codes of inference: int8 and fp8, by the row's own scale and by a given one.
+Sweep formats() {
+  const std::vector<Shape> shapes = {{1, 4096}, {512, 4096}, {4096, 4096}, {16384, 4096}, {8192, 8192}};
+  const Forms codes = {"codes", "codes+static", "fp8", "fp8+static"};
+  return {
+      "formats",
+      "int8 and fp8 codes by own and by given scales, at five sizes",
+      {group(forward, shapes, codes), group(forward, shapes, {"codes+residual", "fp8+residual", "fp8+static+residual"}),
+       group(Operation::activation_quant, shapes, codes)}};
+}
+
 /// What the gate compares by default: every operation but the layer, at sizes of about 10 us and more and at one of decoding.
 /// Few and not too large, because it is processes that count, and each prepares its cases.
 Sweep gate() {
@@ -253,7 +269,7 @@ const std::vector<PublishedModel>& published_models() {
 const std::vector<Sweep>& named_sweeps() {
   static const std::vector<Sweep> sweeps = {quick(),    host(),        models(),  decode(),   training(),
                                             anchors(),  edges(),       weights(), standing(), tuning(),
-                                            held_out(), layer_sweep(), gate()};
+                                            held_out(), layer_sweep(), gate(),    formats()};
   return sweeps;
 }
 

@@ -40,11 +40,22 @@ class ArgumentCheck {
     require(ld >= columns, std::string(name) + "'s row stride is " + std::to_string(ld) + "; it must be at least " +
                                std::to_string(columns));
   }
-  void check_output(const char* name, const QuantOutput& output, std::int64_t columns) {
+  void check_output(const char* name, const QuantOutput& output, std::int64_t columns, bool has_row_scales = true) {
     check_matrix(name, output.out, columns);
     if (output.codes == nullptr) return;
     check_ld("codes", output.ld_codes, columns);
-    require(output.dequant_scale != nullptr, "dequant_scale is null; codes mean nothing without it");
+    require(output.dequant_scale != nullptr || !has_row_scales, "dequant_scale is null; codes mean nothing without it");
+  }
+  /// The format and scale, and that no value a row is asked for where there is none. Within the limits no scale, and no product
+  /// of a scale and rstd, leaves float32's normal numbers.
+  void check_quantisation(const Quantisation& q, const QuantOutput& output) {
+    require(q.format == QuantFormat::int8 || q.format == QuantFormat::fp8_e4m3, "format is not a known value");
+    require(!q.has_static_scale() || (q.static_scale >= 1e-12F && q.static_scale <= 1e12F),
+            "static_scale is " + std::to_string(q.static_scale) + "; it must be from 1e-12 to 1e12, or 0 for none");
+    require(q.floor >= 1e-12F && q.floor <= 1e30F,
+            "floor is " + std::to_string(q.floor) + "; it must be from 1e-12 to 1e30");
+    require(!q.has_static_scale() || output.dequant_scale == nullptr,
+            "dequant_scale is given, but a static scale has no value a row");
   }
   void check_rounding(Rounding rounding) {
     require(rounding == Rounding::half_away || rounding == Rounding::half_even, "rounding is not a known value");

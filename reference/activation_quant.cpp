@@ -1,6 +1,5 @@
 #include "reference/activation_quant.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 namespace normquant::reference {
@@ -13,19 +12,24 @@ Vector finite_absmax(const Array& x) {
   return absmax.cast<float>().isFinite().select(absmax, nan);
 }
 
-/// clamp(round(scaled), -128, 127); 0 for NaN.
-double code_of(double scaled, Rounding rounding) {
-  return std::isnan(scaled) ? 0.0 : std::clamp(round_to_integer(scaled, rounding), -128.0, 127.0);
+/// quant_scale of each row.
+Vector quant_scale_of(const Vector& absmax, const Quantisation& q) {
+  const double largest = q.format == Format::int8 ? 127.0 : e4m3::largest;
+  return largest / (absmax < q.floor).select(q.floor, absmax);  // NaN stays NaN
 }
 
 }  // namespace
 
-ActivationQuantResult activation_quant(const Array& x, Rounding rounding) {
+ActivationQuantResult activation_quant(const Array& x, Rounding rounding, const Quantisation& quantisation) {
+  const Quantisation& q = quantisation;
   ActivationQuantResult result;
-  result.absmax = finite_absmax(x);
-  result.quant_scale = 127.0 / (result.absmax < scale_floor).select(scale_floor, result.absmax);  // NaN stays NaN
-  result.code = (x.colwise() * result.quant_scale).unaryExpr([rounding](double v) { return code_of(v, rounding); });
+  if (!q.has_static_scale()) result.absmax = finite_absmax(x);
+  result.quant_scale =
+      q.has_static_scale() ? Vector::Constant(x.rows(), q.static_scale) : quant_scale_of(result.absmax, q);
+  const Array scaled = x.colwise() * result.quant_scale;
+  result.code = scaled.unaryExpr([&](double v) { return code_of(v, q.format, rounding); });
   result.out = result.code.colwise() / result.quant_scale;
+  if (q.has_static_scale()) result.out = x.isNaN().select(nan, result.out);  // int8's code does not say so
   return result;
 }
 

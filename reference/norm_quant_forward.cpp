@@ -39,8 +39,8 @@ NormQuantForwardResult recompute_output(const Array& h, const Vector& mean, cons
   result.xhat = (h.colwise() - result.mean).colwise() * rstd;
   result.y = affine(result.xhat, forward);
 
-  ActivationQuantResult quantised = activation_quant(result.y, forward.rounding);
-  result.y = quantised.absmax.isNaN().replicate(1, h.cols()).select(nan, result.y);
+  ActivationQuantResult quantised = activation_quant(result.y, forward.rounding, forward.quantisation);
+  if (quantised.absmax.size() > 0) result.y = quantised.absmax.isNaN().replicate(1, h.cols()).select(nan, result.y);
   result.absmax = std::move(quantised.absmax);
   result.quant_scale = std::move(quantised.quant_scale);
   result.code = std::move(quantised.code);

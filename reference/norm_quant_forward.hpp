@@ -7,7 +7,8 @@
 //
 // A row whose input, statistics or y are not finite in float32 comes out as NaN (section 5): out and y NaN, code 0,
 // absmax and quant_scale NaN; and rstd NaN unless y alone is the cause. "Statistics" are the sums that a float32 kernel
-// must hold: sum of (h - mean)^2 and sum of |h|. Other rows are untouched.
+// must hold: sum of (h - mean)^2 and sum of |h|. Other rows are untouched. By a static scale (section 8) rows whose statistics are
+// finite are judged element by element.
 #pragma once
 
 #include <optional>
@@ -23,6 +24,7 @@ struct NormQuantForward {
   double eps = 0.0;              ///< > 0, added to var
   std::optional<Vector> weight;  ///< [N] the norm's gamma; 1 when not given
   std::optional<Vector> bias;    ///< [N] the norm's beta; 0 when not given
+  Quantisation quantisation{};   ///< section 8
 };
 
 /// What the forward computes; M rows, N columns. Nothing is rounded to a storage type.
@@ -30,11 +32,11 @@ struct NormQuantForwardResult {
   Vector mean;         ///< [M] 0 for rms; in a row that is not finite, what the sum says
   Vector var;          ///< [M] mean of (h - mean)^2 (biased); in a row that is not finite, what the sum says
   Vector rstd;         ///< [M] 1 / sqrt(var + eps)
-  Vector absmax;       ///< [M] largest |y| of the row
+  Vector absmax;       ///< [M] largest |y| of the row; empty by a static scale
   Vector quant_scale;  ///< [M] 127 / max(absmax, 1e-5)
   Array xhat;          ///< [M, N] (h - mean) * rstd
   Array y;             ///< [M, N] xhat * weight + bias
-  Array code;          ///< [M, N] integers in [-128, 127]
+  Array code;          ///< [M, N] integers in [-128, 127], or numbers of e4m3
   Array out;           ///< [M, N] code / quant_scale
 };
 

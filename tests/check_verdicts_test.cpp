@@ -88,6 +88,33 @@ TEST(Check, YRoundedToSixteenBitsBeforeItIsQuantised) {
   expect_answer(command + " --y-type float16", 1, "wrong");
 }
 
+TEST(Check, Fp8CodesAsMlDtypesAndOthersSaveThem) {
+  const Forward f;
+  reference::NormQuantForward fp8 = f.forward;
+  fp8.quantisation = {reference::Format::fp8_e4m3, 100.0};
+  const auto truth = reference::norm_quant_forward(f.x, fp8);
+  Bytes bytes;
+  for (double code : truth.code.reshaped<Eigen::RowMajor>()) {
+    unsigned bits = 0;
+    while (reference::e4m3::of_bits(bits) != code) ++bits;
+    bytes += static_cast<char>(bits);
+  }
+  const std::string c = f.folder.file("c.npy");
+  const std::string command = "check --op forward --norm rms --eps 1e-5 --x " + f.folder.file("x.npy") + " --weight " +
+                              f.folder.file("w.npy") + " --codes " + c;
+  for (const char* descr : {"'<V1'", "'|u1'", "'|i1'"}) {
+    tests::write_file(c, tests::npy(descr, shape(rows, columns), bytes));
+    expect_answer(command + " --format fp8_e4m3 --static-scale 100", 0, "0 wrong");
+    expect_answer(command + " --format fp8_e4m3 --static-scale 101", 1, "y * quant_scale");
+  }
+  expect_answer(command + " --format fp8_e4m3 --static-scale 0", 2, "--static-scale 0: it must be from 1e-12 to 1e+12");
+  tests::write_file(c, tests::npy("'float8_e4m3fn'", shape(rows, columns), bytes));
+  expect_answer(command, 2, "codes holds float8_e4m3fn; say --format fp8_e4m3, or give int8");
+  bytes[7] = static_cast<char>(bytes[7] ^ 1);
+  tests::write_file(c, tests::npy("'<V1'", shape(rows, columns), bytes));
+  expect_answer(command + " --format fp8_e4m3 --static-scale 100", 1, "WRONG: codes[0,7]");
+}
+
 TEST(Check, TheNormAloneAndItsScales) {
   const Forward f;
   const std::string x = f.folder.file("x.npy"), y = f.folder.file("y.npy"), w = f.folder.file("w.npy");

@@ -72,7 +72,8 @@ TEST(ForwardLaunch, RowsThatMayWaitOnceMoreHaveABlockEach) {
 
 TEST(ForwardLaunch, EveryBlockFitsTheRegistersOfAMultiprocessor) {
   constexpr int registers = 65536, fewest = 32;
-  for (Form form : {Form::any, Form::rms, Form::rms_codes, Form::rms_residual, Form::layer}) {
+  for (Form form : {Form::any, Form::rms, Form::rms_codes, Form::rms_residual, Form::layer, Form::rms_other_codes,
+                    Form::any_other}) {
     for (int elements : {8, 16, 24, 32, 64}) {
       for (int lanes : {8, 16, 32}) {
         for (bool striped : {false, true}) {
@@ -111,6 +112,24 @@ TEST(ForwardLaunch, SixtyFourElementsAreForKnownFormsOfSixteenBits) {
   NormQuantForward any = rms(1, 2048);
   any.weight = {};
   EXPECT_NE(refusal(tuning(32, 64), any), "");
+}
+
+TEST(ForwardLaunch, OtherFormatsAreForCodesOfRmsNormAndForAFewShapes) {
+  NormQuantForward codes = rms(1, 2048);
+  codes.output.codes = reinterpret_cast<std::int8_t*>(std::uintptr_t{1 << 20}), codes.output.ld_codes = 2048;
+  codes.output.out = {};
+  codes.quantisation.format = QuantFormat::fp8_e4m3;
+  EXPECT_EQ(form_of(codes), Form::rms_other_codes);
+  EXPECT_EQ(refusal(tuning(32, 64), codes), "");
+  EXPECT_EQ(refusal(tuning(32, 8), codes), "");
+  EXPECT_NE(refusal(tuning(32, 16, 1, 1), codes), "");
+  EXPECT_EQ(refusal(tuning(32, 8, 1, 1), codes), "");
+  codes.weight = {};
+  EXPECT_EQ(form_of(codes), Form::any_other);
+  EXPECT_EQ(refusal(tuning(32, 32), codes), "");
+  EXPECT_NE(refusal(tuning(32, 64), codes), "");
+  EXPECT_NE(refusal(tuning(8, 32), codes), "");
+  EXPECT_NE(refusal(tuning(32, 32, 2), codes), "");
 }
 
 TEST(ForwardLaunch, AnyLengthIsServedByElementsAndOnlyWholePacketsByPackets) {

@@ -82,5 +82,37 @@ TEST(ReferenceRoundToStorage, RoundsEveryElementOfAnArray) {
   EXPECT_TRUE((round_to_storage(values, Storage::bfloat16) == expected).all());
 }
 
+TEST(ReferenceE4m3, ItsNumbersAreThoseOfTheFormat) {
+  EXPECT_EQ(e4m3::of_bits(0x00), 0);
+  EXPECT_EQ(e4m3::of_bits(0x01), 0x1p-9);
+  EXPECT_EQ(e4m3::of_bits(0x07), 7 * 0x1p-9);
+  EXPECT_EQ(e4m3::of_bits(0x08), 0x1p-6);
+  EXPECT_EQ(e4m3::of_bits(0x38), 1);
+  EXPECT_EQ(e4m3::of_bits(0x7E), 448);
+  EXPECT_EQ(e4m3::of_bits(0xC0), -2);
+  EXPECT_TRUE(std::isnan(e4m3::of_bits(0x7F)) && std::isnan(e4m3::of_bits(0xFF)));
+}
+
+TEST(ReferenceE4m3, EveryNumberIsItsOwnNearestAndTiesGoToTheEvenOne) {
+  for (unsigned bits = 0; bits < 0x7E; ++bits) {
+    const double here = e4m3::of_bits(bits), next = e4m3::of_bits(bits + 1), middle = (here + next) / 2;
+    EXPECT_EQ(e4m3::nearest(here), here);
+    EXPECT_EQ(e4m3::nearest(-here), -here);
+    EXPECT_EQ(e4m3::nearest(middle), bits % 2 == 0 ? here : next) << bits;
+    EXPECT_EQ(e4m3::nearest(std::nextafter(middle, 0)), here) << bits;
+    EXPECT_EQ(e4m3::nearest(std::nextafter(middle, 500)), next) << bits;
+    EXPECT_EQ(e4m3::spacing(here), next - here) << bits;
+  }
+}
+
+TEST(ReferenceE4m3, SaturatesAndKeepsNanAndTheSignOfZero) {
+  for (const double value : {448.0, 449.0, 464.0, 1e300, infinity}) {
+    EXPECT_EQ(e4m3::nearest(value), 448);
+    EXPECT_EQ(e4m3::nearest(-value), -448);
+  }
+  EXPECT_TRUE(std::isnan(e4m3::nearest(nan)));
+  EXPECT_TRUE(std::signbit(e4m3::nearest(-0.0)) && std::signbit(e4m3::nearest(-0x1p-10)));
+}
+
 }  // namespace
 }  // namespace normquant::reference

@@ -46,7 +46,8 @@ TEST(Npy, ReadsEveryElementTypeAndShape) {
   const std::pair<const char*, Element> types[] = {{"'<f4'", Element::float32}, {"'<f8'", Element::float64},
                                                    {"'<f2'", Element::float16}, {"'|i1'", Element::int8},
                                                    {"'|u1'", Element::uint8},   {"'<u2'", Element::bits16},
-                                                   {"'|V2'", Element::bits16},  {"'bfloat16'", Element::bfloat16}};
+                                                   {"'|V2'", Element::bits16},  {"'bfloat16'", Element::bfloat16},
+                                                   {"'<V1'", Element::bits8},   {"'float8_e4m3fn'", Element::fp8_e4m3}};
   for (const auto& [descr, element] : types) {
     std::string why;
     const auto tensor = read(tests::npy(descr, "(2, 3)", Bytes(6 * size_of(element), '\7')), "", why);
@@ -186,7 +187,7 @@ TEST(Safetensors, RefusesBrokenAndHostileFiles) {
   expect_refused(entry(R"({"dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,24]})"), "x",
                  "more than any");
   expect_refused(entry(R"({"dtype":"F32","shape":[1e3],"data_offsets":[0,24]})"), "x", "needs a dtype");
-  expect_refused(entry(R"({"dtype":"F8_E4M3","shape":[24],"data_offsets":[0,24]})"), "x", "F8_E4M3");
+  expect_refused(entry(R"({"dtype":"F8_E5M2","shape":[24],"data_offsets":[0,24]})"), "x", "F8_E5M2");
   expect_refused(entry("[]"), "x", "needs a dtype");
   expect_refused(entry("1"), "x", "needs a dtype");
   expect_refused(tests::safetensors("{" + std::string(100000, '['), ""), "x", "not a JSON object");

@@ -141,6 +141,42 @@ TEST(Comparison, ARowOfNanHasCodeZero) {
   EXPECT_FALSE(code_passes(-128, nan, 0));
 }
 
+bool fp8_passes(int byte, double t, double error) {
+  Comparison comparison;
+  comparison.code("codes", 0, 0, byte, t, error, CodeGrid::of(reference::Format::fp8_e4m3, {}));
+  return comparison.verdict().outcome == Outcome::pass;
+}
+
+TEST(Comparison, CodesOfFp8AreJudgedOnTheirOwnGrid) {
+  EXPECT_TRUE(fp8_passes(0x58, 16.9, 0.01));  // 16; 0x59 is 18
+  EXPECT_FALSE(fp8_passes(0x59, 16.9, 0.01));
+  EXPECT_TRUE(fp8_passes(0x58, 17, 0)) << "an exact tie goes to the even code";
+  EXPECT_FALSE(fp8_passes(0x59, 17, 0));
+  EXPECT_TRUE(fp8_passes(0x59, 17, 1e-6)) << "next to a tie both are right";
+  EXPECT_FALSE(fp8_passes(0x5A, 17, 1e-6));
+  EXPECT_TRUE(fp8_passes(0x01, 0x1p-9, 1e-9)) << "a subnormal";
+  EXPECT_FALSE(fp8_passes(0x00, 0x1p-9, 1e-9));
+  EXPECT_TRUE(fp8_passes(0x7E, 1e9, 1)) << "saturated";
+  EXPECT_FALSE(fp8_passes(0x7D, 1e9, 1));
+  EXPECT_TRUE(fp8_passes(0x00, -1e-5, 0) && fp8_passes(0x80, -1e-5, 0) && fp8_passes(0x80, 1e-5, 0)) << "either zero";
+  EXPECT_TRUE(fp8_passes(0x7F, nan, 0));
+  EXPECT_FALSE(fp8_passes(0xFF, nan, 0) || fp8_passes(0x00, nan, 0) || fp8_passes(0x7E, nan, 0));
+  EXPECT_FALSE(fp8_passes(0x7F, 448, 1));
+}
+
+TEST(Comparison, TheShareOfAmbiguousFp8CodesIsOfTheirSpacing) {
+  Comparison comparison;
+  const CodeGrid grid = CodeGrid::of(reference::Format::fp8_e4m3, {});
+  comparison.code("codes", 0, 0, 0x58, 16.5, 0.1, grid);    // 0.1 of a spacing of 2, on both sides
+  comparison.code("codes", 0, 1, 0x7E, 1000.0, 0.1, grid);  // saturates: none
+  EXPECT_NEAR(comparison.verdict().ambiguous_expected, 0.1, 1e-12);
+  EXPECT_EQ(comparison.verdict().codes_ambiguous, 0);
+  EXPECT_EQ(grid.count(448, 448), 1);
+  EXPECT_EQ(grid.count(-0x1p-9, 0x1p-9), 3);
+  EXPECT_EQ(grid.count(0x1.ep-3, 0x1p-2), 2);
+  EXPECT_EQ(grid.count(-448, 448), 253);
+}
+
 TEST(Comparison, FakeQuantisedValuesAreCheckedAsCodes) {
   const auto passes = [](double actual) {
     Comparison comparison;

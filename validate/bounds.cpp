@@ -22,33 +22,45 @@ struct RowError {
   double shared = 0;  ///< relative error of that factor
 };
 
-/// t = 127 y / max(absmax, floor) of one row, from the errors of y. The shared factor cancels, unless the floor holds.
+/// t = y * scale of one row by a static scale, which is exact: the errors of y, and the product's rounding.
+void scale_row(Eigen::Index row, double scale, const Eigen::ArrayXd& error, QuantBounds& bounds) {
+  bounds.dequant_scale(row) = 1 / scale;
+  bounds.scale_error(row) = division * u;
+  bounds.t_error.row(row) =
+      (scale * error + (is_power_of_two(scale) ? 0.0 : u) * bounds.t.row(row).transpose().abs()).transpose();
+}
+
+/// t = largest y / max(absmax, floor) of one row, from the errors of y. The shared factor cancels, unless the floor holds.
 void quantise_row(Eigen::Index row, const Array& y, const RowError& error, QuantBounds& bounds) {
+  const reference::Quantisation& q = bounds.quantisation;
+  if (q.has_static_scale()) return scale_row(row, q.static_scale, error.own, bounds);
+  const double largest = q.format == reference::Format::int8 ? 127 : reference::e4m3::largest;
   const auto values = y.row(row).transpose();
   const double absmax = values.abs().maxCoeff();
-  const double scale = std::max(absmax, reference::scale_floor);
+  const double scale = std::max(absmax, q.floor);
   // |max|a| - max|b|| is at most the largest error among the elements that could be the maximum.
   const double least = (values.abs() - error.own).maxCoeff();
   const double own_max = (values.abs() + error.own >= least).select(error.own, 0.0).maxCoeff();
-  bounds.dequant_scale(row) = scale / 127;
+  bounds.dequant_scale(row) = scale / largest;
   // Either scale may be the inverse of the other: two divisions. One u more for the floor's own rounding.
   bounds.scale_error(row) = second_order * (own_max / scale + error.shared) + (2 * division + 1) * u;
   const auto t = bounds.t.row(row).transpose();
-  // 127 / scale, the product, the floor's own rounding; none of them errs when absmax is exact and the quotient a power of
+  // largest / scale, the product, the floor's own rounding; none of them errs when absmax is exact and the quotient a power of
   // two.
-  const bool exact_scale = own_max == 0 && is_power_of_two(127 / scale);
+  const bool exact_scale = own_max == 0 && is_power_of_two(largest / scale);
   const double left = scale - own_max;
   if (!(left > 0)) {
     bounds.t_error.row(row).setConstant(std::numeric_limits<double>::infinity());
     return;
   }
-  bounds.t_error.row(row) =
-      (second_order * (127 * error.own + t.abs() * own_max) / left + (exact_scale ? 0.0 : (division + 2) * u) * t.abs())
-          .transpose();
+  bounds.t_error.row(row) = (second_order * (largest * error.own + t.abs() * own_max) / left +
+                             (exact_scale ? 0.0 : (division + 2) * u) * t.abs())
+                                .transpose();
 }
 
-QuantBounds empty_bounds(const Array& y, const Vector& quant_scale) {
+QuantBounds empty_bounds(const Array& y, const Vector& quant_scale, const reference::Quantisation& quantisation) {
   QuantBounds bounds;
+  bounds.quantisation = quantisation;
   bounds.t = y.colwise() * quant_scale;
   bounds.t_error = Array::Zero(y.rows(), y.cols());
   bounds.dequant_scale = Vector::Constant(y.rows(), std::numeric_limits<double>::quiet_NaN());
@@ -95,7 +107,15 @@ double shift_error(double mean, Algorithm algorithm) {
   return algorithm == Algorithm::two_pass ? 0.0 : gamma(2) * std::abs(mean);
 }
 
-bool floor_may_hold(double absmax) { return absmax < reference::scale_floor * (1 + 1e-3); }
+/// Whether the scale does not follow from the row's absmax.
+bool scale_may_be_fixed(const reference::Quantisation& q, const Vector& absmax, Eigen::Index row) {
+  return q.has_static_scale() || absmax(row) < q.floor * (1 + 1e-3);
+}
+
+/// Whether the row has codes that are not NaN for certain.
+bool has_codes(const reference::NormQuantForwardResult& truth, Eigen::Index row) {
+  return truth.absmax.size() > 0 ? std::isfinite(truth.absmax(row)) : std::isfinite(truth.rstd(row));
+}
 
 }  // namespace
 
@@ -140,7 +160,8 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
                              const reference::NormQuantForwardResult& truth, Algorithm algorithm) {
   const Eigen::Index rows = h.rows(), columns = h.cols();
   const bool layer = forward.norm == reference::NormKind::layer;
-  ForwardBounds bounds{Vector::Zero(rows), Vector::Zero(rows), empty_bounds(truth.y, truth.quant_scale)};
+  ForwardBounds bounds{Vector::Zero(rows), Vector::Zero(rows),
+                       empty_bounds(truth.y, truth.quant_scale, forward.quantisation)};
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
   for (Eigen::Index i = 0; i < rows; ++i) {
     const double magnitudes = h.row(i).abs().sum();
@@ -160,7 +181,7 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
     }
     // 1 / sqrt: half of that.
     bounds.rstd_error(i) = second_order * errors.var / 2 + reciprocal_root * u;
-    if (!std::isfinite(truth.absmax(i))) continue;
+    if (!has_codes(truth, i)) continue;
     const AffineRow row{truth.xhat.row(i).transpose(),
                         truth.y.row(i).transpose(),
                         weight,
@@ -168,7 +189,8 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
                         truth.rstd(i),
                         errors.mean + shift_error(truth.mean(i), algorithm),
                         bounds.rstd_error(i)};
-    quantise_row(i, truth.y, affine_error(row, floor_may_hold(truth.absmax(i))), bounds.quant);
+    quantise_row(i, truth.y, affine_error(row, scale_may_be_fixed(forward.quantisation, truth.absmax, i)),
+                 bounds.quant);
   }
   return bounds;
 }
@@ -196,10 +218,11 @@ Array norm_bounds(const reference::NormQuantForward& forward, const reference::N
 QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const reference::NormQuantForwardResult& truth,
                              const Vector& saved_scale, Algorithm algorithm) {
   const Eigen::Index rows = truth.y.rows(), columns = truth.y.cols();
-  QuantBounds bounds = empty_bounds(truth.y, saved_scale.size() > 0 ? saved_scale : truth.quant_scale);
+  QuantBounds bounds =
+      empty_bounds(truth.y, saved_scale.size() > 0 ? saved_scale : truth.quant_scale, forward.quantisation);
   const Eigen::ArrayXd weight = vector_or(forward.weight, columns, 1.0), bias = vector_or(forward.bias, columns, 0.0);
   for (Eigen::Index i = 0; i < rows; ++i) {
-    if (!std::isfinite(truth.absmax(i))) continue;
+    if (!has_codes(truth, i)) continue;
     const AffineRow row{truth.xhat.row(i).transpose(),
                         truth.y.row(i).transpose(),
                         weight,
@@ -207,28 +230,26 @@ QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const r
                         truth.rstd(i),
                         shift_error(truth.mean(i), algorithm),
                         0.0};
-    const RowError error = affine_error(row, floor_may_hold(truth.absmax(i)));
+    const RowError error = affine_error(row, scale_may_be_fixed(forward.quantisation, truth.absmax, i));
     quantise_row(i, truth.y, error, bounds);
     if (saved_scale.size() == 0) continue;
-    const double scale = saved_scale(i);  // exact: it was given
-    bounds.dequant_scale(i) = 1 / scale;
-    bounds.scale_error(i) = division * u;
-    bounds.t_error.row(i) =
-        (scale * error.own + (is_power_of_two(scale) ? 0.0 : u) * bounds.t.row(i).transpose().abs()).transpose();
+    scale_row(i, saved_scale(i), error.own, bounds);  // exact: it was given
   }
   return bounds;
 }
 
-QuantBounds quantised_bounds(const Array& y, const Array& y_error, const Vector& absmax, const Vector& quant_scale) {
-  QuantBounds bounds = empty_bounds(y, quant_scale);
+QuantBounds quantised_bounds(const Array& y, const Array& y_error, const Vector& absmax, const Vector& quant_scale,
+                             const reference::Quantisation& quantisation) {
+  QuantBounds bounds = empty_bounds(y, quant_scale, quantisation);
   for (Eigen::Index i = 0; i < y.rows(); ++i) {
-    if (std::isfinite(absmax(i))) quantise_row(i, y, {y_error.row(i).transpose(), 0.0}, bounds);
+    if (absmax.size() == 0 || std::isfinite(absmax(i))) quantise_row(i, y, {y_error.row(i).transpose(), 0.0}, bounds);
   }
   return bounds;
 }
 
-QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth) {
-  return quantised_bounds(x, Array::Zero(x.rows(), x.cols()), truth.absmax, truth.quant_scale);
+QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth,
+                              const reference::Quantisation& quantisation) {
+  return quantised_bounds(x, Array::Zero(x.rows(), x.cols()), truth.absmax, truth.quant_scale, quantisation);
 }
 
 BackwardBounds backward_bounds(const Array& dy, const Vector& rstd, const Array* dresidual,

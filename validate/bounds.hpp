@@ -52,8 +52,9 @@ enum class Algorithm {
 struct QuantBounds {
   Array t;               ///< [M, N] y * quant_scale
   Array t_error;         ///< [M, N] |computed t - t|
-  Vector dequant_scale;  ///< [M] max(absmax, 1e-5) / 127
+  Vector dequant_scale;  ///< [M] max(absmax, floor) / 127 or 448; by a static scale 1 / quant_scale
   Vector scale_error;    ///< [M] relative error of quant_scale and dequant_scale
+  reference::Quantisation quantisation{};
 };
 
 /// Bounds of norm_quant_forward's row values and codes.
@@ -74,9 +75,11 @@ QuantBounds recompute_bounds(const reference::NormQuantForward& forward, const r
                              const Vector& saved_scale, Algorithm algorithm = Algorithm::two_pass);
 
 /// Bounds of the codes of y [M, N], each element of which may be off by `y_error`.
-QuantBounds quantised_bounds(const Array& y, const Array& y_error, const Vector& absmax, const Vector& quant_scale);
+QuantBounds quantised_bounds(const Array& y, const Array& y_error, const Vector& absmax, const Vector& quant_scale,
+                             const reference::Quantisation& quantisation = {});
 
-QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth);
+QuantBounds activation_bounds(const Array& x, const reference::ActivationQuantResult& truth,
+                              const reference::Quantisation& quantisation = {});
 
 /// Bounds of norm_quant_backward before rounding to the storage types.
 struct BackwardBounds {

@@ -11,30 +11,27 @@ namespace {
 
 constexpr std::size_t most_mismatches = 5;
 
-/// The integers that some value within `error` of t rounds to.
+/// The codes that some value within `error` of t rounds to.
 struct CodeRange {
   double first, last;
-  double count() const { return last - first + 1; }
 };
-CodeRange admissible_codes(double t, double error, reference::Rounding rounding, double least, double most) {
-  const auto clamped = [&](double code) { return std::clamp(code, least, most); };
-  if (!(error < 1e3)) return {least, most};
-  return {clamped(reference::round_to_integer(t - error, rounding)),
-          clamped(reference::round_to_integer(t + error, rounding))};
+CodeRange admissible_codes(double t, double error, const CodeGrid& grid) {
+  if (!std::isfinite(error)) return {grid.least, grid.most};
+  return {grid.nearest(t - error), grid.nearest(t + error)};
 }
-
-/// Whether the truth lies midway between two integers, but for the roundings by which float64 came to it: eight at most.
-bool is_on_tie(double t) { return std::abs(t - std::floor(t) - 0.5) <= 8 * 0x1p-53 * std::abs(t); }
 
 }  // namespace
 
-void Comparison::count_code(double admissible, double t, double t_error) {
+/// Where all that t may be is clamped to one code no share is expected to have two.
+void Comparison::count_code(double admissible, double t, double t_error, const CodeGrid& grid) {
   ++verdict_.codes_checked;
-  verdict_.ambiguous_expected += t_error < 0.5 ? 2 * t_error : 1.0;
+  const double steps = t_error / grid.spacing(t);
+  const bool saturates = t - t_error > grid.most || t + t_error < grid.least;
+  if (!saturates) verdict_.ambiguous_expected += steps < 0.5 ? 2 * steps : 1.0;
   if (admissible == 1) return;
   ++verdict_.codes_ambiguous;
-  verdict_.codes_open += t_error < 1 ? 0 : 1;
-  verdict_.codes_on_ties += admissible == 2 && is_on_tie(t) ? 1 : 0;
+  verdict_.codes_open += steps < 1 ? 0 : 1;
+  verdict_.codes_on_ties += admissible == 2 && grid.is_on_tie(t) ? 1 : 0;
 }
 
 bool Comparison::never_written(std::string_view tensor, std::int64_t row, std::int64_t column,
@@ -173,37 +170,41 @@ void Comparison::exact(std::string_view tensor, std::int64_t row, std::int64_t c
 }
 
 void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t,
-                      double t_error, reference::Rounding rounding, double least, double most) {
+                      double t_error, const CodeGrid& grid) {
   count(tensor);
   const auto bits = static_cast<std::uint32_t>(static_cast<std::uint8_t>(actual));
-  if (never_written(tensor, row, column, 1, bits, DeviceTensor::code_poison)) {
-    return wrong(tensor, row, column, std::isnan(t) ? "code 0 (a row of NaN)" : "a code", "never written");
+  const char* const of_nan = grid.is_fp8() ? "code 0x7F (NaN)" : "code 0 (a row of NaN)";
+  if (never_written(tensor, row, column, 1, bits, DeviceTensor::poison_of_codes(grid.is_fp8()))) {
+    return wrong(tensor, row, column, std::isnan(t) ? of_nan : "a code", "never written");
   }
+  const auto shown = [&] { return grid.is_fp8() ? fmt::format("{:#04x}", bits) : fmt::format("{}", actual); };
   if (std::isnan(t)) {
     ++verdict_.codes_checked;
-    if (actual != 0) wrong(tensor, row, column, "code 0 (a row of NaN)", fmt::format("{}", actual));
+    if (bits != (grid.is_fp8() ? 0x7FU : 0U)) wrong(tensor, row, column, of_nan, shown());
     return;
   }
-  const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  count_code(range.count(), t, t_error);
-  if (actual >= range.first && actual <= range.last) return;
+  const CodeRange range = admissible_codes(t, t_error, grid);
+  count_code(grid.count(range.first, range.last), t, t_error, grid);
+  const double number = grid.number(actual);
+  if (number >= range.first && number <= range.last) return;
   wrong_with(tensor, row, column, [&] {
     return std::pair(range.first == range.last ? fmt::format("code {}", range.first)
                                                : fmt::format("a code in [{}, {}]", range.first, range.last),
-                     fmt::format("{} (y * quant_scale = {:.9g})", actual, t));
+                     fmt::format("{}{} (y * quant_scale = {:.9g})", grid.is_fp8() ? shown() + ", " : "", number, t));
   });
 }
 
 void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type,
                                 std::uint32_t bits, double t, double t_error, double dequant_scale, double scale_error,
-                                reference::Rounding rounding, double least, double most) {
+                                const CodeGrid& grid) {
   if (std::isnan(t)) return value(tensor, row, column, type, bits, t * dequant_scale, 0);
-  const CodeRange range = admissible_codes(t, t_error, rounding, least, most);
-  count_code(range.count(), t, t_error);
+  const CodeRange range = admissible_codes(t, t_error, grid);
+  count_code(grid.count(range.first, range.last), t, t_error, grid);
   const double actual = decode(type, bits);
-  const double nearest = std::clamp(std::round(actual / dequant_scale), range.first, range.last);
+  const double code = actual / dequant_scale;
   // code * dequant_scale, or the quotient, which may be approximate.
-  const double truth = (std::isnan(nearest) ? range.first : nearest) * dequant_scale;
+  const double nearest = std::isnan(code) ? range.first : std::clamp(grid.nearest(code), range.first, range.last);
+  const double truth = nearest * dequant_scale;
   value(tensor, row, column, type, bits, truth, std::abs(truth) * (scale_error + division * 0x1p-24));
 }
 

@@ -7,6 +7,7 @@
 
 #include "reference/types.hpp"
 #include "validate/bounds.hpp"
+#include "validate/code_grid.hpp"
 #include "validate/device_tensor.hpp"
 #include "validate/host_tensor.hpp"
 #include "validate/poison.hpp"
@@ -30,13 +31,22 @@ class Comparison {
   /// A value that must be exactly this one, zero's sign included.
   void exact(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
              double truth);
-  /// An int8 code; t is y * quant_scale, NaN in a row of NaN (whose codes are 0).
+  /// A code as it lies in memory; t is y * quant_scale, NaN in a row of NaN (whose codes are 0, of fp8 0x7F).
   void code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t, double t_error,
-            reference::Rounding rounding, double least, double most);
+            const CodeGrid& grid);
+  void code(std::string_view tensor, std::int64_t row, std::int64_t column, int actual, double t, double t_error,
+            reference::Rounding rounding, double least, double most) {
+    code(tensor, row, column, actual, t, t_error, {reference::Format::int8, rounding, least, most});
+  }
   /// A fake-quantised value: its nearest code must be admissible, and the value be code * dequant_scale within bounds.
   void fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
+                      double t, double t_error, double dequant_scale, double scale_error, const CodeGrid& grid);
+  void fake_quantised(std::string_view tensor, std::int64_t row, std::int64_t column, DType type, std::uint32_t bits,
                       double t, double t_error, double dequant_scale, double scale_error, reference::Rounding rounding,
-                      double least, double most);
+                      double least, double most) {
+    fake_quantised(tensor, row, column, type, bits, t, t_error, dequant_scale, scale_error,
+                   {reference::Format::int8, rounding, least, most});
+  }
   void wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected, std::string actual);
   /// A tensor as a whole is damaged: guard bands, padding, changed inputs.
   void damaged(std::string_view tensor, std::string_view how);
@@ -54,7 +64,7 @@ class Comparison {
                      std::uint32_t bits, unsigned char first_poison);
   TensorScore& score(std::string_view tensor);
   void count(std::string_view tensor);
-  void count_code(double admissible, double t, double t_error);
+  void count_code(double admissible, double t, double t_error, const CodeGrid& grid);
   /// wrong() with texts that are made only when they are kept: of millions of wrong elements the first few are.
   template <class Texts>
   void wrong_with(std::string_view tensor, std::int64_t row, std::int64_t column, Texts texts);

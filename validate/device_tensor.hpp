@@ -24,6 +24,8 @@ class DeviceTensor {
   /// Poison::first, by kind of tensor, and Poison::second of all.
   static constexpr unsigned char float_poison = 0xFF;
   static constexpr unsigned char code_poison = 0x80;
+  /// Of fp8 0x80 is -0, and all bits set are a NaN that no kernel writes.
+  static constexpr unsigned char poison_of_codes(bool fp8) { return fp8 ? float_poison : code_poison; }
   static constexpr unsigned char second_poison = 0x5A;
 
   DeviceTensor(Device& device, std::int64_t rows, std::int64_t columns, std::size_t element_bytes, std::int64_t ld,

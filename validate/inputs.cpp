@@ -5,6 +5,8 @@
 #include <limits>
 #include <numbers>
 
+#include "reference/types.hpp"
+
 namespace normquant::validate {
 namespace {
 
@@ -32,29 +34,36 @@ Array normal_values(const Problem& problem, Tensor tensor, std::int64_t rows, st
   return values;
 }
 
-/// Rows whose absmax is 127 * 2^k and whose other elements are 2^k * (integer + 1/2): with quant_scale = 2^-k they are
-/// exact ties in every rounding. They have 8 significant bits at most, so every storage type holds them exactly.
-Array tie_values(std::int64_t rows, std::int64_t columns, bool one_scale) {
+/// The i-th point midway between two codes, from 0 up.
+double midpoint(QuantFormat format, std::int64_t i) {
+  if (format == QuantFormat::int8) return static_cast<double>(i % 127) + 0.5;
+  const auto below = static_cast<unsigned>(i % 126);
+  return (reference::e4m3::of_bits(below) + reference::e4m3::of_bits(below + 1)) / 2;
+}
+
+/// Rows whose absmax is 127 * 2^k (fp8: 448 * 2^k) and whose other elements are 2^k times points midway between two codes: with
+/// quant_scale = 2^-k they are exact ties. They have 8 significant bits at most, so every storage type holds them exactly.
+Array tie_values(QuantFormat format, std::int64_t rows, std::int64_t columns, bool one_scale) {
   Array values(rows, columns);
   for (Eigen::Index i = 0; i < rows; ++i) {
     const double scale = one_scale ? 1.0 : std::exp2(static_cast<double>(i % 5 - 2));
     for (Eigen::Index j = 0; j < columns; ++j) {
-      const double magnitude = j == 0 ? 127.0 : static_cast<double>((j * 37) % 127) + 0.5;
+      const double magnitude = j == 0 ? static_cast<double>(largest_code(format)) : midpoint(format, j * 37);
       values(i, j) = scale * (j % 2 == 0 ? magnitude : -magnitude);
     }
   }
   return values;
 }
 
-/// Rows whose absmax is 127 and whose other elements are one float32 below or above k + 1/2: exact where they are stored, with
-/// quant_scale 1.
-Array near_tie_values(std::int64_t rows, std::int64_t columns) {
+/// Rows whose absmax is 127 (fp8: 448) and whose other elements are one float32 below or above such a point: exact where they are
+/// stored, with quant_scale 1.
+Array near_tie_values(QuantFormat format, std::int64_t rows, std::int64_t columns) {
   Array values(rows, columns);
   for (Eigen::Index i = 0; i < rows; ++i) {
     for (Eigen::Index j = 0; j < columns; ++j) {
-      const auto tie = static_cast<float>((j - 1) / 2 % 127) + 0.5F;
-      const float beside = std::nextafter(tie, (j + i) % 2 == 0 ? 200.0F : 0.0F);
-      values(i, j) = static_cast<double>(j == 0 ? 127.0F : j / 2 % 2 == 0 ? beside : -beside);
+      const auto tie = static_cast<float>(midpoint(format, j == 0 ? 0 : (j - 1) / 2));
+      const float beside = std::nextafter(tie, (j + i) % 2 == 0 ? 500.0F : 0.0F);
+      values(i, j) = static_cast<double>(j == 0 ? largest_code(format) : j / 2 % 2 == 0 ? beside : -beside);
     }
   }
   return values;
@@ -127,11 +136,17 @@ Array uniform_values(const Problem& problem, std::int64_t rows, std::int64_t col
 
 double smallest_normal(DType type) { return type == DType::float16 ? 0x1p-14 : 0x1p-126; }
 
-/// Rows whose largest magnitude is 1e-5 times 1 - 2^-7, 1 and 1 + 2^-7 in turn.
-Array floor_values(std::int64_t rows, std::int64_t columns) {
+/// The floor of absmax; the usual one is 1e-5 itself.
+double floor_of(const Problem& problem) {
+  const float floor = problem.quantisation.floor;
+  return floor == scale_floor ? reference::scale_floor : static_cast<double>(floor);
+}
+
+/// Rows whose largest magnitude is the floor times 1 - 2^-7, 1 and 1 + 2^-7 in turn.
+Array floor_values(double floor, std::int64_t rows, std::int64_t columns) {
   Array values(rows, columns);
   for (Eigen::Index i = 0; i < rows; ++i) {
-    const double absmax = 1e-5 * (1 + static_cast<double>(i % 3 - 1) * 0x1p-7);
+    const double absmax = floor * (1 + static_cast<double>(i % 3 - 1) * 0x1p-7);
     for (Eigen::Index j = 0; j < columns; ++j) {
       values(i, j) = (j % 2 == 0 ? absmax : -absmax) * (j == columns / 2 ? 1.0 : static_cast<double>(j % 64) / 64);
     }
@@ -146,6 +161,7 @@ Eigen::Index special_column(const Problem& problem, std::int64_t columns, Eigen:
 
 Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
   if (rows == 0) return Array(0, columns);  // a column of it would start nowhere
+  const QuantFormat format = problem.quantisation.format;
   const auto normal = [&] { return normal_values(problem, Tensor::x, rows, columns); };
   const auto only_column = [&](auto column_of_row) {
     Array values = Array::Zero(rows, columns);
@@ -175,7 +191,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::tiny: return normal() * 1e-9;
     case Values::ties:
       if (problem.op == Operation::weight_quant) return ternary_tie_values(rows, columns);
-      return problem.op == Operation::activation_quant ? tie_values(rows, columns, false) : normal();
+      return problem.op == Operation::activation_quant ? tie_values(format, rows, columns, false) : normal();
     case Values::one_nan: return with_one(nan, rows / 2, columns / 3);
     case Values::one_inf: return with_one(infinity, rows / 2, columns / 3);
     case Values::last_nan: return with_one(nan, rows - 1, columns - 1);
@@ -190,7 +206,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::nan_weight: break;
     case Values::one_large: return with_one(100.0, 0, columns / 2);
     case Values::near_ties:
-      return problem.op == Operation::activation_quant ? near_tie_values(rows, columns) : normal();
+      return problem.op == Operation::activation_quant ? near_tie_values(format, rows, columns) : normal();
     case Values::huge_weight: {
       Array values = normal();
       for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
@@ -200,7 +216,8 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::largest: return normal().sign() * largest_value(problem.op, problem.x);
     case Values::subnormals: return normal().min(3.0).max(-3.0) / 4 * smallest_normal(problem.x);
     case Values::tiny_variance: return 0.01 * normal() + 100.0;
-    case Values::at_floor: return follows_a_norm(problem.op) ? normal() : floor_values(rows, columns);
+    case Values::at_floor:
+      return follows_a_norm(problem.op) ? normal() : floor_values(floor_of(problem), rows, columns);
     case Values::last_row: {
       Array values = normal();
       if (rows > 1) values.topRows(rows - 1).setZero();
@@ -241,9 +258,9 @@ Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std
       if (ties || floor) return Array::Zero(rows, columns);
       return weight_values(problem, huge, 1.0 + 0.1 * normal_values(problem, tensor, rows, columns));
     case Tensor::bias:
-      if (near_ties) return near_tie_values(rows, columns);
-      if (ties) return tie_values(rows, columns, true);
-      if (floor) return floor_values(rows, columns);
+      if (near_ties) return near_tie_values(problem.quantisation.format, rows, columns);
+      if (ties) return tie_values(problem.quantisation.format, rows, columns, true);
+      if (floor) return floor_values(floor_of(problem), rows, columns);
       return 0.1 * normal_values(problem, tensor, rows, columns);
     default: return normal_values(problem, tensor, rows, columns);
   }

@@ -45,7 +45,8 @@ class Layout {
   QuantOutput quantised() const {
     QuantOutput output;
     if (p_.out) output.out = matrix<Matrix>("out", *p_.out, false);
-    if (gives("dequant_scale", p_.codes)) output.dequant_scale = values<float>("dequant_scale");
+    if (gives("dequant_scale", p_.codes && !p_.quantisation.has_static_scale()))
+      output.dequant_scale = values<float>("dequant_scale");
     if (!p_.codes) return output;
     output.ld_codes = ld("codes", p_.columns, false);
     output.codes = rows_of<std::int8_t>("codes", p_.columns, output.ld_codes);
@@ -67,6 +68,7 @@ NormQuantForward lookalike(const Problem& p) {
   const Layout at(p);
   a.rows = p.rows, a.columns = p.columns;
   a.norm = p.norm, a.rounding = p.rounding, a.h_source = p.h_source, a.eps = p.eps;
+  a.quantisation = p.quantisation;
   a.x = at.matrix<ConstMatrix>("x", p.x, true);
   if (p.residual) a.residual = at.matrix<ConstMatrix>("residual", *p.residual, true);
   if (p.weight) a.weight = at.vector<ConstVector>("weight", *p.weight);
@@ -108,7 +110,7 @@ template <>
 ActivationQuant lookalike(const Problem& p) {
   ActivationQuant a;
   const Layout at(p);
-  a.rows = p.rows, a.columns = p.columns, a.rounding = p.rounding;
+  a.rows = p.rows, a.columns = p.columns, a.rounding = p.rounding, a.quantisation = p.quantisation;
   a.x = at.matrix<ConstMatrix>("x", p.x, true);
   a.output = at.quantised();
   return a;

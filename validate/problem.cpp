@@ -154,6 +154,14 @@ bool set_member(Problem& p, std::string_view key, std::string_view value, std::s
     p.h_source = value == "stored" ? HSource::stored : HSource::unrounded;
     return value == "stored" || value == "unrounded";
   }
+  if (key == "format") {
+    const auto format = quant_format_named(value);
+    if (format) p.quantisation.format = *format;
+    return format.has_value();
+  }
+  if (key == "static_scale")
+    return parse_integer(value, p.quantisation.static_scale) && p.quantisation.static_scale > 0;
+  if (key == "floor") return parse_integer(value, p.quantisation.floor) && p.quantisation.floor > 0;
   if (key == "eps") return parse_integer(value, p.eps) && p.eps > 0 && std::isfinite(p.eps);
   if (key == "values") {
     const auto values = values_named(value);
@@ -215,6 +223,10 @@ std::string to_text(const Problem& p) {
   if (p.rounding != usual.rounding) text += fmt::format(" rounding={}", name_of(p.rounding));
   if (p.h_source != usual.h_source) text += fmt::format(" h_source={}", name_of(p.h_source));
   if (p.eps != usual.eps) text += fmt::format(" eps={}", p.eps);
+  const Quantisation &q = p.quantisation, &usual_q = usual.quantisation;
+  if (q.format != usual_q.format) text += fmt::format(" format={}", name_of(q.format));
+  if (q.has_static_scale()) text += fmt::format(" static_scale={}", q.static_scale);
+  if (q.floor != usual_q.floor) text += fmt::format(" floor={}", q.floor);
   if (p.values != usual.values) text += fmt::format(" values={}", name_of(p.values));
   if (p.row_padding != usual.row_padding) text += fmt::format(" row_padding={}", p.row_padding);
   if (p.offset != usual.offset) text += fmt::format(" offset={}", p.offset);

@@ -111,7 +111,7 @@ struct Problem {
   DType x = DType::float32;  ///< x; the backward's h and dx; weight_quant's w
   std::optional<DType> residual, residual_out, weight, bias;
   std::optional<DType> out;  ///< type of the fake-quantised output
-  bool codes = false;        ///< int8 codes and dequant_scale
+  bool codes = false;        ///< codes and, unless the scale is static, dequant_scale
   bool packed = false;
   std::optional<DType> dy, dresidual, dx_residual, dx;  ///< dx: defaults to x's type
   NormKind norm = NormKind::rms;
@@ -140,6 +140,8 @@ struct Problem {
   std::optional<DType> linear_bias;
   bool cached = false;    ///< the weights come quantised
   bool training = false;  ///< the forward also writes the operands that the backward reads
+
+  Quantisation quantisation;  ///< of norm_quant_forward and activation_quant
 
   std::int64_t outputs() const { return k_out > 0 ? k_out : columns; }
   DType operand_type() const { return operand.value_or(x); }

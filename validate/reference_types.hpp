@@ -20,4 +20,12 @@ inline reference::Storage reference_storage(DType type) {
                                   : reference::Storage::bfloat16;
 }
 
+inline reference::Format reference_format(QuantFormat format) {
+  return format == QuantFormat::int8 ? reference::Format::int8 : reference::Format::fp8_e4m3;
+}
+/// The usual floor is 1e-5 itself, of which a kernel has the float32.
+inline reference::Quantisation reference_quantisation(const Quantisation& q) {
+  return {reference_format(q.format), q.static_scale, q.floor == scale_floor ? reference::scale_floor : q.floor};
+}
+
 }  // namespace normquant::validate

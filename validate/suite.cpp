@@ -48,6 +48,11 @@ std::vector<Problem> features(Operation op, Shape shape, DType x) {
     return all;
   }
   with([](Problem& p) { p.rounding = p.rounding == Rounding::half_even ? Rounding::half_away : Rounding::half_even; });
+  if (op != Operation::norm_quant_backward) {
+    with([](Problem& p) { p.codes = true, p.out.reset(), p.quantisation.format = QuantFormat::fp8_e4m3; });
+    with([](Problem& p) { p.codes = true, p.out.reset(), p.quantisation = {QuantFormat::fp8_e4m3, 160.0F}; });
+    with([](Problem& p) { p.codes = true, p.out.reset(), p.quantisation = {QuantFormat::int8, 48.5F}; });
+  }
   if (op == Operation::activation_quant) return all;
   with([](Problem& p) { p.norm = NormKind::layer, p.bias = p.x; });
   with([](Problem& p) { p.norm = NormKind::layer, p.weight.reset(); });

@@ -4,7 +4,7 @@
 //
 // Bytes an element (bfloat16, fake-quantised): 2 read + 2 written. About 6 float32 operations.
 #include "algorithms.hpp"
-#include "device/quantise.cuh"
+#include "device/formats.cuh"
 #include "device/row_threads.cuh"
 #include "device/support.hpp"
 
@@ -14,7 +14,8 @@ namespace {
 /// As in norm_quant_forward_one_pass: 65536 registers a multiprocessor.
 constexpr int most_threads(int values) { return values <= 16 ? 1024 : values <= 32 ? 512 : 256; }
 
-template <class X, int V, int K>
+/// Usual: int8 by the row's own scale and the usual floor, known when it is compiled.
+template <class X, int V, int K, bool Usual>
 __global__ void __launch_bounds__(most_threads(V* K)) activation_one_pass(const __grid_constant__ ActivationQuant a) {
   RowThreads threads = row_threads();
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
@@ -27,16 +28,24 @@ __global__ void __launch_bounds__(most_threads(V* K)) activation_one_pass(const 
   load_packets<X>(
       a.x.data, [&](int k) { return row * a.x.ld + column(k); }, inside, x);
   std::uint32_t absmax = 0;
+  if (Usual || !a.quantisation.has_static_scale()) {
 #pragma unroll
-  for (int k = 0; k < K; ++k) {
+    for (int k = 0; k < K; ++k) {
 #pragma unroll
-    for (int v = 0; v < V; ++v) absmax = max(absmax, magnitude_bits(x[k][v]));
+      for (int v = 0; v < V; ++v) absmax = max(absmax, magnitude_bits(x[k][v]));
+    }
+    absmax = threads.largest(absmax);
   }
-  const RowScale scale = row_scale(threads.largest(absmax));
+  const RowScale scale = Usual ? row_scale(absmax) : row_scale(a.quantisation, absmax);
   if (!live) return;
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    if (inside(k)) store_quantised(a.output, row, column(k), x[k], scale, a.rounding);
+    if (!inside(k)) continue;
+    if (Usual) {
+      store_quantised(a.output, row, column(k), x[k], scale, a.rounding);
+    } else {
+      store_quantised_in(a.quantisation, a.output, row, column(k), x[k], scale.quant, scale, a.rounding);
+    }
   }
   if (threads.lane == 0 && a.output.dequant_scale != nullptr) a.output.dequant_scale[row] = scale.dequant;
 }
@@ -66,13 +75,13 @@ std::string why_not(const Variant<ActivationQuant>& variant, const ActivationQua
   return why_not_packets(elements(variant, a), a.columns, a.x, a.output);
 }
 
-template <class X, int V>
+template <class X, int V, bool Usual>
 Status launch_packets(int k, const ActivationQuant& a, dim3 grid, dim3 block, std::size_t shared, Stream stream) {
   switch (k) {
-    case 1: return launch_kernel(activation_one_pass<X, V, 1>, grid, block, shared, stream, a);
-    case 2: return launch_kernel(activation_one_pass<X, V, 2>, grid, block, shared, stream, a);
-    case 4: return launch_kernel(activation_one_pass<X, V, 4>, grid, block, shared, stream, a);
-    default: return launch_kernel(activation_one_pass<X, V, 8>, grid, block, shared, stream, a);
+    case 1: return launch_kernel(activation_one_pass<X, V, 1, Usual>, grid, block, shared, stream, a);
+    case 2: return launch_kernel(activation_one_pass<X, V, 2, Usual>, grid, block, shared, stream, a);
+    case 4: return launch_kernel(activation_one_pass<X, V, 4, Usual>, grid, block, shared, stream, a);
+    default: return launch_kernel(activation_one_pass<X, V, 8, Usual>, grid, block, shared, stream, a);
   }
 }
 
@@ -83,8 +92,10 @@ Status launch(const Variant<ActivationQuant>& variant, const ActivationQuant& a,
   const dim3 block{static_cast<unsigned>(t.threads_per_row), static_cast<unsigned>(t.rows_per_block), 1};
   const std::size_t shared = row_scratch_bytes(t.threads_per_row, t.rows_per_block);
   return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
-    return launch_packets<typename decltype(packet)::element, decltype(packet)::count>(packets(variant, a), a, grid,
-                                                                                       block, shared, stream);
+    using X = typename decltype(packet)::element;
+    constexpr int V = decltype(packet)::count;
+    const auto launch = a.quantisation.is_usual() ? launch_packets<X, V, true> : launch_packets<X, V, false>;
+    return launch(packets(variant, a), a, grid, block, shared, stream);
   });
 }
 

@@ -15,7 +15,8 @@ Status check_arguments(const ActivationQuant& a) {
   check.require(a.x.given(), "x is null");
   check.require(a.output.given(), "both out and codes are null; at least one is needed");
   check.check_matrix("x", a.x, a.columns);
-  check.check_output("out", a.output, a.columns);
+  check.check_output("out", a.output, a.columns, !a.quantisation.has_static_scale());
+  check.check_quantisation(a.quantisation, a.output);
   return check.status();
 }
 

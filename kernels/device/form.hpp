@@ -20,12 +20,23 @@ enum class Form {
   rms_codes,     ///< RMS norm, codes only (forward)
   rms_residual,  ///< RMS norm with residual and residual_out (backward: dresidual), fake-quantised output
   layer,         ///< layer norm with bias (backward: and dbias), fake-quantised output
-  rms_gradient   ///< RMS norm, no output computed again (backward)
+  rms_gradient,  ///< RMS norm, no output computed again (backward)
+  // The forward's in another format, by a given scale or with another floor than int8 usually has: which is asked at run time.
+  rms_other_codes,  ///< rms_codes of 16-bit x
+  any_other         ///< any
 };
+
+/// Whether kernels of that form know which tensors there are, and their types.
+constexpr bool is_known(Form form) { return form != Form::any && form != Form::any_other; }
 
 inline Form form_of(const NormQuantForward& a) {
   const auto same = [&](const auto& tensor) { return tensor.given() && tensor.type == a.x.type; };
   const bool fake_only = same(a.output.out) && a.output.codes == nullptr;
+  if (!a.quantisation.is_usual()) {
+    const bool plain = a.norm == NormKind::rms && same(a.weight) && !a.bias.given() && !a.residual.given() &&
+                       !a.residual_out.given() && !a.output.out.given() && a.x.type != DType::float32;
+    return plain ? Form::rms_other_codes : Form::any_other;
+  }
   if (!same(a.weight)) return Form::any;
   if (a.norm == NormKind::layer) {
     const bool plain = same(a.bias) && fake_only && !a.residual.given() && !a.residual_out.given();

@@ -10,7 +10,7 @@ namespace normquant::NORMQUANT_BACKEND {
 template <Form form, class X>
 struct Known {
   static constexpr Form known_form = form;
-  static constexpr bool all = form != Form::any;
+  static constexpr bool all = is_known(form);
   static __device__ __forceinline__ bool layer(const NormQuantForward& a) {
     return all ? form == Form::layer : a.norm == NormKind::layer;
   }
@@ -25,10 +25,10 @@ struct Known {
     return all ? form == Form::rms_residual : a.residual_out.given();
   }
   static __device__ __forceinline__ bool out(const NormQuantForward& a) {
-    return all ? form != Form::rms_codes : a.output.out.given();
+    return all ? form != Form::rms_codes && form != Form::rms_other_codes : a.output.out.given();
   }
   static __device__ __forceinline__ bool codes(const NormQuantForward& a) {
-    return all ? form == Form::rms_codes : a.output.codes != nullptr;
+    return all ? form == Form::rms_codes || form == Form::rms_other_codes : a.output.codes != nullptr;
   }
   static __device__ __forceinline__ bool layer(const NormQuantBackward& a) {
     return all ? form == Form::layer : a.norm == NormKind::layer;

@@ -1,18 +1,18 @@
 // Where the codes of a row in registers go.
 #pragma once
 
+#include "device/formats.cuh"
 #include "device/known.cuh"
 #include "device/quantise.cuh"
 #include "device/tile_columns.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 
-/// Writes packet k of the row's codes in the forms that the output has. What is written is not read again by this launch:
-/// the L2 may drop it first.
-template <class Known, int V, class Columns>
-__device__ __forceinline__ void store_packet_of_codes(const NormQuantForward& a, std::int64_t row,
-                                                      const Columns& columns, int k, const float (&code)[V],
-                                                      RowScale scale) {
+/// Writes packet k of the row's codes in the forms that the output has; packed() gives their bits. What is written is not read
+/// again by this launch: the L2 may drop it first.
+template <class Known, int V, class Columns, class Packed>
+__device__ __forceinline__ void store_packet(const NormQuantForward& a, std::int64_t row, const Columns& columns, int k,
+                                             const float (&code)[V], RowScale scale, Packed&& packed) {
   if (Known::out(a)) {
     Known::with_type(a.output.out.type, [&](auto type) {
       using T = typename decltype(type)::type;
@@ -25,7 +25,24 @@ __device__ __forceinline__ void store_packet_of_codes(const NormQuantForward& a,
     });
   }
   if (!Known::codes(a)) return;
-  columns.template store<std::int8_t, true>(a.output.codes + row * a.output.ld_codes, k, packed_codes(code, scale));
+  columns.template store<std::int8_t, true>(a.output.codes + row * a.output.ld_codes, k, packed());
+}
+
+template <class Known, int V, class Columns>
+__device__ __forceinline__ void store_packet_of_codes(const NormQuantForward& a, std::int64_t row,
+                                                      const Columns& columns, int k, const float (&code)[V],
+                                                      RowScale scale) {
+  store_packet<Known>(a, row, columns, k, code, scale, [&] { return packed_codes(code, scale); });
+}
+
+/// The same of values whose codes are in another format, or by a given scale: of the values times `factor`.
+template <class Known, int V, class Columns>
+__device__ __forceinline__ void store_packet_otherwise(const NormQuantForward& a, std::int64_t row,
+                                                       const Columns& columns, int k, const float (&values)[V],
+                                                       float factor, RowScale scale) {
+  float code[V];
+  const Packet<std::int8_t, V> codes = codes_in(a.quantisation, values, factor, a.rounding, code);
+  store_packet<Known>(a, row, columns, k, code, scale, [&] { return codes; });
 }
 
 /// Codes of a row column by column, into `output` of the arguments `a`: y_of(column) gives y. Every thread looks at the whole

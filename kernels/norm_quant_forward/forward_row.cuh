@@ -88,7 +88,7 @@ __device__ __forceinline__ void store_h(const Row<Facts, X, Columns, Threads>& r
   });
 }
 
-/// The launch of one_pass_packed.cu, for problems of Form::rms and Form::rms_codes.
+/// The launch of one_pass_packed.cu, for problems of Form::rms, Form::rms_codes and Form::rms_other_codes.
 Status launch_packed(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Overlap overlap,
                      Stream stream);
 

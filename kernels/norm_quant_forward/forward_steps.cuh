@@ -75,18 +75,43 @@ __device__ __forceinline__ void store_row_results(const NormQuantForward& a, std
   if (a.output.dequant_scale != nullptr) a.output.dequant_scale[row] = scale.dequant;
 }
 
+/// y of one column, from memory.
+template <class X>
+__device__ __forceinline__ float y_of_column(const NormQuantForward& a, std::int64_t row, std::int64_t column,
+                                             float mean, float rstd) {
+  float h[1], weight[1], bias[1];
+  load_h<X>(a, row, column, h);
+  load_weights(a.weight, column, weight);
+  load_biases(a.bias, column, bias);
+  return affine(normalised(h[0], mean, rstd), weight[0], bias[0]);
+}
+
 /// A row in which (h - mean) * weight overflows though y may not, for which weights beyond 1e19 are needed: from memory,
 /// column by column.
 template <class X>
 __device__ __attribute__((noinline)) RowScale overflowed_row(const NormQuantForward& a, std::int64_t row,
                                                              unsigned place, unsigned threads, float mean, float rstd) {
-  return quantise_by_column(a, a.output, row, place, threads, [&](std::int64_t column) {
-    float h[1], weight[1], bias[1];
-    load_h<X>(a, row, column, h);
-    load_weights(a.weight, column, weight);
-    load_biases(a.bias, column, bias);
-    return affine(normalised(h[0], mean, rstd), weight[0], bias[0]);
-  });
+  return quantise_by_column(a, a.output, row, place, threads,
+                            [&](std::int64_t column) { return y_of_column<X>(a, row, column, mean, rstd); });
+}
+
+/// The same in another format or by a given scale.
+template <class X>
+__device__ __attribute__((noinline)) RowScale overflowed_row_otherwise(const NormQuantForward& a, std::int64_t row,
+                                                                       unsigned place, unsigned threads, float rstd) {
+  float absmax = 0.0F;
+  const std::int64_t looked_at = a.quantisation.has_static_scale() ? 0 : a.columns;
+#pragma unroll 1
+  for (std::int64_t column = 0; column < looked_at; ++column) {
+    absmax = larger_magnitude(absmax, y_of_column<X>(a, row, column, 0.0F, rstd));
+  }
+  const RowScale scale = row_scale(a.quantisation, magnitude_bits(absmax));
+#pragma unroll 1
+  for (std::int64_t column = place; column < a.columns; column += threads) {
+    const float y[1] = {y_of_column<X>(a, row, column, 0.0F, rstd)};
+    store_quantised_in(a.quantisation, a.output, row, column, y, scale.quant, scale, a.rounding);
+  }
+  return scale;
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

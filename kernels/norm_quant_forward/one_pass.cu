@@ -127,6 +127,72 @@ __device__ __forceinline__ float add_bias(const Row<Facts, X, Columns, Threads>&
   return largest;
 }
 
+/// take(k, values) for every packet of the weight or the bias: of `packets` where they hold it, else read here.
+template <class Facts, int V, int K, class X, class Columns, class Threads, class Take>
+__device__ __forceinline__ void with_vector(const Row<Facts, X, Columns, Threads>& row, bool early,
+                                            const Packet<X, V> (&packets)[K], const ConstVector& vector, Take&& take) {
+  if (early) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      float values[V];
+      packets[k].unpack(values);
+      take(k, values);
+    }
+  } else {
+    Facts::with_type(vector.type, [&](auto type) {
+      using T = typename decltype(type)::type;
+      for_packets<T, V, K>(row.columns, static_cast<const T*>(vector.data), take);
+    });
+  }
+}
+
+/// Reduce, scale and store in another format or by a given scale: v becomes y, and by a given scale no maximum is taken.
+template <class Facts, class X, int V, int K, class Columns, class Threads>
+__device__ __forceinline__ void quantise_row_otherwise(const Row<Facts, X, Columns, Threads>& row, bool early,
+                                                       const Packet<X, V> (&weights)[K], float (&v)[K][V]) {
+  const NormQuantForward& a = row.a;
+  if (Facts::residual_out(a)) store_h(row, v);
+  const Moments m = Facts::layer(a) ? centre(row, v) : Moments{};
+  float squares = 0.0F;
+#pragma unroll
+  for (int k = 0; k < K; ++k) squares += packet_squares(v[k], 0.0F);
+  const float rstd = reciprocal_root(row.threads.sum(squares) * row.per_column, a.eps);
+
+  const auto take_weight = [&](int k, const float(&weight)[V]) {
+#pragma unroll
+    for (int i = 0; i < V; ++i) v[k][i] = v[k][i] * rstd * weight[i];
+  };
+  const auto take_bias = [&](int k, const float(&bias)[V]) {
+#pragma unroll
+    for (int i = 0; i < V; ++i) v[k][i] += bias[i];
+  };
+  if (early || Facts::weight(a)) {
+    with_vector<Facts, V, K>(row, early, weights, a.weight, take_weight);
+  } else {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+#pragma unroll
+      for (int i = 0; i < V; ++i) v[k][i] *= rstd;
+    }
+  }
+  if (Facts::bias(a)) with_vector<Facts, V, K>(row, false, weights, a.bias, take_bias);
+
+  float largest = 0.0F;
+  if (!a.quantisation.has_static_scale()) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+#pragma unroll
+      for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, v[k][i]);
+    }
+    largest = row.threads.largest(largest);
+  }
+  const RowScale scale = row_scale(a.quantisation, magnitude_bits(largest));
+  for_each_packet<K>(row.columns, [&](const auto& inner, int k) {
+    store_packet_otherwise<Facts>(a, row.number, inner, k, v[k], scale.quant, scale);
+  });
+  if (row.live && row.threads.place() == 0) store_row_results(a, row.number, m.mean, rstd, scale);
+}
+
 /// Reduce, scale and store of a row whose h = x + residual `v` holds, zero outside the row.
 template <class Facts, class X, int V, int K, int EarlyBiases, class Columns, class Threads>
 __device__ __forceinline__ void quantise_row(const Row<Facts, X, Columns, Threads>& row, bool early,
@@ -219,7 +285,11 @@ __global__ void __launch_bounds__(plan::block_limits(V* K, sizeof(X), V == 1, fo
   for (int k = 0; k < K; ++k) packets[k].unpack(v[k]);
   if (Facts::residual(a)) add_residual<Facts>(a.residual, number, columns, v);
   if (!overlap.early) let_next_launch_start();
-  quantise_row(row, early_weight, weights, biases, v);
+  if constexpr (form == Form::any_other) {
+    quantise_row_otherwise(row, early_weight, weights, v);
+  } else {
+    quantise_row(row, early_weight, weights, biases, v);
+  }
 }
 
 /// The kernel of a problem that stays_packed has its own file.
@@ -229,24 +299,33 @@ Status launch_for(const Tuning& t, const NormQuantForward& a, const LaunchShape&
   constexpr int V = 16 / sizeof(X);
   const float per_column = 1.0F / static_cast<float>(a.columns);
   const auto launch = [&](auto kernel) { return launch_kernel(kernel, shape, stream, a, per_column, overlap); };
-  return with_form<Form::rms, Form::rms_codes, Form::rms_residual, Form::layer>(form_of(a), [&](auto form) {
-    if (plan::is_striped(t)) {
-      return plan::with_striped_shape(t, [&](auto elements, auto clustered) {
-        return launch(forward_one_pass<X, 1, elements, warp_threads, clustered, form>);
-      });
-    }
-    if constexpr (plan::stays_packed(form, V)) {
-      return launch_packed(t, a, shape, overlap, stream);
-    } else {
-      return plan::with_shape<V>(t, [&](auto elements, auto lanes, auto clustered) {
-        if constexpr (elements > 32 && form == Form::any) {
-          return Status::unsupported("no kernel of that form");  // why_not says so
+  return with_form<Form::rms, Form::rms_codes, Form::rms_residual, Form::layer, Form::rms_other_codes, Form::any_other>(
+      form_of(a), [&](auto form) {
+        constexpr Form of_striped = plan::compiled_form(form, /*striped=*/true);
+        if (plan::is_striped(t)) {
+          return plan::with_striped_shape(t, [&](auto elements, auto clustered) {
+            if constexpr (of_striped == Form::any_other && !plan::serves_any_other(elements, 32, clustered, true)) {
+              return Status::unsupported("no kernel of that form");  // why_not says so
+            } else {
+              return launch(forward_one_pass<X, 1, elements, warp_threads, clustered, of_striped>);
+            }
+          });
+        }
+        if constexpr (plan::stays_packed(form, V)) {
+          return launch_packed(t, a, shape, overlap, stream);
         } else {
-          return launch(forward_one_pass<X, V, elements / V, lanes, clustered, form>);
+          return plan::with_shape<V>(t, [&](auto elements, auto lanes, auto clustered) {
+            constexpr bool missing = form == Form::any_other
+                                         ? !plan::serves_any_other(elements, lanes, clustered, false)
+                                         : form == Form::any && elements > 32;
+            if constexpr (missing) {
+              return Status::unsupported("no kernel of that form");  // why_not says so
+            } else {
+              return launch(forward_one_pass<X, V, elements / V, lanes, clustered, form>);
+            }
+          });
         }
       });
-    }
-  });
 }
 
 Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& a, const DeviceInfo& device, void*,

@@ -11,7 +11,14 @@
 namespace normquant::forward_one_pass_launch {
 
 /// Whether x and the weight stay packed in registers, where a packet of V elements is more than one.
-constexpr bool stays_packed(Form form, int V) { return V > 1 && (form == Form::rms || form == Form::rms_codes); }
+constexpr bool stays_packed(Form form, int V) {
+  return V > 1 && (form == Form::rms || form == Form::rms_codes || form == Form::rms_other_codes);
+}
+
+/// Whether a variant of that shape is compiled for other formats and scales where the form is not known.
+constexpr bool serves_any_other(int elements, int lanes, bool clustered, bool striped) {
+  return lanes == 32 && !clustered && (striped ? elements == 8 || elements == 32 : elements <= 32);
+}
 
 /// Whether mean and variance of layer norm travel in one reduction, as sums of h and h^2. Where the mean is not small beside the
 /// deviation, var = sum(h^2) / N - mean^2 would lose too much (docs/numerics.md), and (h - mean)^2 is added up in a second one: then
@@ -31,7 +38,7 @@ struct BlockLimits {
 constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool striped, Form form, int lanes,
                                    bool clustered) {
   const bool whole_rows = lanes > 8 && !clustered;  // rows of four in a warp and of a cluster take registers too
-  const bool lean = form != Form::any, narrow = element_bytes == 2, packed = lean && stays_packed(form, 2) && narrow;
+  const bool lean = is_known(form), narrow = element_bytes == 2, packed = lean && stays_packed(form, 2) && narrow;
   const bool two_blocks = lean && elements > 16 && (elements <= 24 || !narrow);
   if (striped) return {elements <= 8 ? 1024 : elements <= 16 ? 768 : 512, two_blocks ? 2 : 1};
   if (elements <= 8) return {1024, packed ? 2 : 1};
@@ -40,6 +47,11 @@ constexpr BlockLimits block_limits(int elements, std::size_t element_bytes, bool
   if (elements > 32) return {packed ? 1024 : 512, 1};
   if (packed || (narrow && form == Form::layer && whole_rows)) return {512, 2};
   return {lean && narrow ? 768 : 512, 1};
+}
+
+/// The form of the kernel that serves a problem: there is none of single elements for rms_other_codes.
+constexpr Form compiled_form(Form form, bool striped) {
+  return striped && form == Form::rms_other_codes ? Form::any_other : form;
 }
 
 inline bool is_striped(const Tuning& t) { return t.access_bytes < 16; }
@@ -72,11 +84,17 @@ inline std::string why_not(const Variant<NormQuantForward>& variant, const NormQ
   const Tuning& t = variant.tuning;
   if (std::string lacking = lacks_clusters(variant, device); !lacking.empty()) return lacking;
   const Form form = form_of(a);
-  if (t.elements > 32 && (form == Form::any || a.x.type == DType::float32)) {
+  if (!a.quantisation.is_usual() && (form == Form::any_other || is_striped(t)) &&
+      !serves_any_other(t.elements, t.lanes, t.cluster > 1, is_striped(t))) {
+    return "has int8 by the row's own scale and the floor 1e-5 only, but for codes of RMS norm of aligned 16-bit rows";
+  }
+  if (t.elements > 32 && (!is_known(form) || a.x.type == DType::float32)) {
     return "keeps 64 elements a thread: only of 16 bits, and in the forms that are known when it is compiled";
   }
   const std::int64_t threads = row_threads(t, a);
-  const int most = block_limits(t.elements, size_of(a.x.type), is_striped(t), form, t.lanes, t.cluster > 1).threads;
+  const int most = block_limits(t.elements, size_of(a.x.type), is_striped(t), compiled_form(form, is_striped(t)),
+                                t.lanes, t.cluster > 1)
+                       .threads;
   if (threads > (t.lanes < warp_threads ? t.lanes : most)) {
     return "the row of " + std::to_string(a.columns) + " columns does not fit its registers";
   }

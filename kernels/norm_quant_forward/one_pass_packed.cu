@@ -4,7 +4,7 @@
 //   quant_scale = 127 / max(max|y|, 1e-5); out = clamp(round(y * quant_scale), -128, 127) / quant_scale
 //
 // x itself is h, there is neither residual nor bias. Its product with the weight is taken once before and once after the
-// reduction: half the registers, twice the rows under way.
+// reduction: half the registers, twice the rows under way. In another format, or by a given scale, only the last step differs.
 #include "norm_quant_forward/forward_row.cuh"
 #include "norm_quant_forward/one_pass_launch.hpp"
 
@@ -12,6 +12,59 @@ namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
 namespace plan = forward_one_pass_launch;
+
+/// Scale and store as int8 by the row's own scale.
+template <class Facts, class X, class Columns, class Threads, class WithWeights>
+__device__ __forceinline__ void store_codes(const Row<Facts, X, Columns, Threads>& row, WithWeights&& with_weights,
+                                            float rstd, float largest) {
+  const NormQuantForward& a = row.a;
+  RowScale scale = row_scale(magnitude_bits(largest * rstd));
+  const float to_code = code_factor(scale.quant * rstd, a.rounding);
+
+  if (row.live && overflowed(largest, rstd)) {
+    scale = overflowed_row<X>(a, row.number, row.threads.place(), row.threads.count(), 0.0F, rstd);
+  } else {
+    with_weights([&](int k, const auto& h, const auto& weight) {
+      std::remove_cvref_t<decltype(h)> z;
+#pragma unroll
+      for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] = h[i] * weight[i];
+      nearest_codes(z, to_code);
+      store_packet_of_codes<Facts>(a, row.number, row.columns, k, z, scale);
+    });
+  }
+  if (row.live && row.threads.place() == 0) store_row_results(a, row.number, 0.0F, rstd, scale);
+}
+
+/// Scale and store in another format or by a given scale. By a given one each element stands for itself, so that a row in which
+/// h * weight is not finite is looked at again, column by column.
+template <class Facts, class X, class Columns, class Threads, class WithWeights>
+__device__ __forceinline__ void store_otherwise(const Row<Facts, X, Columns, Threads>& row, WithWeights&& with_weights,
+                                                float rstd, float largest) {
+  const NormQuantForward& a = row.a;
+  const Quantisation& q = a.quantisation;
+  RowScale scale = row_scale(q, magnitude_bits(largest * rstd));
+  const float to_code = scale.quant * rstd;
+  const bool alone = q.has_static_scale() && !is_finite_magnitude(magnitude_bits(largest)) &&
+                     is_finite_magnitude(magnitude_bits(rstd));
+  if (row.live && (alone || (!q.has_static_scale() && overflowed(largest, rstd)))) {
+    scale = overflowed_row_otherwise<X>(a, row.number, row.threads.place(), row.threads.count(), rstd);
+  } else {
+    with_weights([&](int k, const auto& h, const auto& weight) {
+      std::remove_cvref_t<decltype(h)> z;
+#pragma unroll
+      for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] = h[i] * weight[i];
+      std::int8_t* const codes = a.output.codes + row.number * a.output.ld_codes;
+      if (q.format == QuantFormat::int8) {
+        row.columns.template store<std::int8_t, true>(codes, k, clamped_codes(z, code_factor(to_code, a.rounding)));
+      } else {
+#pragma unroll
+        for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] *= to_code;
+        row.columns.template store<std::int8_t, true>(codes, k, packed_e4m3(z));
+      }
+    });
+  }
+  if (row.live && row.threads.place() == 0) store_row_results(a, row.number, 0.0F, rstd, scale);
+}
 
 /// Reduce, scale and store of a row that `x` holds. The weight is packed in registers too, or where `weights` has room for
 /// one packet only read again.
@@ -49,23 +102,11 @@ __device__ __forceinline__ void quantise_packed_row(const Row<Facts, X, Columns,
   });
   row.threads.reduce(squares, largest);
   const float rstd = reciprocal_root(squares * row.per_column, a.eps);
-  RowScale scale = row_scale(magnitude_bits(largest * rstd));
-  const float to_code = code_factor(scale.quant * rstd, a.rounding);
-
-  if (row.live && overflowed(largest, rstd)) {
-    scale = overflowed_row<X>(a, row.number, row.threads.place(), row.threads.count(), 0.0F, rstd);
+  if constexpr (Facts::known_form == Form::rms_other_codes) {
+    store_otherwise(row, with_weights, rstd, largest);
   } else {
-    row.columns.template each_of<K>([&](const auto& inner) {
-      with_weights([&](int k, const float(&h)[V], const float(&weight)[V]) {
-        float z[V];
-#pragma unroll
-        for (int i = 0; i < V; ++i) z[i] = h[i] * weight[i];
-        nearest_codes(z, to_code);
-        store_packet_of_codes<Facts>(a, row.number, inner, k, z, scale);
-      });
-    });
+    store_codes(row, with_weights, rstd, largest);
   }
-  if (row.live && row.threads.place() == 0) store_row_results(a, row.number, 0.0F, rstd, scale);
 }
 
 template <class X, int V, int K, int Lanes, bool Clustered, Form form>
@@ -122,6 +163,10 @@ Status launch_packed(const Tuning& t, const NormQuantForward& a, const LaunchSha
                      Stream stream) {
   return launch_for_type(a.x.type, [&](auto type) {
     using X = typename decltype(type)::type;
+    if constexpr (sizeof(X) == 2) {
+      if (form_of(a) == Form::rms_other_codes)
+        return launch_for<X, Form::rms_other_codes>(t, a, shape, overlap, stream);
+    }
     return form_of(a) == Form::rms ? launch_for<X, Form::rms>(t, a, shape, overlap, stream)
                                    : launch_for<X, Form::rms_codes>(t, a, shape, overlap, stream);
   });

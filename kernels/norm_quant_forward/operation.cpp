@@ -25,10 +25,13 @@ Status check_arguments(const NormQuantForward& a) {
   check.check_matrix("residual_out", a.residual_out, a.columns);
   check.check_vector("weight", a.weight);
   check.check_vector("bias", a.bias);
-  check.check_output("out", a.output, a.columns);
+  check.check_output("out", a.output, a.columns, !a.quantisation.has_static_scale());
+  check.check_quantisation(a.quantisation, a.output);
   check.require(a.h_source == HSource::unrounded || a.residual_out.given() || !a.residual.given(),
                 "h_source is stored, but residual_out, which says in what type, is null");
   check.require(a.norm == NormKind::layer || a.mean == nullptr, "mean is given, but RMS norm has none");
+  check.require(!a.quantisation.has_static_scale() || a.quant_scale == nullptr,
+                "quant_scale is given, but a static scale has no value a row");
   return check.status();
 }
 

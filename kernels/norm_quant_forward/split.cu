@@ -126,7 +126,8 @@ std::int64_t pieces_of(const NormQuantForward& a) { return divide_up(a.columns, 
 std::string why_not(const Variant<NormQuantForward>&, const NormQuantForward& a, const DeviceInfo&) {
   const Form form = form_of(a);
   if (form != Form::rms && form != Form::rms_codes) {
-    return "serves RMS norm with a weight of x's type, without residual and bias, with out of x's type or codes";
+    return "serves RMS norm with a weight of x's type, without residual and bias, with out of x's type or codes, "
+           "int8 by the row's own scale and the floor 1e-5";
   }
   if (a.columns > 0x40000000) return "the row of " + std::to_string(a.columns) + " columns is too long for 32 bits";
   if (a.rows > 0x7fffffff / pieces_of(a)) return "needs more blocks than a grid has";

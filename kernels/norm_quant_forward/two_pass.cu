@@ -4,7 +4,7 @@
 //   quant_scale = 127 / max(max|y|, 1e-5); out = clamp(round(y * quant_scale), -128, 127) / quant_scale
 //
 // Passes over x (and residual): RMS norm 3 (squares, absmax, out); layer norm 4 (the mean first: the squares around it
-// lose nothing when the mean is large). From the second on they come from the L2 when the rows in flight fit there.
+// lose nothing when the mean is large); one fewer by a static scale. From the second on they come from the L2 when the rows in flight fit there.
 #include "algorithms.hpp"
 #include "device/row_threads.cuh"
 #include "device/support.hpp"
@@ -13,7 +13,8 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
-template <class X, int V>
+/// Usual: int8 by the row's own scale and the usual floor, known when it is compiled.
+template <class X, int V, bool Usual>
 __global__ void __launch_bounds__(1024) forward_two_pass(const __grid_constant__ NormQuantForward a) {
   RowThreads threads = row_threads();
   const std::int64_t row = blockIdx.x;
@@ -44,18 +45,25 @@ __global__ void __launch_bounds__(1024) forward_two_pass(const __grid_constant__
   const float rstd = reciprocal_root(threads.sum(squares) / columns, a.eps);
 
   std::uint32_t absmax = 0;
-  for (std::int64_t column = first; column < a.columns; column += step) {
-    float y[V];
-    load_h<X>(a, row, column, y);
-    absmax = max(absmax, normalise_packet(a.weight, a.bias, column, mean, rstd, y));
+  if (Usual || !a.quantisation.has_static_scale()) {
+    for (std::int64_t column = first; column < a.columns; column += step) {
+      float y[V];
+      load_h<X>(a, row, column, y);
+      absmax = max(absmax, normalise_packet(a.weight, a.bias, column, mean, rstd, y));
+    }
+    absmax = threads.largest(absmax);
   }
-  const RowScale scale = row_scale(threads.largest(absmax));
+  const RowScale scale = Usual ? row_scale(absmax) : row_scale(a.quantisation, absmax);
 
   for (std::int64_t column = first; column < a.columns; column += step) {
     float y[V];
     load_h<X>(a, row, column, y);
     normalise_packet(a.weight, a.bias, column, mean, rstd, y);
-    store_quantised(a.output, row, column, y, scale, a.rounding);
+    if (Usual) {
+      store_quantised(a.output, row, column, y, scale, a.rounding);
+    } else {
+      store_quantised_in(a.quantisation, a.output, row, column, y, scale.quant, scale, a.rounding);
+    }
   }
   if (threads.lane == 0) store_row_results(a, row, mean, rstd, scale);
 }
@@ -70,7 +78,7 @@ std::string why_not(const Variant<NormQuantForward>& variant, const NormQuantFor
 }
 
 std::int64_t requested_bytes(const Variant<NormQuantForward>&, const NormQuantForward& a, const DeviceInfo&) {
-  const std::int64_t again = a.norm == NormKind::layer ? 3 : 2;
+  const std::int64_t again = (a.norm == NormKind::layer ? 3 : 2) - (a.quantisation.has_static_scale() ? 1 : 0);
   const std::int64_t inputs = size_of(a.x.type) + (a.residual.given() ? size_of(a.residual.type) : 0);
   return algorithmic_bytes(a) + again * inputs * a.rows * a.columns;
 }
@@ -81,8 +89,10 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
   const dim3 grid{static_cast<unsigned>(a.rows), 1, 1};
   const dim3 block{static_cast<unsigned>(count), 1, 1};
   return with_packet_type(a.x.type, elements(variant, a), [&](auto packet) {
-    return launch_kernel(forward_two_pass<typename decltype(packet)::element, decltype(packet)::count>, grid, block,
-                         row_scratch_bytes(count, 1), stream, a);
+    using X = typename decltype(packet)::element;
+    constexpr int V = decltype(packet)::count;
+    const auto kernel = a.quantisation.is_usual() ? forward_two_pass<X, V, true> : forward_two_pass<X, V, false>;
+    return launch_kernel(kernel, grid, block, row_scratch_bytes(count, 1), stream, a);
   });
 }
 

@@ -4,6 +4,8 @@
 //   rstd = 1 / sqrt(var + eps)      y = (h - mean) * rstd * weight + bias      absmax = max|y| over the row
 //   quant_scale = 127 / max(absmax, 1e-5)     code = clamp(round(y * quant_scale), -128, 127)
 //   out = code / quant_scale
+//
+// `quantisation` asks for another format, a given scale or another floor (section 8).
 #pragma once
 
 #include <normquant/types.hpp>
@@ -13,7 +15,8 @@ namespace normquant {
 
 /// Arguments of the forward. Outputs must not overlap inputs or each other.
 /// A row whose input, statistics or y are not finite in float32 comes out as NaN: out, rstd and dequant_scale NaN,
-/// codes 0; other rows are untouched by it.
+/// int8 codes 0, fp8 codes NaN (0x7F); other rows are untouched by it. By a static scale y is judged element by element:
+/// infinity saturates, NaN is code 0 or NaN by itself.
 struct NormQuantForward {
   std::int64_t rows = 0;     ///< M >= 0
   std::int64_t columns = 0;  ///< N >= 1
@@ -33,6 +36,8 @@ struct NormQuantForward {
   float* mean = nullptr;         ///< [M], layer only, optional
   float* rstd = nullptr;         ///< [M], optional
   float* quant_scale = nullptr;  ///< [M] 127 / max(absmax, 1e-5), optional: lets the backward skip the absmax
+
+  Quantisation quantisation;
 };
 
 }  // namespace normquant

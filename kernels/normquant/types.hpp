@@ -21,6 +21,10 @@ enum class Rounding : std::int32_t { half_away, half_even };
 /// stored in (then the backward recomputes the forward's codes exactly).
 enum class HSource : std::int32_t { unrounded, stored };
 
+/// What codes are: integers of 8 bits, or floating-point numbers of 8 bits, the finite-only e4m3 of OCP FP8 (4 exponent bits,
+/// bias 7, largest 448, NaN 0x7F or 0xFF). docs/operations.md, section 8.
+enum class QuantFormat : std::int32_t { int8, fp8_e4m3 };
+
 /// Bytes of one element.
 constexpr std::size_t size_of(DType type) { return type == DType::float32 ? 4 : 2; }
 
@@ -32,6 +36,16 @@ constexpr std::string_view name_of(Rounding rounding) {
   return rounding == Rounding::half_away ? "half_away" : "half_even";
 }
 constexpr std::string_view name_of(HSource source) { return source == HSource::unrounded ? "unrounded" : "stored"; }
+
+constexpr std::string_view name_of(QuantFormat format) { return format == QuantFormat::int8 ? "int8" : "fp8_e4m3"; }
+/// The format of that name, or nothing.
+constexpr std::optional<QuantFormat> quant_format_named(std::string_view name) {
+  if (name == name_of(QuantFormat::int8)) return QuantFormat::int8;
+  if (name == name_of(QuantFormat::fp8_e4m3)) return QuantFormat::fp8_e4m3;
+  return std::nullopt;
+}
+/// What a row's largest magnitude becomes by a scale of its own.
+constexpr float largest_code(QuantFormat format) { return format == QuantFormat::int8 ? 127.0F : 448.0F; }
 
 /// The type of that name (`float32`, `fp32`, `f32`, `float16`, `fp16`, `f16`, `bfloat16`, `bf16`), or nothing.
 constexpr std::optional<DType> dtype_named(std::string_view name) {
@@ -66,15 +80,27 @@ using ConstVector = BasicVector<const void>;
 /// Where the result of a row-wise quantisation goes. At least one of the two forms must be given; both may be.
 struct QuantOutput {
   Matrix out;                      ///< [M, N] code / quant_scale, in out.type (form a)
-  std::int8_t* codes = nullptr;    ///< [M, N] codes in [-128, 127] (form b)
+  std::int8_t* codes = nullptr;    ///< [M, N] codes in [-128, 127], or the bits of e4m3 (form b)
   std::int64_t ld_codes = 0;       ///< row stride of codes, >= N
-  float* dequant_scale = nullptr;  ///< [M] max(absmax, 1e-5) / 127; required with codes, optional with out alone
+  float* dequant_scale = nullptr;  ///< [M] 1 / quant_scale; required with codes, optional with out alone; null where
+                                   ///< the scale is static
   constexpr bool given() const { return out.given() || codes != nullptr; }
 };
 
 /// The floor of absmax (activations) and absmean (weights): the Triton system's `clamp_(min=1e-5)`, sections 1 and 3 of
-/// docs/operations.md.
+/// docs/operations.md. Of activations another one may be given.
 inline constexpr float scale_floor = 1e-5F;
+
+/// In what format and by what scale rows are quantised (docs/operations.md, section 8).
+struct Quantisation {
+  QuantFormat format = QuantFormat::int8;  ///< fp8_e4m3 rounds half to even, whatever the rounding asked for
+  float static_scale = 0.0F;               ///< quant_scale of the whole tensor, 1e-12 to 1e12; 0: each row has its own
+  float floor = scale_floor;               ///< of absmax, 1e-12 to 1e30
+  constexpr bool has_static_scale() const { return static_scale != 0.0F; }
+  bool operator==(const Quantisation&) const = default;
+  /// int8 by the row's own scale with the usual floor: what sections 1 to 3 say.
+  constexpr bool is_usual() const { return format == QuantFormat::int8 && !has_static_scale() && floor == scale_floor; }
+};
 
 /// Defaults of eps in the Triton system; every call here passes its own eps explicitly.
 namespace default_eps {

@@ -12,6 +12,9 @@ static_assert(static_cast<int>(Rounding::half_away) == NORMQUANT_HALF_AWAY &&
 static_assert(static_cast<int>(HSource::unrounded) == NORMQUANT_UNROUNDED &&
               static_cast<int>(HSource::stored) == NORMQUANT_STORED);
 
+static_assert(static_cast<int>(QuantFormat::int8) == NORMQUANT_INT8 &&
+              static_cast<int>(QuantFormat::fp8_e4m3) == NORMQUANT_FP8_E4M3);
+
 template <class Enum>
 std::int32_t number(Enum value) {
   return static_cast<std::int32_t>(value);
@@ -22,6 +25,7 @@ normquant_matrix matrix(const Matrix& m) { return {m.data, m.ld, number(m.type),
 normquant_const_vector vector(const ConstVector& v) { return {v.data, number(v.type), 0}; }
 normquant_vector vector(const Vector& v) { return {v.data, number(v.type), 0}; }
 normquant_quant_output output(const QuantOutput& o) { return {matrix(o.out), o.codes, o.ld_codes, o.dequant_scale}; }
+normquant_quantisation quantisation(const Quantisation& q) { return {number(q.format), q.static_scale, q.floor, 0}; }
 
 normquant_bit_linear layer(const BitLinearLayer& l) {
   normquant_bit_linear c{};
@@ -62,6 +66,7 @@ normquant_forward_args in_c(const NormQuantForward& a) {
   c.mean = a.mean;
   c.rstd = a.rstd;
   c.quant_scale = a.quant_scale;
+  c.quantisation = quantisation(a.quantisation);
   return c;
 }
 
@@ -96,6 +101,7 @@ normquant_activation_args in_c(const ActivationQuant& a) {
   c.columns = a.columns;
   c.x = matrix(a.x);
   c.output = output(a.output);
+  c.quantisation = quantisation(a.quantisation);
   return c;
 }
 

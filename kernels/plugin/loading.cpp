@@ -15,7 +15,7 @@ namespace normquant::plugins {
 namespace {
 
 /// Versions of normquant_plugin.h that are served, newest first. Since 1 nothing was changed, only added.
-constexpr std::array<std::uint32_t, 2> served = {NORMQUANT_PLUGIN_ABI, 1};
+constexpr std::array<std::uint32_t, 3> served = {NORMQUANT_PLUGIN_ABI, 2, 1};
 
 bool is_name(const char* text) {
   const std::string_view name = text == nullptr ? "" : text;
@@ -68,7 +68,9 @@ Described described(const normquant_plugin_table& table, const normquant_variant
   d.operation = v.operation;
   d.devices = v.devices;
   d.reproducible = v.reproducible != 0;
-  d.multiplies_codes = table.abi >= 2 && v.multiplies_codes != 0;
+  const bool layer = v.operation >= NORMQUANT_BIT_LINEAR_FORWARD;
+  d.multiplies_codes = table.abi >= 2 && layer && v.multiplies_codes != 0;
+  d.serves_formats = table.abi >= 3 && !layer && v.serves_formats != 0;
   d.name = fmt::format("{}:{}", table.name, v.name);
   constexpr std::size_t longest = 1000;
   if (v.summary != nullptr)

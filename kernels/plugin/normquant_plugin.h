@@ -17,8 +17,9 @@
 extern "C" {
 #endif
 
-/* Version 2 added the operations of the layer and `multiplies_codes`; a plugin of version 1 is still loaded, without them. */
-#define NORMQUANT_PLUGIN_ABI 2
+/* Version 2 added the operations of the layer and `multiplies_codes`; version 3 `serves_formats` and, at the end of two arguments,
+ * `quantisation`. A plugin of an older version is still loaded, without them. */
+#define NORMQUANT_PLUGIN_ABI 3
 
 /* The most scratch memory that a variant may ask for, bytes. */
 #define NORMQUANT_PLUGIN_MOST_WORKSPACE ((size_t)8 << 30)
@@ -30,6 +31,7 @@ enum { NORMQUANT_FLOAT32 = 0, NORMQUANT_FLOAT16 = 1, NORMQUANT_BFLOAT16 = 2 }; /
 enum { NORMQUANT_LAYER = 0, NORMQUANT_RMS = 1 };                               /* norm */
 enum { NORMQUANT_HALF_AWAY = 0, NORMQUANT_HALF_EVEN = 1 };                     /* rounding */
 enum { NORMQUANT_UNROUNDED = 0, NORMQUANT_STORED = 1 };                        /* h_source */
+enum { NORMQUANT_INT8 = 0, NORMQUANT_FP8_E4M3 = 1 };                           /* format: version 3 */
 enum { NORMQUANT_HOST = 1, NORMQUANT_CUDA = 2 };                               /* devices: bits */
 enum {                                                                         /* operation */
        NORMQUANT_NORM_QUANT_FORWARD = 0,
@@ -73,8 +75,17 @@ typedef struct {
   normquant_matrix out;
   int8_t* codes; /* null: not wanted */
   int64_t ld_codes;
-  float* dequant_scale; /* given with codes */
+  float* dequant_scale; /* given with codes, unless the scale is static */
 } normquant_quant_output;
+
+/* Version 3. In what format and by what scale rows are quantised. See docs/operations.md, section 8. A variant that does not
+ * say `serves_formats` is given int8, no static scale and the floor 1e-5 only. */
+typedef struct {
+  int32_t format;     /* codes are then the bits of e4m3 */
+  float static_scale; /* quant_scale of the whole tensor, and dequant_scale is null; 0: each row has its own */
+  float floor;        /* of absmax */
+  int32_t reserved;
+} normquant_quantisation;
 
 /* h = x + residual; y = norm(h) * weight + bias; out = quantised y. See docs/operations.md, section 1. */
 typedef struct {
@@ -88,6 +99,7 @@ typedef struct {
   normquant_quant_output output;
   normquant_matrix residual_out;
   float *mean, *rstd, *quant_scale; /* [rows] each, null: not wanted */
+  normquant_quantisation quantisation;
 } normquant_forward_args;
 
 /* dx, dweight, dbias, and the forward's out computed again. See docs/operations.md, section 2. */
@@ -110,6 +122,7 @@ typedef struct {
   int64_t rows, columns; /* rows >= 1 */
   normquant_const_matrix x;
   normquant_quant_output output;
+  normquant_quantisation quantisation;
 } normquant_activation_args;
 
 /* One scale for the whole matrix. See docs/operations.md, section 3. */
@@ -196,12 +209,14 @@ struct normquant_variant {
   int32_t operation;
   uint32_t devices;     /* where it runs: NORMQUANT_HOST | NORMQUANT_CUDA */
   int32_t reproducible; /* 1: the same bits from run to run, which is then checked */
-  int32_t
-      multiplies_codes; /* bit_linear_forward: 1 when the product is of integer codes, exact in int32, and scaled then; 0
-                             * when of fake-quantised operands, rounded to their type first */
-  const char* name;     /* [a-z0-9_]+, unique in the plugin */
-  const char* summary;  /* one line for `normquant list` */
-  void* context;        /* yours */
+  union {
+    int32_t multiplies_codes; /* bit_linear_forward: 1 when the product is of integer codes, exact in int32, and scaled
+                               * then; 0 when of fake-quantised operands, rounded to their type first */
+    int32_t serves_formats;   /* version 3, norm_quant_forward and activation_quant: 1 when it reads `quantisation` */
+  };
+  const char* name;    /* [a-z0-9_]+, unique in the plugin */
+  const char* summary; /* one line for `normquant list` */
+  void* context;       /* yours */
 
   /* 0 when the variant serves these arguments; else not 0 and why not, and the case is reported as skipped. May be null:
    * it serves all. */

@@ -90,6 +90,11 @@ std::string why_not_of(const Entry& entry, const void* args, const normquant_dev
 template <class Args>
 std::string why_not(const Variant<Args>& variant, const Args& args, const DeviceInfo& device) {
   const Entry& entry = entry_of(variant.name);
+  if constexpr (requires { args.quantisation; }) {
+    if (!entry.described.serves_formats && !args.quantisation.is_usual()) {
+      return "has int8 by the row's own scale and the floor 1e-5 only: it does not say serves_formats";
+    }
+  }
   const auto c_args = in_c(args);
   const normquant_device c_device = in_c(device);
   if (entry.loaded != nullptr) return why_not_of(entry, &c_args, c_device);

@@ -23,7 +23,8 @@ struct Described {
   std::uint32_t devices = 0;   ///< NORMQUANT_HOST | NORMQUANT_CUDA
   bool reproducible = false;
   bool multiplies_codes = false;
-  std::string name, summary;  ///< `plugin:variant`; one line
+  bool serves_formats = false;  ///< other than int8 by the row's own scale and the floor 1e-5
+  std::string name, summary;    ///< `plugin:variant`; one line
 
   bool on(DeviceKind kind) const { return (devices & (kind == DeviceKind::host ? 1U : 2U)) != 0; }
   bool operator==(const Described&) const = default;

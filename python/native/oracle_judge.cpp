@@ -75,7 +75,9 @@ const char* safetensors_name(tensors::Element element) {
     case Element::float16: return "F16";
     case Element::bfloat16: return "BF16";
     case Element::int8: return "I8";
-    case Element::uint8: return "U8";
+    case Element::uint8:
+    case Element::bits8: return "U8";
+    case Element::fp8_e4m3: return "F8_E4M3";
     case Element::bits16: break;
   }
   return "U16";

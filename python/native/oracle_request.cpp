@@ -15,7 +15,7 @@ using tensors::Element;
 
 Element element_of(const NormquantTensor& tensor) {
   for (Element element : {Element::float64, Element::float32, Element::float16, Element::bfloat16, Element::int8,
-                          Element::uint8, Element::bits16}) {
+                          Element::uint8, Element::fp8_e4m3, Element::bits8, Element::bits16}) {
     if (tensors::name_of(element) == tensor.element) return element;
   }
   throw Refusal{exit_usage, fmt::format("{} holds {}, which has no use here", tensor.role, tensor.element)};

@@ -14,6 +14,8 @@ _TORCH_NAMES = {
     "activation_quant": "functional",
     "weight_quant": "functional",
     "norm_quant": "functional",
+    "norm_quantise": "functional",
+    "quantise": "functional",
     "layer_norm_linear_quant_fn": "functional",
     "rms_norm_linear_quant": "functional",
     "bit_linear": "functional",

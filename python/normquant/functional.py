@@ -59,6 +59,35 @@ def norm_quant(x, weight=None, bias=None, residual=None, eps=1e-6, prenorm=False
     return out, x if residual_dtype is None else residual_out
 
 
+def norm_quantise(x, weight=None, bias=None, residual=None, eps=1e-6, is_rms_norm=True, *, dtype=torch.float8_e4m3fn,
+                  quant_scale=None, floor=1e-5, half_even=False):
+    """Residual add, norm, codes of `dtype` (float8_e4m3fn or int8): what an inference product reads. No gradient.
+
+    Returns codes [..., N]; dequant_scale [M], one a row (None where `quant_scale`, one number for all, is given: the codes
+    are y * quant_scale, saturated); and residual_out, x + residual in the residual's type (None without a residual).
+    """
+    _check_residual("norm_quantise", x, residual)
+    codes, dequant_scale, residual_out = ops.norm_quantise(
+        x, residual, weight, bias, eps, is_rms_norm, half_even, dtype, _static("norm_quantise", quant_scale), floor,
+        None if residual is None else residual.dtype)
+    return (codes, dequant_scale if quant_scale is None else None, residual_out if residual is not None else None)
+
+
+def quantise(x, *, dtype=torch.float8_e4m3fn, quant_scale=None, floor=1e-5, half_even=True):
+    """Codes of x [..., N] itself, and dequant_scale [M] (None where `quant_scale` is given). No gradient."""
+    codes, dequant_scale = ops.quantise(x, half_even, dtype, _static("quantise", quant_scale), floor)
+    return codes, dequant_scale if quant_scale is None else None
+
+
+def _static(name: str, quant_scale) -> float:
+    """The operators take 0 for a scale that each row has by itself."""
+    if quant_scale is None:
+        return 0.0
+    if not quant_scale > 0:
+        raise ValueError(f"{name}: quant_scale is {quant_scale}; it must be positive")
+    return float(quant_scale)
+
+
 def layer_norm_linear_quant_fn(x, norm_weight, norm_bias, linear_weight, linear_bias, residual=None, eps=1e-6,
                                prenorm=False, residual_in_fp32=False, is_rms_norm=False, *, like_triton=False,
                                half_even=False):

@@ -17,6 +17,8 @@ norm_quant = _ops.norm_quant.default
 bit_linear = _ops.bit_linear.default
 norm_quant_forward = _ops.norm_quant_forward.default
 norm_quant_codes = _ops.norm_quant_codes.default
+norm_quantise = _ops.norm_quantise.default
+quantise = _ops.quantise.default
 norm_quant_backward = _ops.norm_quant_backward.default
 activation_quant = _ops.activation_quant.default
 weight_quant = _ops.weight_quant.default
@@ -72,6 +74,16 @@ def _(x, residual, weight, bias, eps, rms, half_even, stored, out_dtype, residua
 @torch.library.register_fake("normquant::norm_quant_codes")
 def _(x, residual, weight, bias, eps, rms, half_even):
     return _like(x, torch.int8), _floats(x)
+
+
+@torch.library.register_fake("normquant::norm_quantise")
+def _(x, residual, weight, bias, eps, rms, half_even, codes_dtype, static_scale, floor, residual_dtype):
+    return _like(x, codes_dtype), _floats(x, static_scale == 0), _like(x, residual_dtype)
+
+
+@torch.library.register_fake("normquant::quantise")
+def _(x, half_even, codes_dtype, static_scale, floor):
+    return _like(x, codes_dtype), _floats(x, static_scale == 0)
 
 
 @torch.library.register_fake("normquant::norm_quant_backward")

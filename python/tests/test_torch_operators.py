@@ -50,6 +50,41 @@ def test_forward_and_gradients(device, dtype, rms, with_residual):
         assert np.all(np.abs(truth.f64(residual.grad) - dx) <= np.abs(dx) * EPS32 + 117 * 4 * EPS32 * size)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_codes_of_fp8_and_static_scales(device, dtype):
+    x = (100 * torch.randn(5, 3, 130, device=device)).to(dtype)
+    x[1, 1, 7] = float("nan")
+    codes, scale = normquant.quantise(x, quant_scale=4)
+    assert codes.dtype == torch.float8_e4m3fn and codes.shape == x.shape and scale is None
+    wanted = (x.float() * 4).clamp(-448, 448).to(torch.float8_e4m3fn)
+    assert torch.equal(codes.float().nan_to_num(1e9), wanted.float().nan_to_num(1e9))
+    codes, _ = normquant.quantise(x, dtype=torch.int8, quant_scale=0.5)
+    assert torch.equal(codes, (x.float() * 0.5).round().clamp(-128, 127).nan_to_num(0).to(torch.int8))
+    codes, scale = normquant.quantise(x)
+    assert scale.shape == (15,) and torch.isnan(scale[4]) and torch.isnan(codes[1, 1].float()).all()
+    assert torch.allclose(scale[0], x[0, 0].float().abs().max() / 448) and codes[0, 0].float().abs().max() == 448
+    assert torch.equal(normquant.quantise(torch.zeros_like(x), floor=0.5)[1], torch.full((15,), 0.5 / 448, device=device))
+
+
+def test_norm_and_codes(device):
+    x, residual = torch.randn(6, 96, device=device), torch.randn(6, 96, device=device)
+    weight = torch.randn(96, device=device)
+    codes, scale, stream = normquant.norm_quantise(x, weight, None, residual)
+    assert torch.equal(stream, x + residual)
+    _h, _xhat, _rstd, y = truth.norm(truth.f64(x), truth.f64(residual), truth.f64(weight), None, rms=True)
+    got = truth.f64(codes.float()) * truth.f64(scale)[:, None]
+    assert np.all(np.abs(got - y) <= np.abs(y) / 16 * 1.001 + np.abs(y).max(1, keepdims=True) * 2.0**-18)
+    static, none, _ = normquant.norm_quantise(x, weight, quant_scale=3, dtype=torch.int8)
+    _h, _xhat, _rstd, y = truth.norm(truth.f64(x), None, truth.f64(weight), None, rms=True)
+    assert none is None and np.all(np.abs(truth.f64(static.float()) - np.clip(3 * y, -128, 127)) <= 0.5 + 1e-4)
+    with pytest.raises(ValueError, match="quant_scale"):
+        normquant.norm_quantise(x, quant_scale=-1)
+    with pytest.raises(ValueError, match="int8 or float8_e4m3fn"):
+        normquant.quantise(x, dtype=torch.float16)
+    with pytest.raises(ValueError, match="floor"):
+        normquant.quantise(x, floor=0.0)
+
+
 def test_quantisers(device):
     x = torch.randn(5, 130, device=device, requires_grad=True)
     out = normquant.activation_quant(x)
@@ -123,10 +158,12 @@ def _samples(device):
         (ops.pack_weight, (linear.detach(),)),
         (ops.packed_bit_linear, (plain, weight.detach(), None, packed, factor, None, 1e-6, True, False, f32)),
         (ops.packed_linear, (plain, packed, factor, None, True, torch.bfloat16)),
+        (ops.norm_quantise, (plain, None, None, None, 1e-6, True, False, torch.int8, 0.0, 1e-5, None)),
+        (ops.quantise, (plain, True, torch.int8, 2.0, 1e-5)),
     ]
 
 
-@pytest.mark.parametrize("index", range(12))
+@pytest.mark.parametrize("index", range(14))
 def test_opcheck(device, index):
     operator, arguments = _samples(device)[index]
     torch.library.opcheck(operator, arguments)

@@ -12,7 +12,12 @@ namespace {
 
 reference::NormQuantForward forward_of(const Given& given) {
   const validate::Problem& p = given.problem;
-  reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
+  reference::NormQuantForward forward{reference_norm(p.norm),
+                                      reference_rounding(p.rounding),
+                                      p.eps,
+                                      {},
+                                      {},
+                                      validate::reference_quantisation(p.quantisation)};
   if (const HostTensor* weight = given.tensor("weight")) forward.weight = vector_of(*weight);
   if (const HostTensor* bias = given.tensor("bias")) forward.bias = vector_of(*bias);
   return forward;
@@ -20,12 +25,12 @@ reference::NormQuantForward forward_of(const Given& given) {
 
 /// The codes of y after rounding to a type: an element whose neighbourhood rounds to two numbers may be either.
 validate::QuantBounds bounds_of_rounded(const reference::NormQuantForwardResult& truth, const Array& y_error,
-                                        DType type, reference::Rounding rounding) {
+                                        DType type, const reference::NormQuantForward& forward) {
   const auto rounded = [type](double y) { return reference::round_to_storage(y, reference_storage(type)); };
   const Array y = truth.y.unaryExpr(rounded);
   const Array above = (truth.y + y_error).unaryExpr(rounded) - y, below = y - (truth.y - y_error).unaryExpr(rounded);
-  const auto quantised = reference::activation_quant(y, rounding);
-  return validate::quantised_bounds(y, above.max(below), quantised.absmax, quantised.quant_scale);
+  const auto quantised = reference::activation_quant(y, forward.rounding, forward.quantisation);
+  return validate::quantised_bounds(y, above.max(below), quantised.absmax, quantised.quant_scale, forward.quantisation);
 }
 
 /// Adds what rounding each step to 16 bits brings, where sums are kept in float32: mean 1; h - mean 1; its square, the mean
@@ -107,9 +112,8 @@ void check_forward(const Given& given, const Walk& walk, Comparison& total) {
     const bool needs_y = given.tensor("y") != nullptr || given.switches.y_type;
     Array y_error = needs_y ? validate::norm_bounds(forward, truth, bounds, algorithm) : Array{};
     if (given.switches.arithmetic) widen_for_steps(*given.switches.arithmetic, forward, truth, bounds, y_error);
-    const auto quant = given.switches.y_type
-                           ? bounds_of_rounded(truth, y_error, *given.switches.y_type, forward.rounding)
-                           : bounds.quant;
+    const auto quant =
+        given.switches.y_type ? bounds_of_rounded(truth, y_error, *given.switches.y_type, forward) : bounds.quant;
 
     compare_quantised(given, block, quant, comparison);
     compare_rows(

@@ -6,8 +6,6 @@
 namespace normquant::check {
 namespace {
 
-constexpr double least_code = -128, most_code = 127;
-
 int code_at(const std::vector<unsigned char>& codes, std::int64_t index) {
   return static_cast<std::int8_t>(codes[static_cast<std::size_t>(index)]);
 }
@@ -16,17 +14,17 @@ int code_at(const std::vector<unsigned char>& codes, std::int64_t index) {
 
 void compare_quantised(const Given& given, Block block, const validate::QuantBounds& bounds, Comparison& comparison) {
   const validate::Problem& p = given.problem;
-  const reference::Rounding rounding = reference_rounding(p.rounding);
+  const validate::CodeGrid grid = validate::CodeGrid::of(bounds.quantisation.format, reference_rounding(p.rounding));
   const HostTensor* out = given.tensor("out");
   for_each_element(out, block, [&](auto row, auto i, auto j, std::uint32_t bits) {
     comparison.fake_quantised("out", row, j, out->type, bits, bounds.t(i, j), bounds.t_error(i, j),
-                              bounds.dequant_scale(i), bounds.scale_error(i), rounding, least_code, most_code);
+                              bounds.dequant_scale(i), bounds.scale_error(i), grid);
   });
   if (const auto* codes = given.dense("codes")) {
     for (std::int64_t i = 0; i < block.count; ++i) {
       for (std::int64_t j = 0; j < p.columns; ++j) {
         comparison.code("codes", block.first + i, j, code_at(*codes, (block.first + i) * p.columns + j), bounds.t(i, j),
-                        bounds.t_error(i, j), rounding, least_code, most_code);
+                        bounds.t_error(i, j), grid);
       }
     }
   }
@@ -38,8 +36,9 @@ void compare_quantised(const Given& given, Block block, const validate::QuantBou
 void check_activation(const Given& given, const Walk& walk, Comparison& total) {
   for_each_block(given.problem, walk, total, [&](Block block, Comparison& comparison) {
     const Array x = rows_of(*given.tensor("x"), block);
-    const auto truth = reference::activation_quant(x, reference_rounding(given.problem.rounding));
-    const auto bounds = validate::activation_bounds(x, truth);
+    const auto q = validate::reference_quantisation(given.problem.quantisation);
+    const auto truth = reference::activation_quant(x, reference_rounding(given.problem.rounding), q);
+    const auto bounds = validate::activation_bounds(x, truth, q);
     compare_quantised(given, block, bounds, comparison);
     compare_rows(
         given, "quant_scale", block, comparison, [&](auto i) { return truth.quant_scale(i); },

@@ -24,7 +24,16 @@ std::optional<DType> dtype_of(Element element) {
 }
 
 /// Why the elements are not of the kind that the role asks for; empty when they are.
-std::string wrong_elements(const Role& role, Element element) {
+std::string wrong_elements(const Role& role, Element element, QuantFormat format) {
+  if (role.content == Content::codes && format == QuantFormat::fp8_e4m3) {
+    return tensors::size_of(element) == 1
+               ? std::string{}
+               : fmt::format("{} holds {}; codes of --format fp8_e4m3 are float8_e4m3fn, or a byte each", role.name,
+                             name_of(element));
+  }
+  if (role.content == Content::codes && element == Element::fp8_e4m3) {
+    return fmt::format("{} holds {}; say --format fp8_e4m3, or give int8", role.name, name_of(element));
+  }
   if (role.content == Content::codes && element != Element::int8) {
     return fmt::format("{} holds {}; codes are int8", role.name, name_of(element));
   }
@@ -98,6 +107,12 @@ std::string wrong_combination(const Given& given) {
   const bool mean = given.tensor("mean") != nullptr, layer = p.norm == NormKind::layer;
   if (given.switches.y_type && given.switches.op != Op::forward) return "--y-type has a meaning for forward only";
   if (given.switches.arithmetic && given.switches.op != Op::norm) return "--arithmetic has a meaning for norm only";
+  if (p.quantisation.has_static_scale()) {
+    for (const char* role : {"dequant_scale", "quant_scale"}) {
+      if (given.tensor(role) != nullptr)
+        return fmt::format("{} is given, but by --static-scale there is none a row", role);
+    }
+  }
   if (mean && !layer) return "mean is given, but --norm rms has none";
   if (p.op == Operation::norm_quant_backward && layer && !mean)
     return "--norm layer needs mean, as the forward left it";
@@ -135,7 +150,7 @@ std::optional<Given> arrange(const Switches& switches, Tensors tensors, std::str
       return std::nullopt;
     }
     Tensor& tensor = found->second;
-    why = wrong_elements(role, tensor.element);
+    why = wrong_elements(role, tensor.element, p.quantisation.format);
     if (!why.empty() || (&role == roles.data() && !take_shape(role, tensor, p, why))) return std::nullopt;
     why = wrong_shape(role, tensor, p, switches.packing);
     if (!why.empty()) return std::nullopt;

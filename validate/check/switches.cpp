@@ -31,6 +31,25 @@ validate::Algorithm algorithm_of(const std::string& name) {
   return name == "two_pass" ? Algorithm::two_pass : name == "welford" ? Algorithm::welford : Algorithm::any;
 }
 
+/// --format, --static-scale and --floor, of the operations that have them.
+void take_quantisation(const SwitchWords& words, Switches& s) {
+  Quantisation& q = s.problem.quantisation;
+  const bool has_them = s.op == Op::forward || s.op == Op::activation_quant;
+  const auto number = [&](const char* option, const std::optional<double>& value, float least, float most, float& to) {
+    if (!value) return;
+    if (!has_them) throw Refusal{exit_usage, fmt::format("{} has no meaning for {}", option, name_of(s.op))};
+    to = static_cast<float>(*value);
+    if (to >= least && to <= most) return;
+    throw Refusal{exit_usage, fmt::format("{} {}: it must be from {} to {}", option, *value, least, most)};
+  };
+  if (words.format != "int8" && !has_them) {
+    throw Refusal{exit_usage, fmt::format("--format has no meaning for {}", name_of(s.op))};
+  }
+  q.format = quant_format_named(words.format).value_or(QuantFormat::int8);
+  number("--static-scale", words.static_scale, 1e-12F, 1e12F, q.static_scale);
+  number("--floor", words.floor, 1e-12F, 1e30F, q.floor);
+}
+
 }  // namespace
 
 Switches switches_of(const SwitchWords& words) {
@@ -55,6 +74,7 @@ Switches switches_of(const SwitchWords& words) {
   s.arithmetic = type_of(words.arithmetic);
   s.packing = packing_named(words.packing).value_or(Packing::normquant);
   s.algorithm = algorithm_of(words.algorithm);
+  take_quantisation(words, s);
   if (normed) {
     if (words.norm.empty()) throw Refusal{exit_usage, "say which norm it is: --norm rms or --norm layer"};
     p.norm = words.norm == "layer" ? NormKind::layer : NormKind::rms;
@@ -88,6 +108,9 @@ std::string options_of(const SwitchWords& words) {
   if (words.algorithm != "any") add("--algorithm", words.algorithm);
   add("--y-type", words.y_type);
   add("--arithmetic", words.arithmetic);
+  if (words.format != "int8") add("--format", words.format);
+  if (words.static_scale) text += fmt::format(" --static-scale {}", *words.static_scale);
+  if (words.floor) text += fmt::format(" --floor {}", *words.floor);
   if (words.packing != "normquant") add("--packing", words.packing);
   return text;
 }

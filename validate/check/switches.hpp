@@ -12,6 +12,8 @@ namespace normquant::check {
 struct SwitchWords {
   std::string op, norm, rounding, h_source = "unrounded", algorithm = "any", y_type, arithmetic, packing = "normquant";
   std::optional<double> eps;
+  std::string format = "int8";
+  std::optional<double> static_scale, floor;
 };
 
 /// Every switch, explicit where a wrong guess would call a right output wrong. Throws a Refusal whose sentence names the option

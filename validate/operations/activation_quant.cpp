@@ -17,7 +17,8 @@ std::shared_ptr<const ActivationQuantTruth> activation_quant_truth(const Problem
   auto truth = std::make_shared<ActivationQuantTruth>();
   truth->x = std::make_shared<const HostTensor>(input_tensor(p, Tensor::x, p.x, distinct, p.columns));
   const Array x = truth->x->values();
-  truth->bounds = activation_bounds(x, reference::activation_quant(x, reference_rounding(p.rounding)));
+  const reference::Quantisation q = reference_quantisation(p.quantisation);
+  truth->bounds = activation_bounds(x, reference::activation_quant(x, reference_rounding(p.rounding), q), q);
   return truth;
 }
 
@@ -29,6 +30,7 @@ class PreparedActivationQuant final : public PreparedBase<ActivationQuant> {
     args_.rows = p.rows;
     args_.columns = p.columns;
     args_.rounding = p.rounding;
+    args_.quantisation = p.quantisation;
     args_.x = add_input_matrix("x", truth_->x);
     args_.output = add_quantised(&truth_->bounds, p.out, p.codes);
   }

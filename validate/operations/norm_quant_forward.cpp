@@ -19,6 +19,7 @@ class PreparedNormQuantForward final : public PreparedBase<NormQuantForward> {
     args_.rounding = p.rounding;
     args_.h_source = p.h_source;
     args_.eps = p.eps;
+    args_.quantisation = p.quantisation;
     args_.x = add_input_matrix("x", t.x);
     if (t.residual) args_.residual = add_input_matrix("residual", t.residual);
     if (t.weight) args_.weight = add_input_vector("weight", t.weight);

@@ -20,7 +20,8 @@ NormQuantForwardTruth norm_quant_forward_truth(const Problem& p, std::int64_t di
   truth.h = reference::residual_add(x, truth.residual ? &residual : nullptr);
   if (p.residual_out) truth.stored = reference::round_to_storage(truth.h, reference_storage(*p.residual_out));
 
-  reference::NormQuantForward forward{reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}};
+  reference::NormQuantForward forward{
+      reference_norm(p.norm), reference_rounding(p.rounding), p.eps, {}, {}, reference_quantisation(p.quantisation)};
   if (truth.weight) forward.weight = vector_values(*truth.weight);
   if (truth.bias) forward.bias = vector_values(*truth.bias);
   const Array& source = p.h_source == HSource::stored && truth.stored ? *truth.stored : truth.h;

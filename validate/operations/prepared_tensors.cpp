@@ -185,10 +185,12 @@ DeviceTensor* PreparedTensors::add_output(std::string name, std::int64_t rows, s
 QuantOutput PreparedTensors::add_quantised(const QuantBounds* bounds, std::optional<DType> out, bool codes) {
   QuantOutput output;
   if (out) output.out = add_output_matrix("out", *out, compare_fake_quantised("out", *out, bounds, problem_.rounding));
-  if (codes || gives("dequant_scale", false)) output.dequant_scale = add_dequant_scale(bounds);
+  const Quantisation& q = problem_.quantisation;
+  if (gives("dequant_scale", codes && !q.has_static_scale())) output.dequant_scale = add_dequant_scale(bounds);
   if (!codes) return output;
   output.ld_codes = output_ld("codes", problem_.columns);
-  output.codes = add_codes("codes", output.ld_codes, compare_code("codes", bounds, problem_.rounding));
+  output.codes = add_codes("codes", output.ld_codes, compare_code("codes", bounds, problem_.rounding),
+                           q.format == QuantFormat::fp8_e4m3);
   return output;
 }
 float* PreparedTensors::add_dequant_scale(const QuantBounds* bounds) {

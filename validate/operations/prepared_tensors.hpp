@@ -22,8 +22,6 @@
 
 namespace normquant::validate {
 
-inline constexpr double least_code = -128, most_code = 127;
-
 inline Vector rounded_to_float(const Vector& values) { return values.cast<float>().cast<double>(); }
 
 /// How often each of the distinct rows occurs.
@@ -38,15 +36,16 @@ inline Vector multiplicity_of(std::int64_t rows, std::int64_t distinct) {
 
 /// How an element of the fake-quantised output, and of the codes, is compared with the truth.
 inline auto compare_fake_quantised(const std::string& name, DType type, const QuantBounds* bounds, Rounding rounding) {
+  const CodeGrid grid = CodeGrid::of(bounds->quantisation.format, reference_rounding(rounding));
   return [=](Comparison& comparison, std::int64_t i, std::int64_t j, std::uint32_t bits) {
     comparison.fake_quantised(name, i, j, type, bits, bounds->t(i, j), bounds->t_error(i, j), bounds->dequant_scale(i),
-                              bounds->scale_error(i), reference_rounding(rounding), least_code, most_code);
+                              bounds->scale_error(i), grid);
   };
 }
 inline auto compare_code(const std::string& name, const QuantBounds* bounds, Rounding rounding) {
+  const CodeGrid grid = CodeGrid::of(bounds->quantisation.format, reference_rounding(rounding));
   return [=](Comparison& comparison, std::int64_t i, std::int64_t j, int code) {
-    comparison.code(name, i, j, code, bounds->t(i, j), bounds->t_error(i, j), reference_rounding(rounding), least_code,
-                    most_code);
+    comparison.code(name, i, j, code, bounds->t(i, j), bounds->t_error(i, j), grid);
   };
 }
 
@@ -112,14 +111,14 @@ class PreparedTensors : public PreparedProblem {
     return static_cast<float*>(tensor->data());
   }
 
-  /// int8 codes, in rows of `ld`.
+  /// Codes of a byte, in rows of `ld`.
   template <class Compare>
-  std::int8_t* add_codes(const std::string& name, std::int64_t ld, Compare compare) {
+  std::int8_t* add_codes(const std::string& name, std::int64_t ld, Compare compare, bool fp8 = false) {
     const std::int64_t columns = problem_.columns;
     auto row = [columns, compare](Comparison& comparison, std::int64_t i, const unsigned char* bytes) {
       for (std::int64_t j = 0; j < columns; ++j) compare(comparison, i, j, static_cast<std::int8_t>(bytes[j]));
     };
-    auto* tensor = add_output(name, problem_.rows, columns, 1, ld, DeviceTensor::code_poison, row);
+    auto* tensor = add_output(name, problem_.rows, columns, 1, ld, DeviceTensor::poison_of_codes(fp8), row);
     return static_cast<std::int8_t*>(tensor->data());
   }
 

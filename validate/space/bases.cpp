@@ -32,23 +32,40 @@ Base base(Operation op, std::string form, const std::vector<Change>& changes) {
 void plain(Problem&) {}
 void layer(Problem& p) { p.norm = NormKind::layer, p.bias = p.x; }
 
+/// Codes alone, of that format and scale.
+Change with_codes(const Quantisation& quantisation) {
+  return [quantisation](Problem& p) { p.quantisation = quantisation, p.codes = true, p.out.reset(); };
+}
+
 std::vector<Base> forward_bases() {
   constexpr auto op = Operation::norm_quant_forward;
-  return {base(op, "rms", {plain}), base(op, "rms_codes", {[](Problem& p) { p.codes = true, p.out.reset(); }}),
-          base(op, "rms_residual", {[](Problem& p) { p.residual = p.x, p.residual_out = p.x; }}),
-          base(op, "layer", {layer}),
-          base(op, "any",
-               {[](Problem& p) { p.norm = NormKind::layer, p.weight.reset(), p.out = other_than(p.x), p.codes = true; },
-                [](Problem& p) {
-                  p.weight = other_than(p.x), p.bias = other_than(p.x), p.residual = other_than(p.x);
-                  p.residual_out = p.x == f32 ? bf16 : p.x, p.h_source = HSource::stored;
-                },
-                [](Problem& p) {
-                  layer(p), p.residual = p.x, p.residual_out = p.x, p.codes = true, p.out.reset();
-                  p.save_quant_scale = true;
-                },
-                [](Problem& p) { p.residual = p.x, p.codes = true; },
-                [](Problem& p) { p.residual_out = other_than(p.x), p.without = {"rstd"}; }})};
+  return {
+      base(op, "rms", {plain}),
+      base(op, "rms_codes", {[](Problem& p) { p.codes = true, p.out.reset(); }}),
+      base(op, "rms_residual", {[](Problem& p) { p.residual = p.x, p.residual_out = p.x; }}),
+      base(op, "layer", {layer}),
+      base(op, "any",
+           {[](Problem& p) { p.norm = NormKind::layer, p.weight.reset(), p.out = other_than(p.x), p.codes = true; },
+            [](Problem& p) {
+              p.weight = other_than(p.x), p.bias = other_than(p.x), p.residual = other_than(p.x);
+              p.residual_out = p.x == f32 ? bf16 : p.x, p.h_source = HSource::stored;
+            },
+            [](Problem& p) {
+              layer(p), p.residual = p.x, p.residual_out = p.x, p.codes = true, p.out.reset();
+              p.save_quant_scale = true;
+            },
+            [](Problem& p) { p.residual = p.x, p.codes = true; },
+            [](Problem& p) { p.residual_out = other_than(p.x), p.without = {"rstd"}; }}),
+      base(op, "rms_other_codes",
+           {with_codes(fp8), with_codes(static_fp8), with_codes(static_int8), with_codes({.floor = 0.5F})}),
+      base(op, "any_other",
+           {[](Problem& p) { p.residual = p.residual_out = p.x, p.quantisation = fp8, p.codes = true, p.out.reset(); },
+            [](Problem& p) { layer(p), p.quantisation = static_fp8, p.codes = true; },
+            [](Problem& p) { p.weight.reset(), p.quantisation = static_int8; },
+            [](Problem& p) {
+              p.weight = p.bias = other_than(p.x), p.quantisation = fp8, p.out = other_than(p.x);
+              p.save_quant_scale = true;
+            }})};
 }
 
 std::vector<Base> backward_bases() {
@@ -69,7 +86,11 @@ std::vector<Base> backward_bases() {
 std::vector<Base> activation_bases() {
   return {base(Operation::activation_quant, "any",
                {plain, [](Problem& p) { p.codes = true, p.out.reset(); },
-                [](Problem& p) { p.codes = true, p.out = other_than(p.x); }})};
+                [](Problem& p) { p.codes = true, p.out = other_than(p.x); }}),
+          base(Operation::activation_quant, "any_other",
+               {with_codes(fp8), with_codes(static_fp8), with_codes(static_int8),
+                [](Problem& p) { p.quantisation = fp8, p.codes = true, p.out = other_than(p.x); },
+                [](Problem& p) { p.quantisation = {.floor = 0.5F}; }})};
 }
 std::vector<Base> no_bases() { return {}; }
 
@@ -104,7 +125,7 @@ std::vector<Problem> near_misses(Operation op, std::uint64_t seed) {
   };
   std::vector<Problem> all;
   for (const Base& base : bases_of(op)) {
-    if (base.form == "any") continue;
+    if (base.form.starts_with("any")) continue;
     for (const Change& change : changes) {
       Problem p = base.problems.front();
       p.rows = 2, p.columns = 72, p.seed = seed;

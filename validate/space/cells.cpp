@@ -195,7 +195,8 @@ class Cell {
       if (!of_bias && rounding != p.rounding) continue;
       p.rounding = rounding;
       p.values = values;
-      if (values == Values::huge_mean) p.save_quant_scale = norm;
+      if (values == Values::huge_mean) p.save_quant_scale = norm && !p.quantisation.has_static_scale();
+      if (of_bias && p.quantisation.has_static_scale()) p.quantisation.static_scale = 1;
       runs_.push_back({p, variant_});
     }
   }
@@ -265,13 +266,14 @@ class Cell {
 };
 
 /// For kinds of values that live in the bias, and outputs in both forms.
-Base both_outputs_with_bias(Operation op) {
-  Base base{"any", {}};
+Base both_outputs_with_bias(Operation op, const Quantisation& quantisation) {
+  Base base{quantisation.is_usual() ? "any" : "any_other", {}};
   for (const Base& one : bases_of(op)) {
     for (Problem p : one.problems) {
       if (one.form != "rms" && one.form != "layer") continue;
       p.bias = p.x;
       p.codes = true;
+      p.quantisation = quantisation;
       base.problems.push_back(p);
     }
   }
@@ -307,12 +309,15 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
       if (!with_kinds.insert({algorithm_of(served.variants()[v].name), base.form}).second) continue;
       cell.add_kinds();
       if (with_many_rows.insert(algorithm_of(served.variants()[v].name)).second) cell.add_many_rows();
-      if (base.form != "any" || op == Operation::activation_quant) continue;
-      const Base other = both_outputs_with_bias(op);
-      for (std::size_t first : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}}) {
-        Base one{"any", {other.problems[first]}};
-        Cell with_bias(served, v, one, device, seed, runs);
-        if (with_bias.served()) with_bias.add_kinds();
+      const bool other = base.form == "any_other";
+      if ((base.form != "any" && !other) || op == Operation::activation_quant) continue;
+      for (const Quantisation& q : other ? std::vector{fp8, static_fp8, static_int8} : std::vector{Quantisation{}}) {
+        const Base with_bias = both_outputs_with_bias(op, q);
+        for (std::size_t first : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}}) {
+          Base one{with_bias.form, {with_bias.problems[first]}};
+          Cell cell_of_one(served, v, one, device, seed, runs);
+          if (cell_of_one.served()) cell_of_one.add_kinds();
+        }
       }
     }
   }

@@ -13,6 +13,10 @@ std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b;
 std::string forward_form(const Problem& p) {
   const auto same = [&](const std::optional<DType>& type) { return type == p.x; };
   const bool fake_only = same(p.out) && !p.codes && !p.with.contains("dequant_scale");
+  if (!p.quantisation.is_usual()) {
+    const bool plain = p.norm == NormKind::rms && same(p.weight) && !p.bias && !p.residual && !p.residual_out && !p.out;
+    return plain && p.x != DType::float32 ? "rms_other_codes" : "any_other";
+  }
   if (!same(p.weight)) return "any";
   if (p.norm == NormKind::layer) return same(p.bias) && fake_only && !p.residual && !p.residual_out ? "layer" : "any";
   if (p.bias) return "any";
@@ -58,12 +62,13 @@ std::string weight_form(const Problem& p) {
   const bool padded = p.row_padding > 0 || !p.paddings.empty() || (p.packed && p.columns % 4 != 0);
   return padded && p.rows > 1 ? "rows" : "gapless";
 }
+std::string activation_form(const Problem& p) { return p.quantisation.is_usual() ? "any" : "any_other"; }
 std::string any_form(const Problem&) { return "any"; }
 
 }  // namespace
 
 std::string form_of(const Problem& p) {
-  static constexpr PerOperation<std::string (*)(const Problem&)> forms = {forward_form, backward_form, any_form,
+  static constexpr PerOperation<std::string (*)(const Problem&)> forms = {forward_form, backward_form, activation_form,
                                                                           weight_form,  any_form,      any_form};
   return forms[p.op](p);
 }

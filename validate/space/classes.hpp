@@ -16,7 +16,7 @@
 namespace normquant::validate::space {
 
 /// The form that kernels know when they are compiled (kernels/device/form.hpp): any, rms, rms_codes, rms_residual, layer,
-/// rms_gradient; of weight_quant rows (with gaps between them) or gapless.
+/// rms_gradient, rms_other_codes, any_other; of weight_quant rows (with gaps between them) or gapless.
 std::string form_of(const Problem& problem);
 
 /// How a variant cuts a row of a type of x into what its threads take, in columns.

@@ -21,6 +21,10 @@ inline GuardPage guard_of(std::uint64_t mixed) {
   return pages[mixed % 4];
 }
 
+/// Scales by which normal values of y meet the ends of the range and, of fp8, by which all of them are subnormal.
+constexpr Quantisation fp8{QuantFormat::fp8_e4m3}, static_fp8{QuantFormat::fp8_e4m3, 160.0F},
+    small_static_fp8{QuantFormat::fp8_e4m3, 0.004F}, static_int8{QuantFormat::int8, 48.5F};
+
 /// A tensor: not given, in x's type, in another.
 inline Factor optional_tensor(std::string name, std::optional<DType> Problem::*member) {
   return {std::move(name),

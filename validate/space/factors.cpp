@@ -62,6 +62,31 @@ Factor eps_values() {
   return factor;
 }
 
+/// Formats and scales; the usual ones often enough that all else meets them.
+Factor quantisations() {
+  Factor factor{"quantisation", {}};
+  const auto level = [&](std::string name, const Quantisation& q) {
+    factor.levels.push_back({std::move(name), [q](Problem& p) { p.quantisation = q; }});
+  };
+  level("int8", {});
+  level("int8, another floor", {.floor = 0.5F});
+  level("int8, static scale", static_int8);
+  level("fp8", fp8);
+  level("fp8, another floor", {.format = QuantFormat::fp8_e4m3, .floor = 1e-9F});
+  level("fp8, static scale", static_fp8);
+  level("fp8, small static scale", small_static_fp8);
+  return factor;
+}
+
+/// By a static scale there is no value a row. Ties are exact by the scale 1.
+void repair_quantisation(Problem& p) {
+  Quantisation& q = p.quantisation;
+  if (!q.has_static_scale()) return;
+  p.save_quant_scale = false;
+  p.with.erase("dequant_scale");
+  if (p.values == Values::ties || p.values == Values::near_ties) q.static_scale = 1;
+}
+
 /// Values that any problem may have; places of their own: cells.cpp.
 Factor general_values(const std::vector<Values>& all) {
   Factor factor{"values", {}};
@@ -117,6 +142,7 @@ Table forward() {
                    may_be_null("rstd"),
                    may_be_null("mean"),
                    roundings(),
+                   quantisations(),
                    eps_values(),
                    placements(Operation::norm_quant_forward),
                    guard_pages(),
@@ -127,6 +153,7 @@ Table forward() {
   table.repair = [](Problem& p) {
     if (p.h_source == HSource::stored && p.residual && !p.residual_out) p.residual_out = other_than(p.x);
     if (p.norm == NormKind::rms) p.without.erase("mean");
+    repair_quantisation(p);
   };
   return table;
 }
@@ -180,6 +207,7 @@ Table activation() {
   table.factors = {types_of_x(),
                    outputs(),
                    roundings(),
+                   quantisations(),
                    placements(Operation::activation_quant),
                    guard_pages(),
                    general_values({Values::normal, Values::outlier_columns, Values::ties, Values::near_ties,
@@ -187,7 +215,7 @@ Table activation() {
                                    Values::zeros, Values::largest, Values::huge}),
                    small_sizes(),
                    few_rows({0, 1, 2, 3, 5, 17})};
-  table.repair = [](Problem&) {};
+  table.repair = repair_quantisation;
   return table;
 }
 

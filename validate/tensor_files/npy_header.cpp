@@ -113,18 +113,18 @@ std::optional<NpyHeader> parse_npy_header(std::string_view text, int version) {
 
 std::optional<NpyElements> elements_of_descr(std::string_view descr) {
   constexpr std::pair<std::string_view, Element> names[] = {
-      {"float64", Element::float64}, {"double", Element::float64},    {"float", Element::float64},
-      {"float32", Element::float32}, {"single", Element::float32},    {"float16", Element::float16},
-      {"half", Element::float16},    {"bfloat16", Element::bfloat16}, {"int8", Element::int8},
-      {"byte", Element::int8},       {"uint8", Element::uint8},       {"ubyte", Element::uint8},
-      {"int16", Element::bits16},    {"short", Element::bits16},      {"uint16", Element::bits16},
-      {"ushort", Element::bits16}};
+      {"float64", Element::float64}, {"double", Element::float64},        {"float", Element::float64},
+      {"float32", Element::float32}, {"single", Element::float32},        {"float16", Element::float16},
+      {"half", Element::float16},    {"bfloat16", Element::bfloat16},     {"int8", Element::int8},
+      {"byte", Element::int8},       {"uint8", Element::uint8},           {"ubyte", Element::uint8},
+      {"int16", Element::bits16},    {"short", Element::bits16},          {"uint16", Element::bits16},
+      {"ushort", Element::bits16},   {"float8_e4m3fn", Element::fp8_e4m3}};
   // After a sign of the byte order, or none.
   constexpr std::pair<std::string_view, Element> codes[] = {
       {"f8", Element::float64}, {"d", Element::float64}, {"f4", Element::float32}, {"f", Element::float32},
       {"f2", Element::float16}, {"e", Element::float16}, {"i1", Element::int8},    {"b", Element::int8},
       {"u1", Element::uint8},   {"B", Element::uint8},   {"i2", Element::bits16},  {"h", Element::bits16},
-      {"u2", Element::bits16},  {"H", Element::bits16},  {"V2", Element::bits16}};
+      {"u2", Element::bits16},  {"H", Element::bits16},  {"V2", Element::bits16},  {"V1", Element::bits8}};
   for (const auto& [name, element] : names) {
     if (name == descr) return NpyElements{element, false};
   }

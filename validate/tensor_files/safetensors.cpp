@@ -24,8 +24,9 @@ std::optional<std::uint64_t> header_length(ByteSource& bytes) {
 
 std::optional<Element> element_of_name(std::string_view type) {
   constexpr std::pair<std::string_view, Element> known[] = {
-      {"F64", Element::float64}, {"F32", Element::float32}, {"F16", Element::float16}, {"BF16", Element::bfloat16},
-      {"I8", Element::int8},     {"U8", Element::uint8},    {"I16", Element::bits16},  {"U16", Element::bits16}};
+      {"F64", Element::float64},   {"F32", Element::float32}, {"F16", Element::float16},
+      {"BF16", Element::bfloat16}, {"I8", Element::int8},     {"U8", Element::uint8},
+      {"I16", Element::bits16},    {"U16", Element::bits16},  {"F8_E4M3", Element::fp8_e4m3}};
   for (const auto& [name, element] : known) {
     if (name == type) return element;
   }

@@ -16,6 +16,8 @@ std::string_view name_of(Element element) {
     case Element::bfloat16: return "bfloat16";
     case Element::int8: return "int8";
     case Element::uint8: return "uint8";
+    case Element::fp8_e4m3: return "float8_e4m3fn";
+    case Element::bits8: return "8 bits";
     case Element::bits16: break;
   }
   return "16 bits";

@@ -18,6 +18,8 @@ enum class Element {
   bfloat16,
   int8,
   uint8,
+  fp8_e4m3,
+  bits8,  ///< a byte that the file calls nothing: how NumPy keeps ml_dtypes' float8_e4m3fn
   bits16  ///< 16 bits that the file calls an integer or nothing at all: how NumPy keeps bfloat16
 };
 std::string_view name_of(Element element);
@@ -26,7 +28,9 @@ constexpr std::size_t size_of(Element element) {
     case Element::float64: return 8;
     case Element::float32: return 4;
     case Element::int8:
-    case Element::uint8: return 1;
+    case Element::uint8:
+    case Element::fp8_e4m3:
+    case Element::bits8: return 1;
     case Element::float16:
     case Element::bfloat16:
     case Element::bits16: break;

@@ -12,6 +12,8 @@ void give_kernels(torch::stable::detail::StableLibrary& library) {
   library.impl("bit_linear", TORCH_BOX(&ops::bit_linear));
   library.impl("norm_quant_forward", TORCH_BOX(&ops::norm_quant_forward));
   library.impl("norm_quant_codes", TORCH_BOX(&ops::norm_quant_codes));
+  library.impl("norm_quantise", TORCH_BOX(&ops::norm_quantise));
+  library.impl("quantise", TORCH_BOX(&ops::quantise));
   library.impl("norm_quant_backward", TORCH_BOX(&ops::norm_quant_backward));
   library.impl("activation_quant", TORCH_BOX(&ops::activation_quant));
   library.impl("weight_quant", TORCH_BOX(&ops::weight_quant));
@@ -40,6 +42,13 @@ STABLE_TORCH_LIBRARY(normquant, library) {
   library.def(
       "norm_quant_codes(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even) "
       "-> "
+      "(Tensor codes, Tensor dequant_scale)");
+  library.def(
+      "norm_quantise(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even, "
+      "ScalarType codes_dtype, float static_scale, float floor, ScalarType? residual_dtype) -> "
+      "(Tensor codes, Tensor dequant_scale, Tensor residual_out)");
+  library.def(
+      "quantise(Tensor x, bool half_even, ScalarType codes_dtype, float static_scale, float floor) -> "
       "(Tensor codes, Tensor dequant_scale)");
   library.def(
       "norm_quant_backward(Tensor dy, Tensor h, Tensor? weight, Tensor? bias, Tensor? mean, Tensor rstd, "

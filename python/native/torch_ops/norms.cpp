@@ -1,4 +1,4 @@
-// norm_quant_forward, norm_quant_codes, norm_quant_backward, activation_quant, weight_quant.
+// norm_quant_forward, norm_quant_codes, norm_quantise, quantise, norm_quant_backward, activation_quant, weight_quant.
 #include "operators.hpp"
 
 #include <chrono>
@@ -18,6 +18,32 @@ Rounding rounding_of(bool half_even) { return half_even ? Rounding::half_even : 
 float* floats_of(const Tensor& tensor) { return static_cast<float*>(tensor.mutable_data_ptr()); }
 
 Vector vector_of(const Tensor& tensor, DType type) { return {tensor.mutable_data_ptr(), type}; }
+
+/// static_scale 0: each row has its own.
+Quantisation quantisation_of(const char* operation, ScalarType codes_dtype, double static_scale, double floor) {
+  Quantisation q;
+  if (codes_dtype == ScalarType::Float8_e4m3fn) {
+    q.format = QuantFormat::fp8_e4m3;
+  } else if (codes_dtype != ScalarType::Char) {
+    refuse(operation, "codes are int8 or float8_e4m3fn");
+  }
+  q.static_scale = static_cast<float>(static_scale);
+  q.floor = static_cast<float>(floor);
+  return q;
+}
+
+/// Codes and their scales as two new tensors; with a static scale the second has no elements.
+std::tuple<Tensor, Tensor> add_codes(const Arguments& arguments, ScalarType type, const Quantisation& quantisation,
+                                     QuantOutput& output) {
+  const std::int64_t columns = arguments.first().columns;
+  const Tensor codes = arguments.empty(arguments.shape(columns), type);
+  output.codes = static_cast<std::int8_t*>(matrix_of(codes, {}, columns).data);
+  output.ld_codes = columns;
+  if (quantisation.has_static_scale()) return {codes, arguments.nothing()};
+  const Tensor dequant_scale = arguments.empty({arguments.first().rows}, ScalarType::Float);
+  output.dequant_scale = static_cast<float*>(matrix_of(dequant_scale, {}, 1).data);
+  return {codes, dequant_scale};
+}
 
 /// What all forms of the forward share. `residual` and `arguments` live until the launch.
 NormQuantForward forward_arguments(Arguments& arguments, const std::optional<Rows>& residual,
@@ -105,11 +131,43 @@ std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTenso
   std::optional<Rows> residual_rows;
   if (residual) residual_rows = arguments.rows("residual", *residual, arguments.first().columns);
   NormQuantForward args = forward_arguments(arguments, residual_rows, weight, bias, eps, rms, half_even);
-  const Tensor codes = arguments.empty(arguments.shape(args.columns), ScalarType::Char);
-  const Tensor dequant_scale = arguments.empty({args.rows}, ScalarType::Float);
-  args.output.codes = static_cast<std::int8_t*>(matrix_of(codes, {}, args.columns).data);
-  args.output.ld_codes = args.columns;
-  args.output.dequant_scale = static_cast<float*>(matrix_of(dequant_scale, {}, 1).data);
+  const auto [codes, dequant_scale] = add_codes(arguments, ScalarType::Char, args.quantisation, args.output);
+  const Place place(arguments);
+  launch_chosen(args, arguments, place);
+  return {codes, dequant_scale};
+}
+
+std::tuple<Tensor, Tensor, Tensor> norm_quantise(const Tensor& x, const OptionalTensor& residual,
+                                                 const OptionalTensor& weight, const OptionalTensor& bias, double eps,
+                                                 bool rms, bool half_even, ScalarType codes_dtype, double static_scale,
+                                                 double floor, std::optional<ScalarType> residual_dtype) {
+  Arguments arguments("norm_quantise", "x", x);
+  std::optional<Rows> residual_rows;
+  if (residual) residual_rows = arguments.rows("residual", *residual, arguments.first().columns);
+  NormQuantForward args = forward_arguments(arguments, residual_rows, weight, bias, eps, rms, half_even);
+  args.quantisation = quantisation_of(arguments.operation(), codes_dtype, static_scale, floor);
+  const auto [codes, dequant_scale] = add_codes(arguments, codes_dtype, args.quantisation, args.output);
+  const Tensor residual_out =
+      residual_dtype ? arguments.empty(arguments.shape(args.columns), *residual_dtype) : arguments.nothing();
+  if (residual_dtype) {
+    const DType type = type_of(arguments.operation(), "residual_out", *residual_dtype);
+    args.residual_out = matrix_of(residual_out, type, args.columns);
+  }
+  const Place place(arguments);
+  launch_chosen(args, arguments, place);
+  return {codes, dequant_scale, residual_out};
+}
+
+std::tuple<Tensor, Tensor> quantise(const Tensor& x, bool half_even, ScalarType codes_dtype, double static_scale,
+                                    double floor) {
+  Arguments arguments("quantise", "x", x);
+  ActivationQuant args;
+  args.rows = arguments.first().rows;
+  args.columns = arguments.first().columns;
+  args.rounding = rounding_of(half_even);
+  args.x = arguments.first().matrix;
+  args.quantisation = quantisation_of(arguments.operation(), codes_dtype, static_scale, floor);
+  const auto [codes, dequant_scale] = add_codes(arguments, codes_dtype, args.quantisation, args.output);
   const Place place(arguments);
   launch_chosen(args, arguments, place);
   return {codes, dequant_scale};

@@ -29,6 +29,16 @@ std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTenso
                                             const OptionalTensor& weight, const OptionalTensor& bias, double eps,
                                             bool rms, bool half_even);
 
+/// Codes of int8 or float8_e4m3fn, dequant_scale (without a static scale: 0), residual_out (with a residual_dtype).
+std::tuple<Tensor, Tensor, Tensor> norm_quantise(const Tensor& x, const OptionalTensor& residual,
+                                                 const OptionalTensor& weight, const OptionalTensor& bias, double eps,
+                                                 bool rms, bool half_even, ScalarType codes_dtype, double static_scale,
+                                                 double floor, std::optional<ScalarType> residual_dtype);
+
+/// Codes of x itself, dequant_scale.
+std::tuple<Tensor, Tensor> quantise(const Tensor& x, bool half_even, ScalarType codes_dtype, double static_scale,
+                                    double floor);
+
 /// dx, dweight, dbias, dresidual_in (with a residual_dtype), out (with a recompute_dtype). A mean makes it layer norm.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
     const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias,
