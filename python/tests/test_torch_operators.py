@@ -123,10 +123,11 @@ def _samples(device):
         (ops.pack_weight, (linear.detach(),)),
         (ops.packed_bit_linear, (plain, weight.detach(), None, packed, factor, None, 1e-6, True, False, f32)),
         (ops.packed_linear, (plain, packed, factor, None, True, torch.bfloat16)),
+        (ops.norm_quant_codes, (plain, None, None, None, 1e-6, True, False, True)),
     ]
 
 
-@pytest.mark.parametrize("index", range(12))
+@pytest.mark.parametrize("index", range(13))
 def test_opcheck(device, index):
     operator, arguments = _samples(device)[index]
     torch.library.opcheck(operator, arguments)

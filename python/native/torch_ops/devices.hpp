@@ -49,9 +49,9 @@ void launch_variant(const Variant<Args>& variant, const Args& args, const Argume
 
 /// The checks, the library's choice, and the launch.
 template <class Args>
-void launch_chosen(const Args& args, const Arguments& arguments, const Place& place) {
+void launch_chosen(const Args& args, const Arguments& arguments, const Place& place, bool row_invariant = false) {
   check(check_arguments(args));
-  launch_variant(choose_variant(args, place.info()), args, arguments, place);
+  launch_variant(choose_variant(args, place.info(), row_invariant), args, arguments, place);
 }
 
 }  // namespace normquant::torch_ops

@@ -44,7 +44,7 @@ std::int64_t rows_of_weight(const Arguments& arguments, const char* name, const 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
     const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
     const Tensor& linear_weight, const OptionalTensor& linear_bias, double eps, bool rms, bool half_even, bool exact,
-    bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype) {
+    bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype, bool row_invariant) {
   Arguments arguments("bit_linear_forward", "x", x);
   const std::int64_t k_in = arguments.first().columns;
   const std::int64_t k_out = rows_of_weight(arguments, "linear_weight", linear_weight);
@@ -57,6 +57,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
   BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
   layer.eps = static_cast<float>(eps);
   layer.operand = type_of(arguments.operation(), "operand", operand);
+  layer.row_invariant = row_invariant;
+  if (row_invariant && !exact) {
+    refuse(arguments.operation(),
+           "row_invariant needs the exact product: that of fake-quantised operands follows the number of rows");
+  }
   layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
   layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
   layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
@@ -86,7 +91,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
   OptionalTensor codes;
   if (exact) codes = give_codes(layer, arguments);
   check(check_arguments(args));
-  const Variant<BitLinearForward>* variant = &choose_variant(args, place.info());
+  const Variant<BitLinearForward>* variant = &choose_variant(args, place.info(), row_invariant);
   if (!exact && !variant->why_not(*variant, args, place.info()).empty()) {
     // cuBLASLt has no product of these operands with its bias: the exact one serves every shape.
     codes = give_codes(layer, arguments);
@@ -166,7 +171,7 @@ std::tuple<Tensor, Tensor> pack_weight(const Tensor& w) {
 
 Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
                          const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
-                         double eps, bool rms, bool half_even, ScalarType out_dtype) {
+                         double eps, bool rms, bool half_even, ScalarType out_dtype, bool row_invariant) {
   Arguments arguments("packed_bit_linear", "x", x);
   const std::int64_t k_in = arguments.first().columns;
   const std::int64_t k_out = rows_of_weight(arguments, "packed", packed);
@@ -174,6 +179,7 @@ Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, con
   args.rows = arguments.first().rows;
   BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
   layer.eps = static_cast<float>(eps);
+  layer.row_invariant = row_invariant;
   layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
   layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
   layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
@@ -185,7 +191,7 @@ Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, con
   const Tensor out = arguments.empty(arguments.shape(k_out), out_dtype);
   args.out = matrix_of(out, type_of(arguments.operation(), "out", out_dtype), k_out);
   const Place place(arguments);
-  launch_chosen(args, arguments, place);
+  launch_chosen(args, arguments, place, row_invariant);
   return out;
 }
 

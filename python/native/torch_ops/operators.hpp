@@ -1,5 +1,6 @@
 // The operators, as library.cpp gives them to torch: schemas and meaning are in docs/python.md. Each allocates its results by
 // torch, launches on torch's current stream and does not wait. A result that was not asked for is a tensor without elements.
+// `row_invariant`: a row has the same bits whatever the number of rows is (docs/row_invariance.md); refused where that cannot be.
 #pragma once
 
 #include <tuple>
@@ -13,18 +14,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
                                                               const OptionalTensor& weight, const OptionalTensor& bias,
                                                               double eps, bool rms, bool half_even, bool stored,
                                                               std::optional<ScalarType> out_dtype,
-                                                              std::optional<ScalarType> residual_dtype);
+                                                              std::optional<ScalarType> residual_dtype,
+                                                              bool row_invariant);
 
 /// int8 codes, dequant_scale.
 std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual,
                                             const OptionalTensor& weight, const OptionalTensor& bias, double eps,
-                                            bool rms, bool half_even);
+                                            bool rms, bool half_even, bool row_invariant);
 
 /// dx, dweight, dbias, dresidual_in (with a residual_dtype), out (with a recompute_dtype). A mean makes it layer norm.
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
     const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias,
     const OptionalTensor& mean, const Tensor& rstd, const OptionalTensor& dresidual, ScalarType dx_dtype,
-    std::optional<ScalarType> residual_dtype, bool half_even, std::optional<ScalarType> recompute_dtype);
+    std::optional<ScalarType> residual_dtype, bool half_even, std::optional<ScalarType> recompute_dtype,
+    bool row_invariant);
 
 Tensor activation_quant(const Tensor& x, bool half_even);
 Tensor weight_quant(const Tensor& w, std::optional<ScalarType> out_dtype);
@@ -34,7 +37,7 @@ Tensor weight_quant(const Tensor& w, std::optional<ScalarType> out_dtype);
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
     const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
     const Tensor& linear_weight, const OptionalTensor& linear_bias, double eps, bool rms, bool half_even, bool exact,
-    bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype);
+    bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype, bool row_invariant);
 
 /// dx, dnorm_weight, dnorm_bias, dlinear_weight, dlinear_bias, dresidual_in. A mean makes it layer norm; a dtype that is not
 /// given leaves its gradient out.
@@ -50,7 +53,7 @@ std::tuple<Tensor, Tensor> pack_weight(const Tensor& w);
 /// The layer's forward from packed weights.
 Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
                          const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
-                         double eps, bool rms, bool half_even, ScalarType out_dtype);
+                         double eps, bool rms, bool half_even, ScalarType out_dtype, bool row_invariant);
 
 /// The same without a norm: activation_quant(x) by the packed weights.
 Tensor packed_linear(const Tensor& x, const Tensor& packed, const Tensor& dequant_factor,
