@@ -22,8 +22,10 @@ void add_texts(CLI::App& command, BenchOptions& options) {
          "host, cuda or cuda:I (default: cuda when usable, else host); cases shared by several: cuda:all, cuda:0,2, "
          "host:K");
   repeatable("--op", request.ops, "forward, backward, activation_quant, weight_quant or bit_linear; repeatable");
-  single("--variant", request.variant,
-         "variants whose name matches this expression, or auto (default: every variant that serves the case)");
+  single(
+      "--variant", request.variant,
+      "variants whose name matches this expression, or auto, invariant or auto,invariant (default: every variant that "
+      "serves the case)");
   repeatable("--shape", request.shapes,
              "MxN in place of the sweep's shapes, or MxK_inxK_out of bit_linear; repeatable");
   repeatable("--dtype", request.dtypes, "float32, float16 or bfloat16 in place of the sweep's types; repeatable");
@@ -50,6 +52,8 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
                   "seconds that a plugin's variant may take over one case; it becomes an error then, the sweep goes on")
       ->capture_default_str()
       ->check(app::number_between(0.1, 86400));
+  command.add_flag("--invariant", options.request.invariant,
+                   "also the row-invariant choice, with what it costs beside auto (docs/row_invariance.md)");
   command.add_flag("--quick", options.quick, "fewer samples a case: enough to tell variants apart by a percent");
   command.add_flag("--no-cold", options.no_cold, "the steady figure only (a GPU also gives the cold one)");
   command.add_flag("--hot", options.hot, "also the hot figure: one and the same buffers, in the L2 as far as they fit");

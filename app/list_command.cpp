@@ -52,18 +52,20 @@ void print_table(const std::vector<Operation>& operations) {
     const auto variants = listed(op);
     fmt::print("{} ({} variants)\n", name_of(op), variants.size());
     output::Table table;
-    table.columns = {{"variant"}, {"threads", true}, {"rows", true}, {"access", true}, {"bits"}, {"what it is"}};
+    table.columns = {{"variant"}, {"threads", true}, {"rows", true}, {"access", true},
+                     {"bits"},    {"of a row"},      {"what it is"}};
     for (const auto& [v, devices] : variants) {
       table.rows.push_back({std::string(v.name), std::to_string(v.threads_per_row), std::to_string(v.rows_per_block),
                             access_text(v.access_bytes), v.deterministic ? "reproducible" : "vary",
-                            std::string(v.summary)});
+                            v.row_invariant ? "kept" : "follow M", std::string(v.summary)});
     }
     fmt::print("{}\n", output::to_terminal(table));
   }
   fmt::print(
       "threads: threads that share a row (weight_quant: of a block); rows: rows a block\n"
       "works on side by side; access: widest load or store (elem: any alignment, any N;\n"
-      "others need rows that start at, and N that is, a multiple of the access).\n"
+      "others need rows that start at, and N that is, a multiple of the access);\n"
+      "bits of a row: kept whatever M is and wherever it stands (docs/row_invariance.md).\n"
       "Devices: host{}.\n",
       built_with_cuda() ? " and cuda" : " only (this build has no CUDA kernels)");
 }
@@ -76,6 +78,7 @@ void print_json(const std::vector<Operation>& operations) {
       entry["variants"].push_back({{"name", v.name},
                                    {"summary", v.summary},
                                    {"deterministic", v.deterministic},
+                                   {"row_invariant", v.row_invariant},
                                    {"threads_per_row", v.threads_per_row},
                                    {"rows_per_block", v.rows_per_block},
                                    {"access_bytes", v.access_bytes},

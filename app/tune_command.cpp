@@ -16,6 +16,7 @@
 #include "bench/session.hpp"
 #include "bench/summary_table.hpp"
 #include "bench/tune/build_table.hpp"
+#include "bench/tune/invariant_price.hpp"
 #include "bench/tune/regret.hpp"
 #include "bench/tune/time_sweep.hpp"
 #include "bench/tune/timed_cases.hpp"
@@ -32,7 +33,7 @@ using bench::Refusal;
 struct TuneOptions {
   std::vector<std::string> from, held_out, ops;
   std::string device, sweep, records, out, fit, shapes;
-  bool quick = false;
+  bool quick = false, invariant = false;
   bool require_gpu = false;
   output::Existing existing = output::Existing::refuse;
 };
@@ -159,6 +160,21 @@ int finish(const TuneOptions& options, const Timings& timings) {
   return exit_pass;
 }
 
+/// --invariant: the price of the row-invariant choice at the shapes of these records.
+int print_prices(const reports::RecordSet& records) {
+  std::string why;
+  const std::optional<TimedDevice> device = device_of(records, why);
+  if (!device) throw Refusal{exit_usage, why};
+  std::vector<std::string> notes;
+  const Prices all = prices(timed_cases(records, candidates_of_this_build(), notes), device_like(*device));
+  for (const std::string& note : notes) fmt::print("{}\n", note);
+  if (all.cases.empty()) {
+    throw Refusal{exit_usage, "of no case do the records hold the times of both choices; time all variants"};
+  }
+  fmt::print("{}: {}\n{}", device->name, device->about, to_text(all));
+  return exit_pass;
+}
+
 int run_tune(const TuneOptions& options) {
   output::refuse_to_mix({options.out, options.records, held_out_path(options.records)});
   if (!options.out.empty() && options.shapes.empty()) output::refuse_unwritable(options.out, options.existing);
@@ -166,6 +182,7 @@ int run_tune(const TuneOptions& options) {
     return tune_shapes(
         {options.shapes, options.device, options.out, options.require_gpu, {options.records, options.existing}});
   }
+  if (options.invariant) return print_prices(read_or_refuse(options.from));
   if (!options.fit.empty()) {
     if (options.out.empty()) output::refuse_unwritable(options.fit, options.existing);
     return fit_to_records(read_or_refuse(options.from), options.fit, options.out, options.existing);
@@ -185,6 +202,12 @@ void add_options(CLI::App& command, TuneOptions& options) {
   single("--fit", options.fit,
          "with --from: in place of a table fit this model of costs to the records (docs/choice.md)")
       ->needs(from);
+  command
+      .add_flag("--invariant", options.invariant,
+                "with --from: in place of a table print what the row-invariant choice costs beside `auto`, case by "
+                "case (docs/row_invariance.md)")
+      ->needs(from)
+      ->excludes("--fit");
   repeatable("--held-out", options.held_out,
              "shapes to take the regret on: a sweep (default: held_out); with --from record files, repeatable");
   single("--out", options.out, "the table (default: the device's name with .table, in the current folder)");

@@ -64,7 +64,10 @@ void conclude(const Plan& plan, const ValidateOptions& options, const std::vecto
               LeftUndone undone, ResultFiles& files, double seconds) {
   const auto variants = summarise(results);
   const Totals all = totals(variants);
-  if (options.full()) undone.never_checked = never_checked(variants);
+  if (options.full()) {
+    undone.never_checked = never_checked(variants);
+    undone.never_proved = never_proved(variants);
+  }
   files.write(results, undone);  // before anything is printed: standard output may be closed
   const std::vector<std::string> unmet = unmet_classes(plan, results, options);
   print_results(results, variants, all, undone, seconds);
@@ -73,6 +76,10 @@ void conclude(const Plan& plan, const ValidateOptions& options, const std::vecto
   if (options.slowest > 0) print_slowest(results, static_cast<std::size_t>(options.slowest));
   const int status = exit_status_of(all, undone.never_checked);
   if (status != exit_pass) throw Refusal{status, reason_of(all, undone)};
+  if (!undone.never_proved.empty()) {
+    throw Refusal{exit_wrong_results,
+                  fmt::format("row invariance was never proved of {}", fmt::join(undone.never_proved, ", "))};
+  }
   if (!unmet.empty()) {
     throw Refusal{exit_wrong_results, output::counted(static_cast<std::int64_t>(unmet.size()), "class of the model is",
                                                       "classes of the model are") +

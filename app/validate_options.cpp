@@ -14,7 +14,9 @@ void add_validate_options(CLI::App& command, ValidateOptions& options) {
                   "host, cuda, cuda:I or all; cases shared by several: cuda:all, cuda:0,2, host:K")
       ->capture_default_str();
   command.add_option("--op", options.ops, fmt::format("Only this operation: {}", known_operations));
-  command.add_option("--variant", options.variant, "Only variants whose name matches this expression; or auto");
+  command.add_option(
+      "--variant", options.variant,
+      "Only variants whose name matches this expression; or auto; or invariant, the row-invariant choice");
   command.add_option("--shape", options.shapes,
                      "These shapes instead of the suite's: MxN, or MxK_inxK_out for bit_linear (repeatable)");
   command

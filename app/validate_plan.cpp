@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <regex>
 
 #include "exit_status.hpp"
@@ -11,6 +12,7 @@
 #include "validate/devices.hpp"
 #include "validate/operations/prepared_problem.hpp"
 #include "validate/repetition.hpp"
+#include "validate/row_invariance_plan.hpp"
 #include "validate/shard.hpp"
 #include "validate/suite.hpp"
 
@@ -114,7 +116,7 @@ void refuse_different_kinds(const std::vector<ListedDevice>& cards) {
 
 /// Of the operations and devices that were asked for.
 std::vector<std::string> variant_names(const Plan& plan) {
-  std::vector<std::string> names = {"auto"};
+  std::vector<std::string> names = {"auto", "invariant"};
   for (const Plan::OnDevice& device : plan.devices) {
     for (std::size_t i = 0; i < device.cases.size(); ++i) {
       const Operation op = device.cases[i].problem.op;
@@ -142,7 +144,7 @@ std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
           job.variants.emplace_back(v.name);
         }
       }
-      if (pattern == "auto") job.variants = {"auto"};
+      if (pattern == "auto" || pattern == "invariant") job.variants = {pattern};
       if (!job.variants.empty()) jobs.push_back(job);
     }
   }
@@ -151,6 +153,18 @@ std::vector<Job> jobs_of(const Plan& plan, const ValidateOptions& options) {
                                           pattern, output::did_you_mean(pattern, variant_names(plan)))};
   }
   return jobs;
+}
+
+/// Device by device, since each has its own variants.
+void ask_for_proofs(const Plan& plan, std::vector<Job>& jobs, Proofs proofs) {
+  for (const Plan::OnDevice& device : plan.devices) {
+    const auto of_device = [&](const Job& job) { return job.device.name() == device.choice.name(); };
+    const auto first = std::find_if(jobs.begin(), jobs.end(), of_device);
+    const auto last = std::find_if_not(first, jobs.end(), of_device);
+    std::vector<Job> own(std::make_move_iterator(first), std::make_move_iterator(last));
+    ask_for_row_invariance(own, device.info, proofs);
+    std::move(own.begin(), own.end(), first);
+  }
 }
 
 /// The jobs of --shard.
@@ -219,6 +233,12 @@ Plan plan_of(const ValidateOptions& options) {
     plan.devices.push_back({choice, info, std::move(cases)});
   }
   std::vector<Job> jobs = jobs_of(plan, options);
+  if (!options.cases.empty() || options.variant == "invariant") {
+    ask_for_row_invariance_everywhere(jobs);
+  } else {
+    const bool smoke = options.shapes.empty() && chosen_suite(options) == SuiteSize::smoke;
+    ask_for_proofs(plan, jobs, smoke ? Proofs::once_a_norm : Proofs::once_a_form_and_type);
+  }
   for (Job& job : jobs) {
     job.index = plan.cases_of_shards;
     plan.cases_of_shards += static_cast<std::int64_t>(job.variants.size());

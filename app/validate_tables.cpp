@@ -85,6 +85,11 @@ void print_results(const std::vector<CaseResult>& results, const std::vector<Var
       "\n{} elements checked, {:.1f} s;\n{:.4f}% of the codes with two admissible values ({:.4f}% but for exact "
       "ties)\n",
       all.elements, seconds, 100 * all.ambiguous_share(), 100 * all.loose_share());
+  if (all.row_invariant > 0) {
+    fmt::print("row invariance: promised by {}, looked at in {}: {} with the bits of the same row in other problems\n",
+               output::counted(all.row_invariant, "variant", "variants"), all.proved,
+               output::counted(all.rows_compared, "row", "rows"));
+  }
   print_skipped(results);
   for (const VariantSummary& s : variants) {
     if (s.device_lacks.empty()) continue;
@@ -93,6 +98,9 @@ void print_results(const std::vector<CaseResult>& results, const std::vector<Var
   }
   for (const std::string& name : undone.never_checked) {
     fmt::print("NEVER CHECKED: every case was skipped for {}\n", output::printable(name));
+  }
+  for (const std::string& name : undone.never_proved) {
+    fmt::print("NEVER PROVED: {} promises to keep a row's bits, and no row was compared\n", output::printable(name));
   }
   if (undone.not_run > 0) {
     fmt::print("NOT RUN: {}, {}\n", output::counted(undone.not_run, "case", "cases"), undone.why_not_run);

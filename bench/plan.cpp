@@ -46,21 +46,31 @@ std::optional<Sweep> chosen_sweep(const PlanRequest& request, std::string& why) 
   return find_sweep(request.default_sweep, why);
 }
 
+/// Choices that a pattern may name in place of variants; empty where it names none.
+std::vector<std::string> named_choices(const std::string& pattern) {
+  if (pattern == "auto" || pattern == "invariant") return {pattern};
+  if (pattern == "auto,invariant") return {"auto", "invariant"};
+  return {};
+}
+
 /// The variants of every operation that the pattern matches.
-std::optional<std::map<Operation, std::vector<std::string>>> matching_variants(const std::string& pattern,
+std::optional<std::map<Operation, std::vector<std::string>>> matching_variants(const PlanRequest& request,
                                                                                const VariantNames& variants,
                                                                                std::string& why) {
+  const std::string& pattern = request.variant;
+  const std::vector<std::string> choices = named_choices(pattern);
+  const bool also_invariant = request.invariant && (choices.empty() || choices.back() == "auto");
   std::map<Operation, std::vector<std::string>> matching;
   try {
     const std::regex regex(pattern.empty() ? ".*" : pattern);
     for (Operation op : all_operations) {
-      if (pattern == "auto") {
-        matching[op] = {"auto"};
-        continue;
+      matching[op] = choices;
+      if (choices.empty()) {
+        for (std::string& name : variants(op)) {
+          if (std::regex_search(name, regex)) matching[op].push_back(std::move(name));
+        }
       }
-      for (std::string& name : variants(op)) {
-        if (std::regex_search(name, regex)) matching[op].push_back(std::move(name));
-      }
+      if (also_invariant) matching[op].emplace_back("invariant");
     }
   } catch (const std::regex_error&) {
     why = fmt::format("the variant pattern \"{}\" is not a regular expression", pattern);
@@ -77,7 +87,7 @@ std::optional<std::vector<PlannedCase>> make_plan(const PlanRequest& request, co
   if (!narrowing) return std::nullopt;
   const std::optional<Sweep> sweep = chosen_sweep(request, why);
   if (!sweep) return std::nullopt;
-  auto matching = matching_variants(request.variant, variants, why);
+  auto matching = matching_variants(request, variants, why);
   if (!matching) return std::nullopt;
   const std::vector<Case> cases = expand(narrowed(*sweep, *narrowing));
   std::vector<PlannedCase> plan;

@@ -16,8 +16,10 @@ namespace normquant::bench {
 /// What the user asked for, as text.
 struct PlanRequest {
   std::vector<std::string> ops, shapes, dtypes;
-  std::string sweep;    ///< name or file; empty: `default_sweep`, or all forms of the given shapes
-  std::string variant;  ///< regular expression found in the name, or `auto`; empty: all variants
+  std::string sweep;  ///< name or file; empty: `default_sweep`, or all forms of the given shapes
+  std::string
+      variant;  ///< regular expression found in the name, or `auto`, `invariant` or `auto,invariant`; empty: all variants
+  bool invariant = false;  ///< also `invariant`, the row-invariant choice
   std::string default_sweep = "host";
 };
 

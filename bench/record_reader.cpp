@@ -82,6 +82,7 @@ TimingRecord record_from_json(const Json& line, const Case& timed) {
   record.timed = timed;
   record.variant = line.at("variant").get<std::string>();
   record.auto_variant = line.at("auto_variant").get<std::string>();
+  record.invariant_variant = line.value("invariant_variant", "");
   record.time_kind = line.at("time_kind").get<std::string>();
   record.outcome = validate::outcome_named(line.at("verdict").get<std::string>()).value_or(Outcome::error);
   record.reason = line.at("reason").get<std::string>();

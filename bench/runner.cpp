@@ -77,7 +77,9 @@ void Runner::run_checked(TimingRecord& record, long long least_launches) {
   }
   const validate::PreparedProblem& first = *slots_.front();
   record.auto_variant = first.find("auto").name();
+  for (const auto& slot : slots_) slot->ask_for_row_invariance(record.variant == "invariant");
   variant_ = first.find(record.variant);
+  if (record.variant == "invariant") record.invariant_variant = variant_.name();
   record.bytes = first.algorithmic_bytes();
   std::string why = first.why_not(variant_);
   if (std::string misdeed = plugins::take_misdeed(); !misdeed.empty()) {

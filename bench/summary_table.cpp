@@ -16,6 +16,7 @@ namespace {
 struct CaseResults {
   std::string title;
   std::string auto_variant;
+  std::string invariant_variant;
   std::map<std::string, const TimingRecord*> by_variant;
   const TimingRecord* best = nullptr;
 };
@@ -33,8 +34,9 @@ std::vector<CaseResults> grouped(const std::vector<TimingRecord>& records) {
     const std::string title = fmt::format("{} {} {} {}", name_of(problem.op), shape_text(problem),
                                           normquant::name_of(problem.x), record.timed.form);
     const auto [at, added] = index.emplace(title, cases.size());
-    if (added) cases.push_back({title, record.auto_variant, {}, nullptr});
+    if (added) cases.push_back({title, record.auto_variant, {}, {}, nullptr});
     CaseResults& results = cases[at->second];
+    if (!record.invariant_variant.empty()) results.invariant_variant = record.invariant_variant;
     const TimingRecord*& known = results.by_variant[record.variant];
     if (faster(record, known)) known = &record;
     if (faster(record, results.best)) results.best = &record;
@@ -53,6 +55,19 @@ std::string auto_text(const CaseResults& results) {
   return results.auto_variant + " (not timed)";
 }
 
+/// `name +3.1%`: the row-invariant choice and what it takes beside `auto`.
+std::string invariant_text(const CaseResults& results) {
+  const auto time_of = [&](const std::string& name) {
+    const auto found = results.by_variant.find(name);
+    return found == results.by_variant.end() ? 0.0 : found->second->summary.median;
+  };
+  const double invariant = time_of("invariant");
+  double chosen = time_of("auto");
+  if (chosen <= 0) chosen = time_of(results.auto_variant);
+  if (invariant <= 0 || chosen <= 0) return results.invariant_variant;
+  return fmt::format("{} {:+.1f}%", results.invariant_variant, (invariant / chosen - 1) * 100);
+}
+
 /// `streams`: with the column of shares of what the case's own matrices allow.
 std::vector<std::string> cells(const CaseResults& results, bool streams) {
   const TimingRecord& best = *results.best;
@@ -67,6 +82,7 @@ std::vector<std::string> cells(const CaseResults& results, bool streams) {
                                     gpu && share ? fmt::format("{:.0f}%", *share * 100) : "-"};
   if (streams) cells.push_back(of_streams ? fmt::format("{:.0f}%", *of_streams * 100) : "-");
   cells.push_back(auto_text(results));
+  cells.push_back(invariant_text(results));
   return cells;
 }
 
@@ -86,6 +102,8 @@ std::string summary_table(const std::vector<TimingRecord>& records) {
     for (const char* title : {"cold us", "GB/s", "of copy"}) table.columns.push_back({title, true});
     if (streams) table.columns.push_back({"of streams", true});
     table.columns.push_back({"auto"});
+    if (std::any_of(cases.begin(), cases.end(), [](const auto& results) { return !results.invariant_variant.empty(); }))
+      table.columns.push_back({"invariant, beside auto"});
   }
   for (const CaseResults& results : cases) {
     std::vector<std::string> row = cells(results, streams);

@@ -140,6 +140,7 @@ Json to_json(const TimingRecord& record) {
                {"reason", record.reason},
                {"bytes", record.bytes},
                {"requested_bytes", record.requested_bytes}};
+  if (!record.invariant_variant.empty()) line["invariant_variant"] = record.invariant_variant;
   if (record.index >= 0) line["index"] = record.index;
   if (!record.card.empty()) line["card"] = record.card;
   if (record.scrutiny_seed) line["scrutiny_seed"] = *record.scrutiny_seed;

@@ -29,8 +29,9 @@ struct Figure {
 
 struct TimingRecord {
   Case timed;
-  std::string variant;               ///< as it was asked for; may be "auto"
+  std::string variant;               ///< as it was asked for; may be "auto" or "invariant"
   std::string auto_variant;          ///< what `auto` stands for here; empty when the case could not be prepared
+  std::string invariant_variant;     ///< where it was asked for: what `invariant` stands for here
   std::string time_kind;             ///< "steady" or "cpu_execution"
   Outcome outcome = Outcome::error;  ///< never hazard: only right results are timed, and none is watched
   std::string reason;                ///< for all but pass; for pass what is missing and why

@@ -33,12 +33,16 @@ struct VariantRow {
   int threads_per_row = 0, rows_per_block = 1;
   int lanes = 0, elements = 0, cluster = 1;
   int access_bytes = 16, stages = 1;
+  std::string_view row_bits_of = {};
+  bool sums_follow_alignment = false;  ///< the order of a row's sums follows where it starts: not row_invariant
 };
 
 /// The table: `common` has the functions that its rows share.
 template <class Args>
 std::vector<Variant<Args>> variant_table(Variant<Args> common, std::span<const VariantRow> rows) {
   std::vector<Variant<Args>> table;
+  const bool row_invariant = common.row_invariant;
+  const std::string_view row_bits_of = common.row_bits_of;
   for (const VariantRow& row : rows) {
     common.name = row.name, common.summary = row.summary;
     common.tuning = {.threads_per_row = row.threads_per_row,
@@ -48,6 +52,8 @@ std::vector<Variant<Args>> variant_table(Variant<Args> common, std::span<const V
                      .lanes = row.lanes,
                      .cluster = row.cluster,
                      .stages = row.stages};
+    common.row_invariant = row_invariant && !row.sums_follow_alignment;
+    common.row_bits_of = row.row_bits_of.empty() ? row_bits_of : row.row_bits_of;
     table.push_back(common);
   }
   return table;

@@ -118,14 +118,14 @@ inline double threads_of_row(const Tuning& tuning, std::int64_t columns) {
 
 /// The rule for devices without a tuned table, safe on all: rows go to as many threads as give each two packets of 16
 /// bytes, element accesses only where alignment leaves no choice, and the inputs are read again only where the row fits
-/// neither registers nor shared memory. docs/performance.md says what it costs.
-template <class Args>
+/// neither registers nor shared memory. docs/performance.md says what it costs. `allowed(variant)`: whether it may be taken.
+template <class Args, class Allowed>
 const Variant<Args>& nearest_variant(const std::vector<Variant<Args>>& variants, const Args& args,
-                                     const DeviceInfo& device, std::int64_t row_bytes) {
+                                     const DeviceInfo& device, std::int64_t row_bytes, Allowed&& allowed) {
   const Variant<Args>* best = nullptr;
   double least = 0;
   for (const Variant<Args>& variant : variants) {
-    if (!variant.deterministic || !variant.why_not(variant, args, device).empty()) continue;
+    if (!variant.deterministic || !allowed(variant) || !variant.why_not(variant, args, device).empty()) continue;
     double wanted = static_cast<double>(row_bytes) / 32.0, away = 1;
     const double threads = threads_of_row(variant.tuning, args.columns);
     wanted = wanted < 8 ? 8 : wanted > 1024 ? 1024 : wanted;
@@ -139,6 +139,11 @@ const Variant<Args>& nearest_variant(const std::vector<Variant<Args>>& variants,
     }
   }
   return best != nullptr ? *best : variants.back();
+}
+template <class Args>
+const Variant<Args>& nearest_variant(const std::vector<Variant<Args>>& variants, const Args& args,
+                                     const DeviceInfo& device, std::int64_t row_bytes) {
+  return nearest_variant(variants, args, device, row_bytes, [](const Variant<Args>&) { return true; });
 }
 
 }  // namespace normquant

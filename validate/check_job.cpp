@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
 #include "kernels/plugin/plugins.hpp"
 #include "validate/operations/prepared_problem.hpp"
+#include "validate/row_invariance.hpp"
 #include "validate/side_stream.hpp"
 
 namespace normquant::validate {
@@ -34,10 +36,11 @@ struct Subject {
   PreparedProblem& prepared;
   Device& device;
   ColdStart* cold;  ///< may be null
-  bool after_others;
+  const Job& job;
   std::unique_ptr<PreparedProblem> twin = {};    ///< the same problem in other memory
   std::unique_ptr<PreparedProblem> others = {};  ///< another problem of the operation
   std::unique_ptr<SideStream> side = {};
+  std::unique_ptr<RowInvariance> rows = {};
 };
 
 /// Poisons, launches, waits, where mistakes in the order of reads and writes show best: on a GPU from a cold start, on the host
@@ -117,7 +120,7 @@ std::string written_late(const PreparedProblem& prepared, const Device& device, 
   return where.empty() ? where : where + " was not written yet when the launch returned";
 }
 
-Verdict check_results(Subject& subject, VariantHandle variant) {
+Verdict check_results(Subject& subject, const std::string& asked, VariantHandle variant) {
   PreparedProblem& prepared = subject.prepared;
   Device& device = subject.device;
   std::string reason = prepared.why_not(variant);
@@ -139,7 +142,13 @@ Verdict check_results(Subject& subject, VariantHandle variant) {
       prepared.algorithmic_bytes() <= repeat_below_bytes) {
     verdict = run_again(subject, variant, std::move(verdict));
   }
-  if (verdict.outcome == Outcome::pass && subject.after_others) {
+  const std::vector<std::string>& compared = subject.job.compare_rows;
+  const bool compares_rows = std::find(compared.begin(), compared.end(), asked) != compared.end();
+  if (verdict.outcome == Outcome::pass && compares_rows && variant.row_invariant()) {
+    if (subject.rows == nullptr) subject.rows = std::make_unique<RowInvariance>(prepared.problem(), device);
+    verdict = subject.rows->prove(asked, variant, std::move(verdict));
+  }
+  if (verdict.outcome == Outcome::pass && subject.job.subject.after_others) {
     verdict = run_after_others(subject, variant, std::move(verdict));
   }
   return verdict;
@@ -155,9 +164,10 @@ std::vector<std::string> take_findings(Subject& subject) {
   return findings;
 }
 
-Verdict check_variant(Subject& subject, VariantHandle variant) {
+Verdict check_variant(Subject& subject, const std::string& asked, VariantHandle variant) {
   (void)take_findings(subject);  // of whatever ran before
-  Verdict verdict = check_results(subject, variant);
+  Verdict verdict = check_results(subject, asked, variant);
+  verdict.row_invariant = variant.row_invariant();
   verdict.watched = subject.device.watches();
   verdict.findings = take_findings(subject);
   if (verdict.findings.empty()) return verdict;
@@ -194,10 +204,10 @@ std::vector<CaseResult> check_job(const Job& job, const OpenDevice& open, const 
   auto prepared = prepare(job.subject.problem, device, job.subject.distinct_rows, why);
   if (prepared == nullptr) return all(outcome(Outcome::error, why));
   if (prepared_now) prepared_now();
-  Subject subject{*prepared, device, open.cold.get(), job.subject.after_others};
+  Subject subject{*prepared, device, open.cold.get(), job};
   for (const std::string& variant : job.variants) {
     const auto start = std::chrono::steady_clock::now();
-    Verdict verdict = check_variant(subject, prepared->find(variant));
+    Verdict verdict = check_variant(subject, variant, prepared->find(variant));
     const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
     results.push_back(
         {job.device.name(), variant, job.subject.problem, std::move(verdict), {}, job.schedule_seed, taken.count()});

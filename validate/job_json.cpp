@@ -12,6 +12,7 @@ json to_json(const Job& job) {
           {"distinct_rows", job.subject.distinct_rows},
           {"gpu_only", job.subject.gpu_only},
           {"after_others", job.subject.after_others},
+          {"compare_rows", job.compare_rows},
           {"host", job.device.kind == DeviceKind::host},
           {"index", job.device.index},
           {"schedule_seed", job.schedule_seed}};
@@ -26,6 +27,7 @@ Job job_from_json(const json& line) {
   job.subject.distinct_rows = line.at("distinct_rows").get<std::int64_t>();
   job.subject.gpu_only = line.at("gpu_only").get<bool>();
   job.subject.after_others = line.at("after_others").get<bool>();
+  job.compare_rows = line.at("compare_rows").get<std::vector<std::string>>();
   job.variants = line.at("variants").get<std::vector<std::string>>();
   job.schedule_seed = line.at("schedule_seed").get<std::uint64_t>();
   return job;

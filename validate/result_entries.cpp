@@ -39,6 +39,8 @@ CaseResult checked(const json& entry, std::uint64_t schedule_seed) {
                                  ? std::numeric_limits<double>::infinity()
                                  : entry.at("worst_error_over_bound").get<double>();
   v.worst_tensor = entry.at("worst_tensor").get<std::string>();
+  v.row_invariant = entry.contains("rows_compared");
+  if (v.row_invariant) v.rows_compared = count_in(entry, "rows_compared");
   v.watched = entry.value("watched", false);
   result.seconds = entry.value("seconds", 0.0);
   return result;

@@ -38,12 +38,20 @@ json result_as_json(const CaseResult& result) {
 }
 
 json summary_as_json(const VariantSummary& s) {
-  return {{"device", s.device},         {"op", name_of(s.op)},
-          {"variant", s.variant},       {"passed", s.passed},
-          {"failed", s.failed},         {"skipped", s.skipped},
-          {"errors", s.errors},         {"elements_checked", s.elements},
-          {"codes_checked", s.codes},   {"codes_ambiguous", s.ambiguous},
-          {"codes_on_ties", s.on_ties}, {"worst_error_over_bound", s.worst_error_over_bound}};
+  return {{"device", s.device},
+          {"op", name_of(s.op)},
+          {"variant", s.variant},
+          {"passed", s.passed},
+          {"failed", s.failed},
+          {"skipped", s.skipped},
+          {"errors", s.errors},
+          {"elements_checked", s.elements},
+          {"codes_checked", s.codes},
+          {"codes_ambiguous", s.ambiguous},
+          {"codes_on_ties", s.on_ties},
+          {"worst_error_over_bound", s.worst_error_over_bound},
+          {"row_invariant", s.row_invariant},
+          {"rows_compared", s.rows_compared}};
 }
 
 json case_as_json(const CaseResult& result) {
@@ -59,6 +67,7 @@ json case_as_json(const CaseResult& result) {
                 {"worst_tensor", v.worst_tensor},
                 {"seconds", std::round(result.seconds * 1e6) / 1e6}};
   if (result.index >= 0) entry["index"] = result.index;
+  if (v.row_invariant) entry["rows_compared"] = v.rows_compared;
   if (v.watched) entry["watched"] = true;
   if (!result.card.empty()) entry["card"] = result.card;
   return entry;
@@ -108,6 +117,12 @@ std::string undone_as_xml(const LeftUndone& undone) {
         "skipped\"/></testcase>\n",
         escaped_for_xml(name));
   }
+  for (const std::string& name : undone.never_proved) {
+    xml += fmt::format(
+        "  <testcase classname=\"{}\" name=\"keeps a row's bits\"><failure message=\"no row was compared with the "
+        "same row of other problems\"/></testcase>\n",
+        escaped_for_xml(name));
+  }
   return xml;
 }
 
@@ -126,7 +141,11 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
                      {"elements_checked", all.elements},
                      {"ambiguous_share", all.ambiguous_share()},
                      {"left_out", undone.left_out},
-                     {"never_checked", undone.never_checked}}},
+                     {"never_checked", undone.never_checked},
+                     {"row_invariant", all.row_invariant},
+                     {"row_invariance_proved", all.proved},
+                     {"rows_compared", all.rows_compared},
+                     {"never_proved", undone.never_proved}}},
                    {"variants", json::array()},
                    {"skipped", skipped_as_json(results)},
                    {"results", json::array()},
@@ -154,7 +173,8 @@ std::string as_json(const std::vector<CaseResult>& results, const LeftUndone& un
 
 std::string as_junit(const std::vector<CaseResult>& results, const LeftUndone& undone) {
   const Totals all = totals(summarise(results));
-  const std::size_t left_out = undone.left_out.empty() ? 0 : 1, never = undone.never_checked.size();
+  const std::size_t left_out = undone.left_out.empty() ? 0 : 1,
+                    never = undone.never_checked.size() + undone.never_proved.size();
   const std::size_t not_run = undone.not_run > 0 ? 1 : 0;
   std::string xml = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"

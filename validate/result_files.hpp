@@ -14,8 +14,10 @@ namespace normquant::validate {
 struct LeftUndone {
   std::string left_out;                    ///< a sentence when `--device all` found no GPU
   std::vector<std::string> never_checked;  ///< variants that a full suite owed a check and skipped everywhere
-  std::int64_t not_run = 0;                ///< cases that were wanted and not begun or not finished
-  std::string why_not_run = {};            ///< a clause: "interrupted", "stopped at the first that was wrong"
+  std::vector<std::string> never_proved =
+      {};                        ///< variants whose row invariance a full suite owed a proof, and none was made
+  std::int64_t not_run = 0;      ///< cases that were wanted and not begun or not finished
+  std::string why_not_run = {};  ///< a clause: "interrupted", "stopped at the first that was wrong"
 };
 
 /// What the document says it is.

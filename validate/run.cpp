@@ -103,7 +103,7 @@ bool lacked_memory(const std::vector<CaseResult>& results) {
 
 /// What --variant takes for this one: an expression that its name alone matches, as a word of the shell.
 std::string expression_for(const std::string& variant) {
-  if (variant == "auto") return variant;
+  if (variant == "auto" || variant == "invariant") return variant;
   std::string expression = "^";
   for (const char c : variant) {
     if (std::string_view(R"(.[]{}()\*+?^$|)").find(c) != std::string_view::npos) expression += '\\';

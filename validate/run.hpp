@@ -36,6 +36,8 @@ struct Job {
   std::vector<std::string> variants;
   std::uint64_t schedule_seed = 1;  ///< orders the threads of the host device
   std::int64_t index = 0;           ///< place of the first variant in the plan of all shards, from 0
+  std::vector<std::string> compare_rows =
+      {};  ///< variants whose rows are compared with the same rows of other problems
 };
 
 struct RunOptions {

@@ -57,6 +57,8 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
       case Outcome::error: ++found->errors; break;
     }
     found->watched = found->watched || verdict.watched;
+    found->row_invariant = found->row_invariant || verdict.row_invariant;
+    found->rows_compared += verdict.rows_compared;
     if (verdict.for_other_devices) found->device_lacks = verdict.reason;
     found->elements += verdict.elements_checked;
     if (result.problem.values == Values::normal || result.problem.values == Values::outlier_columns) {
@@ -84,6 +86,9 @@ Totals totals(const std::vector<VariantSummary>& variants) {
     all.ambiguous += v.ambiguous;
     all.on_ties += v.on_ties;
     all.distinct.add(v.distinct);
+    all.row_invariant += v.row_invariant ? 1 : 0;
+    all.proved += v.rows_compared > 0 ? 1 : 0;
+    all.rows_compared += v.rows_compared;
   }
   return all;
 }
@@ -92,6 +97,16 @@ std::vector<std::string> never_checked(const std::vector<VariantSummary>& varian
   std::vector<std::string> names;
   for (const VariantSummary& s : variants) {
     if (s.passed + s.failed + s.errors == 0 && s.device_lacks.empty()) {
+      names.push_back(fmt::format("{} on {}", s.variant, s.device));
+    }
+  }
+  return names;
+}
+
+std::vector<std::string> never_proved(const std::vector<VariantSummary>& variants) {
+  std::vector<std::string> names;
+  for (const VariantSummary& s : variants) {
+    if (s.row_invariant && s.passed > 0 && s.rows_compared == 0) {
       names.push_back(fmt::format("{} on {}", s.variant, s.device));
     }
   }

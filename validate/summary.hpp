@@ -35,8 +35,10 @@ struct VariantSummary {
   Operation op;
   std::string variant;
   std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0;
-  std::int64_t hazards = 0;       ///< of those that failed
-  bool watched = false;           ///< hazards were looked for
+  std::int64_t hazards = 0;    ///< of those that failed
+  bool watched = false;        ///< hazards were looked for
+  bool row_invariant = false;  ///< it promises that a row keeps its bits
+  std::int64_t rows_compared = 0;
   std::string device_lacks = {};  ///< why the device skips every problem; empty when it does not
   std::int64_t elements = 0;
   std::int64_t codes = 0, ambiguous = 0;  ///< over the cases with random values
@@ -59,6 +61,9 @@ struct Totals {
   bool watched = false;      ///< hazards were looked for, in some
   std::int64_t on_ties = 0;  ///< of the ambiguous ones
   DistinctCodes distinct;
+  std::int64_t row_invariant = 0,
+               proved = 0;  ///< variants that promise to keep a row's bits, and those of which rows were compared
+  std::int64_t rows_compared = 0;
   double ambiguous_share() const {
     return codes == 0 ? 0.0 : static_cast<double>(ambiguous) / static_cast<double>(codes);
   }
@@ -73,6 +78,10 @@ Totals totals(const std::vector<VariantSummary>& variants);
 /// Variants that were skipped everywhere although the device has what they need, as "NAME on DEVICE": a full suite owes
 /// each of them a check.
 std::vector<std::string> never_checked(const std::vector<VariantSummary>& variants);
+
+/// Variants that promise to keep a row's bits, and passed, and of which no row was compared, as never_checked names them: a full
+/// suite owes each of them a proof.
+std::vector<std::string> never_proved(const std::vector<VariantSummary>& variants);
 
 /// The exit status: wrong results before infrastructure, nothing checked is a usage error. `never_checked` names
 /// variants that were wanted but skipped everywhere.

@@ -41,6 +41,8 @@ struct Verdict {
   std::string worst_tensor;           ///< where that was
   std::vector<Mismatch> mismatches;   ///< the first few
   std::vector<TensorScore> tensors;   ///< in the order in which they were checked
+  bool row_invariant = false;         ///< the variant promises that a row keeps its bits
+  std::int64_t rows_compared = 0;     ///< with the same row in other problems (row_invariance.hpp)
   bool watched = false;               ///< hazards were looked for
   std::vector<std::string> findings;  ///< of a hazard: a sentence each
 };

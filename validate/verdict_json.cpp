@@ -31,6 +31,8 @@ json to_json(const Verdict& v) {
           {"worst_tensor", v.worst_tensor},
           {"mismatches", mismatches},
           {"tensors", tensors},
+          {"row_invariant", v.row_invariant},
+          {"rows_compared", v.rows_compared},
           {"watched", v.watched},
           {"findings", v.findings}};
 }
@@ -59,6 +61,8 @@ Verdict verdict_from_json(const json& document) {
     v.tensors.push_back(
         {t.at(0).get<std::string>(), t.at(1).get<std::int64_t>(), t.at(2).get<std::int64_t>(), number_of(t.at(3))});
   }
+  v.row_invariant = document.at("row_invariant").get<bool>();
+  v.rows_compared = document.at("rows_compared").get<std::int64_t>();
   v.watched = document.at("watched").get<bool>();
   v.findings = document.at("findings").get<std::vector<std::string>>();
   return v;

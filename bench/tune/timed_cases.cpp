@@ -101,7 +101,7 @@ std::vector<TimedCase> timed_cases(const RecordSet& records, const Candidates& c
   std::map<std::string, std::string> device_at;
   std::set<std::string> foreign, doubled;
   for (const Timing& timing : records.timings) {
-    if (!timing.passed() || timing.variant == "auto") continue;
+    if (!timing.passed() || timing.variant == "auto" || timing.variant == "invariant") continue;
     std::string why;
     const auto problem = validate::parse_problem(timing.problem, why);
     if (!problem) {
@@ -121,7 +121,7 @@ std::vector<TimedCase> timed_cases(const RecordSet& records, const Candidates& c
     const std::string device = records.environments[timing.environment].one_device();
     if (!device_at.emplace(text, device).second && device_at.at(text) != device) continue;  // one device's times a case
     const auto [at, added] = by_text.emplace(text, cases.size());
-    if (added) cases.push_back({point, text, timing.auto_variant, {}});
+    if (added) cases.push_back({point, text, timing.auto_variant, {}, *problem});
     const double spread = (timing.q3_us - timing.q1_us) / timing.median_us;
     cases[at->second].times.push_back({timing.variant, timing.median_us, spread});
   }

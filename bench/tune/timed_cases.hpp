@@ -8,6 +8,7 @@
 
 #include "kernels/choice/point.hpp"
 #include "reports/records.hpp"
+#include "validate/problem.hpp"
 
 namespace normquant::tune {
 
@@ -27,6 +28,7 @@ struct TimedCase {
   std::string text;                ///< for people
   std::string auto_variant;        ///< what `auto` stood for when it was timed
   std::vector<VariantTime> times;  ///< of the candidates that passed, simplest first; not empty
+  validate::Problem problem = {};
 };
 
 /// The device that all records are of.

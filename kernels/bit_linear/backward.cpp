@@ -175,6 +175,12 @@ const Variant<BitLinearBackward>& choose_variant(const BitLinearBackward&, const
   return variants<BitLinearBackward>(device.kind).front();
 }
 
+/// cuBLASLt takes other kernels for other M.
+template <>
+const Variant<BitLinearBackward>& choose_variant(const BitLinearBackward& a, const DeviceInfo& device, bool) {
+  return choose_variant(a, device);
+}
+
 /// Also for M = 0: the sums over rows become zeros.
 template <>
 Status launch(const Variant<BitLinearBackward>& variant, const BitLinearBackward& a, const DeviceInfo& device,

@@ -68,7 +68,7 @@ struct Quantised {
       y_q.dequant_scale = static_cast<float*>(scratch.take(sizeof(float) * static_cast<std::size_t>(a.rows)));
     }
     if (!needs_codes && !y_q.out.given()) y_q.out = scratch.take_matrix(a.layer.operand, a.rows, args.columns);
-    norm = Step<NormQuantForward>(args, device, scratch);
+    norm = Step<NormQuantForward>(args, device, scratch, a.layer.row_invariant);
   }
 
   Status launch(const DeviceInfo& device, Stream stream) const {
@@ -285,7 +285,9 @@ std::vector<Variant<BitLinearForward>> rows_for(DeviceKind kind) {
        why_not_integer,
        integer_workspace,
        requested_bytes,
-       launch_integer},
+       launch_integer,
+       nullptr,
+       true},
       {"integer_fused",
        "int8 codes by ternary codes, exact in int32, scaled in the same kernel (Hopper)",
        {},
@@ -294,7 +296,8 @@ std::vector<Variant<BitLinearForward>> rows_for(DeviceKind kind) {
        quantised_workspace,
        requested_bytes,
        launch_integer_fused,
-       [](const Variant<BitLinearForward>&, const DeviceInfo& device) { return lacks_fused_product(device); }},
+       [](const Variant<BitLinearForward>&, const DeviceInfo& device) { return lacks_fused_product(device); },
+       true},
       {"packed",
        "int8 codes by packed ternary codes, exact: few rows, any shape",
        {},
@@ -302,7 +305,9 @@ std::vector<Variant<BitLinearForward>> rows_for(DeviceKind kind) {
        why_not_packed,
        quantised_workspace,
        requested_bytes,
-       launch_packed},
+       launch_packed,
+       nullptr,
+       true},
   };
   // The host device has no tensor copy engine.
   if (kind == DeviceKind::host) std::erase_if(rows, [](const auto& row) { return row.name == "integer_fused"; });
@@ -362,16 +367,28 @@ const std::vector<Variant<BitLinearForward>>& variants<BitLinearForward>(DeviceK
 /// (docs/performance.md), where it serves: the fused one from where its tiles keep three quarters of the GPU busy.
 template <>
 const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const DeviceInfo& device) {
+  return choose_variant(a, device, false);
+}
+
+/// A choice that keeps rows' bits may follow M all the same: products of codes are exact, so whichever variant scales the same sums.
+template <>
+const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const DeviceInfo& device,
+                                                bool row_invariant) {
   const auto& all = table(device.kind);
   const auto serves = [&](const Variant<BitLinearForward>& row) { return row.why_not(row, a, device).empty(); };
   const Variant<BitLinearForward>& packed = all.back();
   if (a.rows <= most_decode_rows && serves(packed)) return packed;
-  for (std::string_view name : {"integer_fused", "integer", "fake_quantised"}) {
-    if (name == "integer_fused" && fused_product_load(a.rows, a.layer.k_out, device) < 0.75) continue;
+  const auto chosen = [&](std::string_view name) -> const Variant<BitLinearForward>* {
+    if (name == "integer_fused" && fused_product_load(a.rows, a.layer.k_out, device) < 0.75) return nullptr;
     const auto variant = std::find_if(all.begin(), all.end(), [=](const auto& row) { return row.name == name; });
-    if (variant != all.end() && serves(*variant)) return *variant;
+    return variant != all.end() && serves(*variant) ? &*variant : nullptr;
+  };
+  for (std::string_view name : {"integer_fused", "integer"}) {
+    if (const auto* variant = chosen(name)) return *variant;
   }
-  return packed;
+  if (row_invariant && serves(packed)) return packed;
+  const auto* fake_quantised = chosen("fake_quantised");
+  return fake_quantised != nullptr ? *fake_quantised : packed;
 }
 
 /// Also for M = 0: the weights are quantised.

@@ -35,7 +35,7 @@ class Scratch {
   std::size_t used_ = 0;
 };
 
-/// An operation of the layer: its arguments, the variant that `auto` stands for, its scratch.
+/// An operation of the layer: its arguments, the variant that `auto` stands for (or the row-invariant choice), its scratch.
 template <class Args>
 struct Step {
   Args args;
@@ -43,7 +43,8 @@ struct Step {
   Workspace workspace;
 
   Step() = default;
-  Step(const Args& a, const DeviceInfo& device, Scratch& scratch) : args(a), variant(&choose_variant(a, device)) {
+  Step(const Args& a, const DeviceInfo& device, Scratch& scratch, bool row_invariant = false)
+      : args(a), variant(&choose_variant(a, device, row_invariant)) {
     workspace.bytes = variant->workspace_bytes(*variant, a, device);
     workspace.data = scratch.take(workspace.bytes);
   }

@@ -119,6 +119,8 @@ std::vector<std::string_view> variant_names(Operation op) {
   });
 }
 
+const InstalledTable* newest_table() { return registry().newest(); }
+
 const InstalledTable* table_for(const DeviceInfo& device) {
   return newest_of(device, [](const InstalledTable&) { return true; });
 }

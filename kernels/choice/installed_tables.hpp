@@ -36,6 +36,9 @@ struct InstalledTable {
 /// Names of the operation's variants in table order. They are the same for the host and, in a build with CUDA, for GPUs.
 std::vector<std::string_view> variant_names(Operation op);
 
+/// The newest table of all: another one after set_tuned_table.
+const InstalledTable* newest_table();
+
 /// The newest table for this device, or else for one with the same processor; null when there is none.
 const InstalledTable* table_for(const DeviceInfo& device);
 /// The same of tables with cells that can be asked about the problem: of its operation and alignment.

@@ -83,18 +83,17 @@ class TableIndex::Blend {
     if (std::find(ranking_.begin(), ranking_.end(), variant) != ranking_.end()) return;
     const float cost = expected_cost(variant);
     std::size_t at = ranking_.count++;
-    for (; at > 0 && costs_[at - 1] > cost; --at) {
+    for (; at > 0 && ranking_.costs[at - 1] > cost; --at) {
       ranking_.variants[at] = ranking_.variants[at - 1];
-      costs_[at] = costs_[at - 1];
+      ranking_.costs[at] = ranking_.costs[at - 1];
     }
     ranking_.variants[at] = variant;
-    costs_[at] = cost;
+    ranking_.costs[at] = cost;
   }
 
   const std::array<Neighbour, most_neighbours>& neighbours_;
   std::size_t count_;
   Ranking ranking_;
-  std::array<float, most_neighbours * most_listed> costs_{};
 };
 
 TableIndex::TableIndex(const TunedTable& table) {

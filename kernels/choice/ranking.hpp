@@ -26,6 +26,7 @@ inline constexpr std::size_t most_neighbours = 4;
 /// Variants, best first, as indices into TableIndex::names of the operation.
 struct Ranking {
   std::array<std::uint16_t, most_neighbours * most_listed> variants{};
+  std::array<float, most_neighbours * most_listed> costs{};  ///< expected: the time over that of the best
   std::size_t count = 0;
   const std::uint16_t* begin() const { return variants.data(); }
   const std::uint16_t* end() const { return variants.data() + count; }

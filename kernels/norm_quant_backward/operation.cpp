@@ -2,10 +2,16 @@
 #include <normquant/norm_quant_backward.hpp>
 
 #include "algorithms.hpp"
+#include "choice/row_invariant.hpp"
 #include "choice/tuned_variant.hpp"
 #include "operation.hpp"
 
 namespace normquant {
+namespace {
+
+std::int64_t row_bytes(const NormQuantBackward& a) { return a.columns * static_cast<std::int64_t>(size_of(a.h.type)); }
+
+}  // namespace
 
 template <>
 Status check_arguments(const NormQuantBackward& a) {
@@ -66,7 +72,14 @@ template <>
 const Variant<NormQuantBackward>& choose_variant(const NormQuantBackward& a, const DeviceInfo& device) {
   const auto& all = variants<NormQuantBackward>(device.kind);
   if (const auto* tuned = choice::tuned_variant(all, a, device)) return *tuned;
-  return nearest_variant(all, a, device, a.columns * static_cast<std::int64_t>(size_of(a.h.type)));
+  return nearest_variant(all, a, device, row_bytes(a));
+}
+
+template <>
+const Variant<NormQuantBackward>& choose_variant(const NormQuantBackward& a, const DeviceInfo& device,
+                                                 bool row_invariant) {
+  if (!row_invariant) return choose_variant(a, device);
+  return choice::row_invariant_variant(variants<NormQuantBackward>(device.kind), a, device, row_bytes(a));
 }
 
 /// Also for M = 0: dweight and dbias become zeros.

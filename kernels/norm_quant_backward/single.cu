@@ -104,16 +104,18 @@ Status launch(const Variant<NormQuantBackward>& variant, const NormQuantBackward
   });
 }
 
-// Names: e = elements a thread.
+// Names: e = elements a thread. Rows have the bits of the walk with as many elements (staged.cu): threads take the same columns.
 constexpr VariantRow rows[] = {
     {.name = "single_e8",
      .summary = "a block for every row, 8 elements a thread: for few rows",
      .lanes = warp_threads,
-     .elements = 8},
+     .elements = 8,
+     .row_bits_of = "staged_e8"},
     {.name = "single_e16",
      .summary = "a block for every row, 16 elements a thread: for few rows",
      .lanes = warp_threads,
-     .elements = 16},
+     .elements = 16,
+     .row_bits_of = "staged_e16"},
     {.name = "single_striped_e8",
      .summary = "any alignment and N, a block for every row, 8 elements a thread",
      .lanes = warp_threads,
@@ -127,7 +129,8 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_single() {
   static const auto table = variant_table<NormQuantBackward>({.why_not = plan::why_not,
                                                               .workspace_bytes = plan::workspace_bytes,
                                                               .requested_bytes = requests_partials_twice,
-                                                              .launch = launch},
+                                                              .launch = launch,
+                                                              .row_invariant = true},
                                                              rows);
   return table;
 }

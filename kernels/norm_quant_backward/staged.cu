@@ -289,13 +289,15 @@ constexpr VariantRow rows[] = {
      .lanes = 32,
      .elements = 16,
      .access_bytes = 1,
-     .stages = plan::most_stages(false)},
+     .stages = plan::most_stages(false),
+     .sums_follow_alignment = true},
     {.name = "staged_shifted_e32",
      .summary = "any alignment and N, 32 elements a thread",
      .lanes = 32,
      .elements = 32,
      .access_bytes = 1,
-     .stages = plan::most_stages(false)},
+     .stages = plan::most_stages(false),
+     .sums_follow_alignment = true},
 };
 
 }  // namespace
@@ -305,7 +307,8 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_staged() {
                                                               .workspace_bytes = plan::workspace_bytes,
                                                               .requested_bytes = requests_partials_twice,
                                                               .launch = launch,
-                                                              .device_lacks = lacks_clusters},
+                                                              .device_lacks = lacks_clusters,
+                                                              .row_invariant = true},
                                                              rows);
   return table;
 }

@@ -111,7 +111,8 @@ const std::vector<Variant<NormQuantBackward>>& norm_quant_backward_two_pass() {
   static const auto table = variant_table<NormQuantBackward>({.why_not = plan::why_not,
                                                               .workspace_bytes = plan::workspace_bytes,
                                                               .requested_bytes = plan::requested_bytes,
-                                                              .launch = launch},
+                                                              .launch = launch,
+                                                              .row_invariant = true},
                                                              rows);
   return table;
 }

@@ -412,7 +412,8 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
                                                              .workspace_bytes = no_workspace,
                                                              .requested_bytes = requests_algorithmic_bytes,
                                                              .launch = launch,
-                                                             .device_lacks = lacks_clusters},
+                                                             .device_lacks = lacks_clusters,
+                                                             .row_invariant = true},
                                                             rows);
   return table;
 }

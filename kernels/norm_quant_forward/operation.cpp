@@ -4,10 +4,16 @@
 #include <cmath>
 
 #include "algorithms.hpp"
+#include "choice/row_invariant.hpp"
 #include "choice/tuned_variant.hpp"
 #include "operation.hpp"
 
 namespace normquant {
+namespace {
+
+std::int64_t row_bytes(const NormQuantForward& a) { return a.columns * static_cast<std::int64_t>(size_of(a.x.type)); }
+
+}  // namespace
 
 template <>
 Status check_arguments(const NormQuantForward& a) {
@@ -62,7 +68,14 @@ template <>
 const Variant<NormQuantForward>& choose_variant(const NormQuantForward& a, const DeviceInfo& device) {
   const auto& all = variants<NormQuantForward>(device.kind);
   if (const auto* tuned = choice::tuned_variant(all, a, device)) return *tuned;
-  return nearest_variant(all, a, device, a.columns * static_cast<std::int64_t>(size_of(a.x.type)));
+  return nearest_variant(all, a, device, row_bytes(a));
+}
+
+template <>
+const Variant<NormQuantForward>& choose_variant(const NormQuantForward& a, const DeviceInfo& device,
+                                                bool row_invariant) {
+  if (!row_invariant) return choose_variant(a, device);
+  return choice::row_invariant_variant(variants<NormQuantForward>(device.kind), a, device, row_bytes(a));
 }
 
 template <>

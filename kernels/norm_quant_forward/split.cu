@@ -178,9 +178,12 @@ constexpr VariantRow rows[] = {
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_split() {
-  static const auto table = variant_table<NormQuantForward>(
-      {.why_not = why_not, .workspace_bytes = workspace_bytes, .requested_bytes = requested_bytes, .launch = launch},
-      rows);
+  static const auto table = variant_table<NormQuantForward>({.why_not = why_not,
+                                                             .workspace_bytes = workspace_bytes,
+                                                             .requested_bytes = requested_bytes,
+                                                             .launch = launch,
+                                                             .row_invariant = true},
+                                                            rows);
   return table;
 }
 

@@ -107,9 +107,12 @@ constexpr VariantRow rows[] = {
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_two_pass() {
-  static const auto table = variant_table<NormQuantForward>(
-      {.why_not = why_not, .workspace_bytes = no_workspace, .requested_bytes = requested_bytes, .launch = launch},
-      rows);
+  static const auto table = variant_table<NormQuantForward>({.why_not = why_not,
+                                                             .workspace_bytes = no_workspace,
+                                                             .requested_bytes = requested_bytes,
+                                                             .launch = launch,
+                                                             .row_invariant = true},
+                                                            rows);
   return table;
 }
 

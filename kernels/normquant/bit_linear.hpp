@@ -51,8 +51,11 @@ struct BitLinearLayer {
   NormKind norm = NormKind::rms;
   Rounding rounding = Rounding::half_away;  ///< of the activations; weights are rounded half to even
   HSource h_source = HSource::unrounded;
-  float eps = 0.0F;                     ///< > 0; default_eps says what each form of the Triton system uses
-  DType operand = DType::bfloat16;      ///< type of y_q and w_q in the products, and of dy between them
+  float eps = 0.0F;                 ///< > 0; default_eps says what each form of the Triton system uses
+  DType operand = DType::bfloat16;  ///< type of y_q and w_q in the products, and of dy between them
+  /// The norm's variant does not follow M, so that the forward's variants of codes give a row the same bits whatever M is
+  /// (docs/row_invariance.md). Those of fake-quantised operands do not: cuBLASLt takes other kernels for other M.
+  bool row_invariant = false;
   bool reproduce_dropped_bias = false;  ///< the Triton system's unfused module never adds linear_bias (section 5)
   ConstVector norm_weight, norm_bias;   ///< [K_in], each optional
   ConstVector linear_bias;              ///< [K_out], optional
@@ -150,6 +153,12 @@ template <>
 const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const DeviceInfo& device);
 template <>
 const Variant<BitLinearBackward>& choose_variant(const BitLinearBackward& a, const DeviceInfo& device);
+template <>
+const Variant<BitLinearForward>& choose_variant(const BitLinearForward& a, const DeviceInfo& device,
+                                                bool row_invariant);
+template <>
+const Variant<BitLinearBackward>& choose_variant(const BitLinearBackward& a, const DeviceInfo& device,
+                                                 bool row_invariant);
 template <>
 Status launch(const Variant<BitLinearForward>& variant, const BitLinearForward& a, const DeviceInfo& device,
               Workspace workspace, Stream stream);

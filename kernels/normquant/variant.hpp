@@ -42,6 +42,11 @@ struct Variant {
   /// What the device, or this build for it, lacks for the variant whatever the problem, as a sentence; empty when nothing.
   /// Null: every device has what it takes. why_not says the same where it is not empty.
   std::string (*device_lacks)(const Variant&, const DeviceInfo&) = nullptr;
+  /// A row's outputs keep their bits whatever M is, wherever the row stands, whoever its neighbours are, and whatever strides and
+  /// alignment that the variant serves the tensors have. Sums over rows (dweight, dbias) are no row's outputs. docs/row_invariance.md.
+  bool row_invariant = false;
+  /// The variant that gives every row the same bits, wherever both serve: a choice for every M may take either. Empty: none.
+  std::string_view row_bits_of = {};
 };
 
 /// Scratch memory handed to a launch by the caller.
@@ -67,6 +72,12 @@ std::int64_t algorithmic_bytes(const Args& args);
 /// The variant that `auto` stands for: a pure function of problem and device. Never null for valid arguments.
 template <class Args>
 const Variant<Args>& choose_variant(const Args& args, const DeviceInfo& device);
+
+/// The same where `row_invariant` is false. Where it is true: by everything but M (docs/choice.md), so that a row has the same bits
+/// for every M up to 2^24: the same variant throughout, or one of several whose rows have the same bits (row_bits_of). Where none
+/// serves the problem the plain choice comes back, and its row_invariant is false: so for weight_quant, whose scale is that of all rows.
+template <class Args>
+const Variant<Args>& choose_variant(const Args& args, const DeviceInfo& device, bool row_invariant);
 
 /// Checks the arguments, the variant's support and the workspace, then launches. M = 0 succeeds and writes only the
 /// sums over no rows (dweight and dbias are zeros).

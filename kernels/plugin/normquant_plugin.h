@@ -42,6 +42,10 @@ enum {                                                                         /
        NORMQUANT_BIT_LINEAR_BACKWARD = 5
 };
 
+/* What a variant promises: bits. The same bits from run to run; and that a row's outputs keep their bits whatever the number of
+ * rows is, wherever the row stands, whoever its neighbours are and wherever tensors lie. */
+enum { NORMQUANT_REPRODUCIBLE = 1, NORMQUANT_ROW_INVARIANT = 2 };
+
 /* Element (i, j) is data[i * ld + j]; data is null when the tensor is not given. Alignment: the element's, no more. */
 typedef struct {
   const void* data;
@@ -208,7 +212,7 @@ typedef struct normquant_variant normquant_variant;
 struct normquant_variant {
   int32_t operation;
   uint32_t devices;     /* where it runs: NORMQUANT_HOST | NORMQUANT_CUDA */
-  int32_t reproducible; /* 1: the same bits from run to run, which is then checked */
+  int32_t reproducible; /* bits, each then checked: NORMQUANT_REPRODUCIBLE, NORMQUANT_ROW_INVARIANT; 0: neither */
   union {
     int32_t multiplies_codes; /* bit_linear_forward: 1 when the product is of integer codes, exact in int32, and scaled
                                * then; 0 when of fake-quantised operands, rounded to their type first */

@@ -20,7 +20,8 @@ constexpr std::string_view refused = "refused: ";
 
 std::string as_text(const Described& d) {
   return fmt::format("{}{sep}{}{sep}{:d}{sep}{:d}{sep}{:d}{sep}{}{sep}{}", d.operation, d.devices, d.reproducible,
-                     d.multiplies_codes, d.serves_formats, d.name, d.summary, fmt::arg("sep", between_fields));
+                     d.row_invariant, d.multiplies_codes, d.serves_formats, d.name, d.summary,
+                     fmt::arg("sep", between_fields));
 }
 
 Described from_text(const std::string& text) {
@@ -40,6 +41,7 @@ Described from_text(const std::string& text) {
   d.operation = number();
   d.devices = static_cast<std::uint32_t>(number());
   d.reproducible = number() != 0;
+  d.row_invariant = number() != 0;
   d.multiplies_codes = number() != 0;
   d.serves_formats = number() != 0;
   d.name = field();

@@ -149,6 +149,7 @@ struct Rows {
     row.summary = entry.described.summary;
     row.tuning.access_bytes = 0;  // a plugin's own business
     row.deterministic = entry.described.reproducible;
+    row.row_invariant = entry.described.row_invariant;
     row.why_not = why_not<Args>;
     row.workspace_bytes = workspace_bytes<Args>;
     row.requested_bytes = requested_bytes<Args>;

@@ -21,7 +21,7 @@ namespace normquant::plugins {
 struct Described {
   std::int32_t operation = 0;  ///< as normquant_plugin.h numbers them
   std::uint32_t devices = 0;   ///< NORMQUANT_HOST | NORMQUANT_CUDA
-  bool reproducible = false;
+  bool reproducible = false, row_invariant = false;
   bool multiplies_codes = false;
   bool serves_formats = false;  ///< other than int8 by the row's own scale and the floor 1e-5
   std::string name, summary;    ///< `plugin:variant`; one line

@@ -54,6 +54,12 @@ const Variant<WeightQuant>& choose_variant(const WeightQuant& a, const DeviceInf
   return all.back();
 }
 
+/// A row's codes follow the scale of all rows, whatever the variant.
+template <>
+const Variant<WeightQuant>& choose_variant(const WeightQuant& a, const DeviceInfo& device, bool) {
+  return choose_variant(a, device);
+}
+
 template <>
 Status launch(const Variant<WeightQuant>& variant, const WeightQuant& a, const DeviceInfo& device, Workspace workspace,
               Stream stream) {

@@ -40,20 +40,22 @@ def _check_residual(name: str, x: Tensor, residual) -> None:
 
 
 def norm_quant(x, weight=None, bias=None, residual=None, eps=1e-6, prenorm=False, residual_in_fp32=False,
-               is_rms_norm=False, *, half_even=False, stored=False, out_dtype=None):
+               is_rms_norm=False, *, half_even=False, stored=False, out_dtype=None, invariant=False):
     """Residual add, norm, per-row 8-bit fake quantisation: the layer without its product.
 
     Returns out [..., N], and the residual stream h too with `prenorm`. `stored` takes the statistics from h as stored.
+    `invariant`: a row's bits, and its gradient's, do not follow the number of rows (docs/row_invariance.md).
     """
     _check_residual("norm_quant", x, residual)
     residual_dtype = _residual_dtype(x, residual, residual_in_fp32)
     gradient = ops.needs_gradient(x, residual, weight, bias)
-    if not gradient and (not prenorm or residual_dtype is None) and not (stored and residual is not None):
+    out_alone = not prenorm or residual_dtype is None
+    if not gradient and not invariant and out_alone and not (stored and residual is not None):
         out = ops.call(ops.norm_quant, False, x, residual, weight, bias, eps, is_rms_norm, half_even, out_dtype)
         return (out, x) if prenorm else out
     out, _mean, _rstd, residual_out = ops.call(
         ops.norm_quant_forward, gradient, x, residual, weight, bias, eps, is_rms_norm, half_even, stored, out_dtype,
-        residual_dtype)
+        residual_dtype, invariant)
     if not prenorm:
         return out
     return out, x if residual_dtype is None else residual_out
@@ -90,11 +92,12 @@ def _static(name: str, quant_scale) -> float:
 
 def layer_norm_linear_quant_fn(x, norm_weight, norm_bias, linear_weight, linear_bias, residual=None, eps=1e-6,
                                prenorm=False, residual_in_fp32=False, is_rms_norm=False, *, like_triton=False,
-                               half_even=False):
+                               half_even=False, invariant=False):
     """Residual add, norm, 8-bit activations, ternary weights, product, bias. x is [..., K_in], linear_weight [K_out, K_in].
 
     Returns out [..., K_out] in autocast's type or x's, and the residual stream too with `prenorm`. `like_triton` multiplies
     fake-quantised operands, as the Triton system does; without it the product sums integer codes, which is exact.
+    `invariant`: a row's bits do not follow the number of rows (docs/row_invariance.md); not with `like_triton`.
     """
     _check_residual("layer_norm_linear_quant_fn", x, residual)
     operand = _operand(x)
@@ -102,27 +105,27 @@ def layer_norm_linear_quant_fn(x, norm_weight, norm_bias, linear_weight, linear_
     if linear_bias is not None and linear_bias.dtype != operand:
         linear_bias = linear_bias.to(operand)
     gradient = ops.needs_gradient(x, residual, norm_weight, norm_bias, linear_weight, linear_bias)
-    if not gradient and (not prenorm or residual_dtype is None):
+    if not gradient and not invariant and (not prenorm or residual_dtype is None):
         out = ops.call(ops.bit_linear, False, x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps,
                        is_rms_norm, half_even, not like_triton, operand)
         return (out, x) if prenorm else out
     out, _w_q, _mean, _rstd, residual_out = ops.call(
         ops.bit_linear_forward, gradient, x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, is_rms_norm,
-        half_even, not like_triton, gradient, operand, residual_dtype)
+        half_even, not like_triton, gradient, operand, residual_dtype, invariant)
     if not prenorm:
         return out
     return out, x if residual_dtype is None else residual_out
 
 
 def rms_norm_linear_quant(x, norm_weight, norm_bias, linear_weight, linear_bias, residual=None, eps=1e-5, prenorm=False,
-                          residual_in_fp32=False, *, like_triton=False):
+                          residual_in_fp32=False, *, like_triton=False, invariant=False):
     """layer_norm_linear_quant_fn with RMS norm."""
     return layer_norm_linear_quant_fn(x, norm_weight, norm_bias, linear_weight, linear_bias, residual, eps, prenorm,
-                                      residual_in_fp32, True, like_triton=like_triton)
+                                      residual_in_fp32, True, like_triton=like_triton, invariant=invariant)
 
 
-def bit_linear(x, weight, bias=None, norm_weight=None, norm_bias=None, eps=1e-8, *, like_triton=False):
+def bit_linear(x, weight, bias=None, norm_weight=None, norm_bias=None, eps=1e-8, *, like_triton=False, invariant=False):
     """BitLinear as a function, with RMS norm. The Triton system ignores eps and takes 1e-6: so does `like_triton`."""
     return layer_norm_linear_quant_fn(x, norm_weight, norm_bias, weight, bias,
                                       eps=_TRITON_BIT_LINEAR_EPS if like_triton else eps, is_rms_norm=True,
-                                      like_triton=like_triton)
+                                      like_triton=like_triton, invariant=invariant)

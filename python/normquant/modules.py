@@ -65,15 +65,16 @@ class BitLinear(PacksItsWeight, nn.Linear):
     """RMS norm, 8-bit activations rounded half to even, ternary weights, product, bias.
 
     `like_triton` drops the bias, as the Triton system's BitLinear does, and multiplies fake-quantised operands. eps is 1e-8.
+    `invariant`: a row's bits do not follow the number of rows (docs/row_invariance.md); not with `like_triton`.
     """
 
     eps = 1e-8
     half_even = True
 
-    def __init__(self, in_features, out_features, bias=False, *, like_triton=False, device=None, dtype=None):
+    def __init__(self, in_features, out_features, bias=False, *, like_triton=False, invariant=False, device=None, dtype=None):
         super().__init__(in_features, out_features, bias=bias, device=device, dtype=dtype)
         self.norm = Norm(in_features, 1e-8, device, dtype)
-        self.like_triton = like_triton
+        self.like_triton, self.invariant = like_triton, invariant
 
     def _bias(self):
         return None if self.like_triton else self.bias
@@ -83,9 +84,9 @@ class BitLinear(PacksItsWeight, nn.Linear):
         packed = self.packed_for(x)
         if packed is not None:
             return ops.call(ops.packed_bit_linear, False, x, norm.weight, norm.bias, *packed, bias, self.eps, True,
-                            self.half_even, _out_dtype(x))
+                            self.half_even, _out_dtype(x), self.invariant)
         return layer_norm_linear_quant_fn(x, norm.weight, norm.bias, self.weight, bias, eps=self.eps, is_rms_norm=True,
-                                          like_triton=self.like_triton, half_even=self.half_even)
+                                          like_triton=self.like_triton, half_even=self.half_even, invariant=self.invariant)
 
 
 def _out_dtype(x: Tensor) -> torch.dtype:

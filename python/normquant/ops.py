@@ -67,12 +67,12 @@ def _(x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, rms,
 
 
 @torch.library.register_fake("normquant::norm_quant_forward")
-def _(x, residual, weight, bias, eps, rms, half_even, stored, out_dtype, residual_dtype):
+def _(x, residual, weight, bias, eps, rms, half_even, stored, out_dtype, residual_dtype, row_invariant=False):
     return _like(x, out_dtype or x.dtype), _floats(x, not rms), _floats(x), _like(x, residual_dtype)
 
 
 @torch.library.register_fake("normquant::norm_quant_codes")
-def _(x, residual, weight, bias, eps, rms, half_even):
+def _(x, residual, weight, bias, eps, rms, half_even, row_invariant=False):
     return _like(x, torch.int8), _floats(x)
 
 
@@ -87,7 +87,8 @@ def _(x, half_even, codes_dtype, static_scale, floor):
 
 
 @torch.library.register_fake("normquant::norm_quant_backward")
-def _(dy, h, weight, bias, mean, rstd, dresidual, dx_dtype, residual_dtype, half_even, recompute_dtype):
+def _(dy, h, weight, bias, mean, rstd, dresidual, dx_dtype, residual_dtype, half_even, recompute_dtype,
+      row_invariant=False):
     return (_like(h, dx_dtype), _of_vector(weight, h), _of_vector(bias, h), _like(h, residual_dtype),
             _like(h, recompute_dtype))
 
@@ -104,7 +105,7 @@ def _(w, out_dtype):
 
 @torch.library.register_fake("normquant::bit_linear_forward")
 def _(x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, rms, half_even, exact, keep, operand,
-      residual_dtype):
+      residual_dtype, row_invariant=False):
     return (x.new_empty((*x.shape[:-1], linear_weight.shape[0]), dtype=operand),
             x.new_empty(linear_weight.shape, dtype=operand) if keep else _nothing(x), _floats(x, not rms), _floats(x),
             _like(x, residual_dtype))
@@ -125,7 +126,8 @@ def _(w):
 
 
 @torch.library.register_fake("normquant::packed_bit_linear")
-def _(x, norm_weight, norm_bias, packed, dequant_factor, linear_bias, eps, rms, half_even, out_dtype):
+def _(x, norm_weight, norm_bias, packed, dequant_factor, linear_bias, eps, rms, half_even, out_dtype,
+      row_invariant=False):
     return x.new_empty((*x.shape[:-1], packed.shape[0]), dtype=out_dtype)
 
 
@@ -141,22 +143,27 @@ def _gradient(tensor: Tensor, wanted: bool):
     return tensor if wanted else None
 
 
+def _with_default(inputs, count: int):
+    """The inputs with row_invariant, which comes last and may be left out."""
+    return inputs if len(inputs) == count else (*inputs, False)
+
+
 def _norm_setup(ctx, inputs, output):
-    x, residual, weight, bias, _eps, _rms, half_even, _stored, _out_dtype, residual_dtype = inputs
+    x, residual, weight, bias, _eps, _rms, half_even, _stored, _out_dtype, residual_dtype, row_invariant = _with_default(inputs, 11)
     out, mean, rstd, residual_out = output
     ctx.mark_non_differentiable(mean, rstd)
     ctx.set_materialize_grads(False)
     if residual is not None and residual_dtype is None:
         raise ValueError("norm_quant_forward: a gradient needs residual_out: give a residual_dtype with a residual")
     ctx.save_for_backward(x if residual_dtype is None else residual_out, weight, bias, mean if mean.numel() else None, rstd)
-    ctx.half_even, ctx.x_dtype, ctx.is_rms = half_even, x.dtype, _rms
+    ctx.half_even, ctx.x_dtype, ctx.is_rms, ctx.row_invariant = half_even, x.dtype, _rms, row_invariant
     ctx.residual_dtype = None if residual is None else residual.dtype
 
 
 def _norm_backward(ctx, dout, _dmean, _drstd, dresidual):
     h, weight, bias, mean, rstd = ctx.saved_tensors
     if dout is None and dresidual is None:
-        return (None,) * 10
+        return (None,) * 11
     if dout is None:
         dout = torch.zeros_like(h, dtype=ctx.x_dtype)
     if dresidual is not None and dresidual.numel() != h.numel():
@@ -166,10 +173,10 @@ def _norm_backward(ctx, dout, _dmean, _drstd, dresidual):
     second = ctx.residual_dtype if ctx.residual_dtype not in (None, ctx.x_dtype) else None
     dx, dweight, dbias, dresidual_in, _ = call(
         norm_quant_backward, torch.is_grad_enabled(), dout, h, weight, bias, mean, rstd, dresidual, ctx.x_dtype, second,
-        ctx.half_even, None)
+        ctx.half_even, None, ctx.row_invariant)
     needs = ctx.needs_input_grad
     return (_gradient(dx, needs[0]), _gradient(dresidual_in if second else dx, needs[1]), _gradient(dweight, needs[2]),
-            _gradient(dbias, needs[3]), *(None,) * 6)
+            _gradient(dbias, needs[3]), *(None,) * 7)
 
 
 def _identity_setup(ctx, inputs, output):
@@ -182,7 +189,7 @@ def _identity_backward(ctx, gradient):
 
 def _layer_setup(ctx, inputs, output):
     (x, residual, norm_weight, norm_bias, linear_weight, linear_bias, _eps, _rms, half_even, _exact, keep, operand,
-     residual_dtype) = inputs
+     residual_dtype, _row_invariant) = _with_default(inputs, 14)
     _out, w_q, mean, rstd, residual_out = output
     ctx.mark_non_differentiable(w_q, mean, rstd)
     ctx.set_materialize_grads(False)
@@ -197,7 +204,7 @@ def _layer_setup(ctx, inputs, output):
 
 def _layer_backward(ctx, dout, _dw_q, _dmean, _drstd, dresidual):
     if dout is None and dresidual is None:
-        return (None,) * 13
+        return (None,) * 14
     if not ctx.can:
         raise ValueError("bit_linear_forward: a gradient needs keep=True, and a residual_dtype with a residual")
     h, norm_weight, norm_bias, w_q, mean, rstd = ctx.saved_tensors
@@ -220,7 +227,7 @@ def _layer_backward(ctx, dout, _dw_q, _dmean, _drstd, dresidual):
         dlinear_weight = dlinear_weight.to(ctx.weight_dtype)
     return (_gradient(dx, needs[0]), _gradient(dresidual_in if second else dx, needs[1]), _gradient(dnorm_weight, needs[2]),
             _gradient(dnorm_bias, needs[3]), _gradient(dlinear_weight, needs[4]), _gradient(dlinear_bias, needs[5]),
-            *(None,) * 7)
+            *(None,) * 8)
 
 
 torch.library.register_autograd("normquant::norm_quant_forward", _norm_backward, setup_context=_norm_setup)

@@ -14,14 +14,14 @@ class PackedBitLinear(nn.Module):
     """A layer whose weights are packed once: uint8 `packed` [K_out, ceil(K_in / 4)], float32 `dequant_factor` [1].
 
     With `eps` it has the RMS norm of BitLinear, and its `norm_weight`; without, activations are quantised as they come. It has no
-    gradient, and refuses an x that wants one.
+    gradient, and refuses an x that wants one. `invariant`: a row's bits do not follow the number of rows.
     """
 
     def __init__(self, packed: Tensor, dequant_factor: Tensor, in_features: int, bias: Tensor | None = None,
-                 norm_weight: Tensor | None = None, eps: float | None = None, half_even: bool = True):
+                 norm_weight: Tensor | None = None, eps: float | None = None, half_even: bool = True, invariant: bool = False):
         super().__init__()
         self.in_features, self.out_features = in_features, packed.shape[0]
-        self.eps, self.half_even = eps, half_even
+        self.eps, self.half_even, self.invariant = eps, half_even, invariant
         self.register_buffer("packed", packed)
         self.register_buffer("dequant_factor", dequant_factor)
         self.register_buffer("bias", bias)
@@ -50,7 +50,7 @@ class PackedBitLinear(nn.Module):
         if self.eps is None:
             return ops.call(ops.packed_linear, False, x, self.packed, self.dequant_factor, bias, self.half_even, dtype)
         return ops.call(ops.packed_bit_linear, False, x, self.norm_weight, None, self.packed, self.dequant_factor, bias, self.eps,
-                        True, self.half_even, dtype)
+                        True, self.half_even, dtype, self.invariant)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}, eps={self.eps}"

@@ -158,12 +158,13 @@ def _samples(device):
         (ops.pack_weight, (linear.detach(),)),
         (ops.packed_bit_linear, (plain, weight.detach(), None, packed, factor, None, 1e-6, True, False, f32)),
         (ops.packed_linear, (plain, packed, factor, None, True, torch.bfloat16)),
+        (ops.norm_quant_codes, (plain, None, None, None, 1e-6, True, False, True)),
         (ops.norm_quantise, (plain, None, None, None, 1e-6, True, False, torch.int8, 0.0, 1e-5, None)),
         (ops.quantise, (plain, True, torch.int8, 2.0, 1e-5)),
     ]
 
 
-@pytest.mark.parametrize("index", range(14))
+@pytest.mark.parametrize("index", range(15))
 def test_opcheck(device, index):
     operator, arguments = _samples(device)[index]
     torch.library.opcheck(operator, arguments)

@@ -80,6 +80,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     }
     return findings;
   }
+  void ask_for_row_invariance(bool wanted) override { args_.layer.row_invariant = wanted; }
 
   std::unique_ptr<PreparedProblem> copy(std::string& why) const override {
     auto other = std::make_unique<PreparedBitLinearForward>(problem_, device_, distinct_, truth_, products_);

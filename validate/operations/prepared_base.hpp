@@ -30,7 +30,9 @@ class PreparedBase : public PreparedTensors {
 
   VariantHandle find(std::string_view name) const override {
     const DeviceInfo& device = device_.info();
-    if (name == "auto") return VariantHandle(choose_variant(arguments_for({}), device));
+    if (name == "auto" || name == "invariant") {
+      return VariantHandle(choose_variant(arguments_for({}), device, name == "invariant"));
+    }
     for (const auto* table : {&variants<Args>(device.kind), &plugins::variants<Args>(device.kind)}) {
       const auto row = std::find_if(table->begin(), table->end(), [&](const auto& v) { return v.name == name; });
       if (row != table->end()) return VariantHandle(*row);

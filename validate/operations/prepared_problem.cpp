@@ -26,8 +26,8 @@ std::vector<VariantEntry> catalogue(Operation op, DeviceKind kind) {
     std::vector<VariantEntry> all;
     for (const auto* table : {&variants<Args>(kind), &plugins::variants<Args>(kind)}) {
       for (const Variant<Args>& v : *table) {
-        all.push_back({op, v.name, v.summary, v.deterministic, v.tuning.threads_per_row, v.tuning.rows_per_block,
-                       v.tuning.access_bytes, v.tuning});
+        all.push_back({op, v.name, v.summary, v.deterministic, v.row_invariant, v.tuning.threads_per_row,
+                       v.tuning.rows_per_block, v.tuning.access_bytes, v.tuning});
       }
     }
     return all;

@@ -24,7 +24,7 @@ struct VariantEntry {
   Operation op;
   std::string_view name;
   std::string_view summary;
-  bool deterministic;
+  bool deterministic, row_invariant;
   int threads_per_row, rows_per_block, access_bytes;
   Tuning tuning;
 };
@@ -38,12 +38,20 @@ class VariantHandle {
  public:
   VariantHandle() = default;  ///< of no variant
   template <class Args>
-  explicit VariantHandle(const Variant<Args>& row) : row_(&row), name_(row.name), deterministic_(row.deterministic) {}
+  explicit VariantHandle(const Variant<Args>& row)
+      : row_(&row),
+        name_(row.name),
+        row_bits_of_(row.row_bits_of),
+        deterministic_(row.deterministic),
+        row_invariant_(row.row_invariant) {}
 
   explicit operator bool() const { return row_ != nullptr; }
   std::string_view name() const { return name_; }
   /// Whether it promises the same bits from run to run.
   bool deterministic() const { return deterministic_; }
+  /// Whether it promises that a row keeps its bits whatever M is; and the variant whose rows have the same, where it names one.
+  bool row_invariant() const { return row_invariant_; }
+  std::string_view row_bits_of() const { return row_bits_of_; }
   /// `Args` is the operation's.
   template <class Args>
   const Variant<Args>& row() const {
@@ -52,8 +60,16 @@ class VariantHandle {
 
  private:
   const void* row_ = nullptr;
-  std::string_view name_;
-  bool deterministic_ = false;
+  std::string_view name_, row_bits_of_;
+  bool deterministic_ = false, row_invariant_ = false;
+};
+
+/// What a launch wrote of one row: `columns` elements side by side.
+struct RowOutput {
+  std::string_view tensor;
+  std::int64_t row = 0, columns = 0;
+  std::size_t element_bytes = 0;
+  const unsigned char* bytes = nullptr;
 };
 
 /// What a launch moves of one matrix: all of it, once.
@@ -73,7 +89,8 @@ class PreparedProblem {
   virtual std::vector<MovedMatrix> matrices() const = 0;
   /// Where tuned tables see it.
   virtual choice::Point point() const = 0;
-  /// The variant of that name, or the one that `auto` stands for here; none when there is no such variant.
+  /// The variant of that name, or the one that `auto` or `invariant` (the row-invariant choice) stands for here; none when there is
+  /// no such variant.
   virtual VariantHandle find(std::string_view name) const = 0;
   /// Why the variant does not serve this problem; empty when it does.
   virtual std::string why_not(VariantHandle variant) const = 0;
@@ -106,6 +123,12 @@ class PreparedProblem {
   /// Appends the bytes of one element of an output, drawn with `seed`. Quick on any device, to be asked before and after
   /// a wait: a kernel that was still at work changes it.
   virtual Status read_element(std::uint64_t seed, std::vector<unsigned char>& bytes) const = 0;
+
+  /// Calls `look` for every row of every output that has rows as the problem has, and for values of rows (rstd) one by one. Sums over
+  /// rows and quantised weights are left out.
+  virtual Status visit_rows(const std::function<void(const RowOutput&)>& look) = 0;
+  /// Whether from now on launches keep a row's bits where that is a switch of the operation: the layer's.
+  virtual void ask_for_row_invariance(bool /*wanted*/) {}
 
   /// A hash over the bits of all outputs; `why` is filled when they cannot be read, `damage` when something beside them was
   /// written.

@@ -148,6 +148,29 @@ std::vector<std::string> PreparedTensors::take_findings() {
   return findings;
 }
 
+Status PreparedTensors::visit_rows(const std::function<void(const RowOutput&)>& look) {
+  for (const Output& output : outputs_) {
+    const bool of_weights = output.name.starts_with("weights.") || output.name == "dlinear_weight";
+    if (of_weights || output.extent == Extent::of_all_rows) continue;
+    const DeviceTensor& t = *output.tensor;
+    std::string damage;  // is check()'s
+    const Status status = t.visit(
+        [&](std::int64_t row, const unsigned char* bytes) {
+          if (output.extent == Extent::a_row_a_row) {
+            look({output.name, row, t.columns(), t.element_bytes(), bytes});
+          } else {
+            for (std::int64_t i = 0; i < t.columns(); ++i) {
+              look({output.name, i, 1, t.element_bytes(), bytes + static_cast<std::size_t>(i) * t.element_bytes()});
+            }
+          }
+          return true;
+        },
+        damage);
+    if (!status.ok()) return status;
+  }
+  return {};
+}
+
 void* PreparedTensors::add_input(std::string name, std::shared_ptr<const HostTensor> source, std::int64_t rows,
                                  std::int64_t ld) {
   auto tensor = make_tensor(name, rows, source->columns, size_of(source->type), ld, DeviceTensor::float_poison);

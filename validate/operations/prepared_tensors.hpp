@@ -66,6 +66,7 @@ class PreparedTensors : public PreparedProblem {
   Status read_element(std::uint64_t seed, std::vector<unsigned char>& bytes) const override;
   std::uint64_t digest(std::string& why, std::string& damage) override;
   std::vector<std::string> take_findings() override;
+  Status visit_rows(const std::function<void(const RowOutput&)>& look) override;
 
  protected:
   using CompareRow = std::function<void(Comparison&, std::int64_t row, const unsigned char* elements)>;
@@ -95,6 +96,7 @@ class PreparedTensors : public PreparedProblem {
   normquant::Vector add_output_vector(const std::string& name, DType type, std::int64_t length, Compare compare) {
     auto* tensor =
         add_output(name, 1, length, size_of(type), length, DeviceTensor::float_poison, rows_of(type, length, compare));
+    outputs_.back().extent = Extent::of_all_rows;
     return {tensor->data(), type};
   }
 
@@ -108,6 +110,7 @@ class PreparedTensors : public PreparedProblem {
     };
     auto* tensor = add_output(name, 1, problem_.rows, sizeof(float), problem_.rows, DeviceTensor::float_poison,
                               rows_of(DType::float32, problem_.rows, compare));
+    outputs_.back().extent = Extent::a_value_a_row;
     return static_cast<float*>(tensor->data());
   }
 
@@ -175,6 +178,8 @@ class PreparedTensors : public PreparedProblem {
     std::unique_ptr<DeviceTensor> tensor;
     std::shared_ptr<const HostTensor> source;
   };
+  /// What of an output belongs to a row of the problem.
+  enum class Extent { a_row_a_row, a_value_a_row, of_all_rows };
   struct Output {
     std::string name;
     std::unique_ptr<DeviceTensor> tensor;
@@ -182,6 +187,7 @@ class PreparedTensors : public PreparedProblem {
     CompareRow compare_row;
     std::int64_t distinct = 0;  ///< later rows repeat those before
     bool may_differ = false;    ///< in their last bits, and are then compared with the reference too
+    Extent extent = Extent::a_row_a_row;
   };
 
   struct Element {

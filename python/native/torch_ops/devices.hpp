@@ -58,9 +58,9 @@ void launch_checked(const Variant<Args>& variant, const Args& args, const Worksp
 
 /// The checks, the library's choice, and the launch.
 template <class Args>
-void launch_chosen(const Args& args, const Arguments& arguments, const Place& place) {
+void launch_chosen(const Args& args, const Arguments& arguments, const Place& place, bool row_invariant = false) {
   check(check_arguments(args));
-  const Variant<Args>& variant = choose_variant(args, place.info());
+  const Variant<Args>& variant = choose_variant(args, place.info(), row_invariant);
   const std::size_t bytes = variant.workspace_bytes(variant, args, place.info());
   launch_checked(variant, args, ScratchMemory(arguments, bytes).workspace(), place);
 }

@@ -95,7 +95,7 @@ void launch_forward(BitLinearForward& args, bool exact, const Arguments& argumen
   args.products = place.products();
   LayerScratch scratch(args.layer, exact);
   check(check_arguments(args));
-  const Variant<BitLinearForward>* variant = &choose_variant(args, place.info());
+  const Variant<BitLinearForward>* variant = &choose_variant(args, place.info(), args.layer.row_invariant);
   if (!exact && !variant->why_not(*variant, args, place.info()).empty()) {
     // cuBLASLt has no product of these operands with its bias: the exact one serves every shape.
     scratch.add_codes();
@@ -130,7 +130,7 @@ Tensor bit_linear(const Tensor& x, const OptionalTensor& residual, const Optiona
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
     const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
     const Tensor& linear_weight, const OptionalTensor& linear_bias, double eps, bool rms, bool half_even, bool exact,
-    bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype) {
+    bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype, bool row_invariant) {
   Arguments arguments("bit_linear_forward", "x", x);
   const std::int64_t k_in = arguments.first().columns;
   const std::int64_t k_out = rows_of_weight(arguments, "linear_weight", linear_weight);
@@ -141,6 +141,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
   BitLinearForward args = forward_arguments(arguments, residual_rows, weight, k_out, norm_weight, norm_bias,
                                             linear_bias, eps, rms, half_even, operand);
   const DType type = args.layer.operand;
+  args.layer.row_invariant = row_invariant;
+  if (row_invariant && !exact) {
+    refuse(arguments.operation(),
+           "row_invariant needs the exact product: that of fake-quantised operands follows the number of rows");
+  }
 
   const Tensor out = arguments.empty(arguments.shape(k_out), operand);
   args.out = matrix_of(out, type, k_out);
@@ -230,7 +235,7 @@ std::tuple<Tensor, Tensor> pack_weight(const Tensor& w) {
 
 Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
                          const Tensor& packed, const Tensor& dequant_factor, const OptionalTensor& linear_bias,
-                         double eps, bool rms, bool half_even, ScalarType out_dtype) {
+                         double eps, bool rms, bool half_even, ScalarType out_dtype, bool row_invariant) {
   Arguments arguments("packed_bit_linear", "x", x);
   const std::int64_t k_in = arguments.first().columns;
   const std::int64_t k_out = rows_of_weight(arguments, "packed", packed);
@@ -238,6 +243,7 @@ Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, con
   args.rows = arguments.first().rows;
   BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
   layer.eps = static_cast<float>(eps);
+  layer.row_invariant = row_invariant;
   layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
   layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
   layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
@@ -249,7 +255,7 @@ Tensor packed_bit_linear(const Tensor& x, const OptionalTensor& norm_weight, con
   const Tensor out = arguments.empty(arguments.shape(k_out), out_dtype);
   args.out = matrix_of(out, type_of(arguments.operation(), "out", out_dtype), k_out);
   const Place place(arguments);
-  launch_chosen(args, arguments, place);
+  launch_chosen(args, arguments, place, row_invariant);
   return out;
 }
 

@@ -37,11 +37,11 @@ STABLE_TORCH_LIBRARY(normquant, library) {
   library.def(
       "norm_quant_forward(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool "
       "half_even, "
-      "bool stored, ScalarType? out_dtype, ScalarType? residual_dtype) -> "
+      "bool stored, ScalarType? out_dtype, ScalarType? residual_dtype, bool row_invariant=False) -> "
       "(Tensor out, Tensor mean, Tensor rstd, Tensor residual_out)");
   library.def(
-      "norm_quant_codes(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even) "
-      "-> "
+      "norm_quant_codes(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even, "
+      "bool row_invariant=False) -> "
       "(Tensor codes, Tensor dequant_scale)");
   library.def(
       "norm_quantise(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool rms, bool half_even, "
@@ -53,14 +53,15 @@ STABLE_TORCH_LIBRARY(normquant, library) {
   library.def(
       "norm_quant_backward(Tensor dy, Tensor h, Tensor? weight, Tensor? bias, Tensor? mean, Tensor rstd, "
       "Tensor? dresidual, ScalarType dx_dtype, ScalarType? residual_dtype, bool half_even, ScalarType? "
-      "recompute_dtype) -> "
+      "recompute_dtype, bool row_invariant=False) -> "
       "(Tensor dx, Tensor dweight, Tensor dbias, Tensor dresidual_in, Tensor out)");
   library.def("activation_quant(Tensor x, bool half_even) -> Tensor");
   library.def("weight_quant(Tensor w, ScalarType? out_dtype) -> Tensor");
   library.def(
       "bit_linear_forward(Tensor x, Tensor? residual, Tensor? norm_weight, Tensor? norm_bias, Tensor linear_weight, "
       "Tensor? linear_bias, float eps, bool rms, bool half_even, bool exact, bool keep, ScalarType operand, "
-      "ScalarType? residual_dtype) -> (Tensor out, Tensor w_q, Tensor mean, Tensor rstd, Tensor residual_out)");
+      "ScalarType? residual_dtype, bool row_invariant=False) -> (Tensor out, Tensor w_q, Tensor mean, Tensor rstd, "
+      "Tensor residual_out)");
   library.def(
       "bit_linear_backward(Tensor dout, Tensor h, Tensor? norm_weight, Tensor? norm_bias, Tensor w_q, Tensor? mean, "
       "Tensor rstd, Tensor? dresidual, bool half_even, ScalarType dx_dtype, ScalarType? residual_dtype, "
@@ -69,7 +70,8 @@ STABLE_TORCH_LIBRARY(normquant, library) {
   library.def("pack_weight(Tensor w) -> (Tensor packed, Tensor dequant_factor)");
   library.def(
       "packed_bit_linear(Tensor x, Tensor? norm_weight, Tensor? norm_bias, Tensor packed, Tensor dequant_factor, "
-      "Tensor? linear_bias, float eps, bool rms, bool half_even, ScalarType out_dtype) -> Tensor");
+      "Tensor? linear_bias, float eps, bool rms, bool half_even, ScalarType out_dtype, bool row_invariant=False) -> "
+      "Tensor");
   library.def(
       "packed_linear(Tensor x, Tensor packed, Tensor dequant_factor, Tensor? linear_bias, bool half_even, "
       "ScalarType out_dtype) -> Tensor");

@@ -100,7 +100,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
                                                               const OptionalTensor& weight, const OptionalTensor& bias,
                                                               double eps, bool rms, bool half_even, bool stored,
                                                               std::optional<ScalarType> out_dtype,
-                                                              std::optional<ScalarType> residual_dtype) {
+                                                              std::optional<ScalarType> residual_dtype,
+                                                              bool row_invariant) {
   Arguments arguments("norm_quant_forward", "x", x);
   std::optional<Rows> residual_rows;
   if (residual) residual_rows = arguments.rows("residual", *residual, arguments.first().columns);
@@ -120,13 +121,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> norm_quant_forward(const Tensor& x, c
     args.residual_out = matrix_of(residual_out, type, args.columns);
   }
   const Place place(arguments);
-  launch_chosen(args, arguments, place);
+  launch_chosen(args, arguments, place, row_invariant);
   return {out, mean, rstd, residual_out};
 }
 
 std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTensor& residual,
                                             const OptionalTensor& weight, const OptionalTensor& bias, double eps,
-                                            bool rms, bool half_even) {
+                                            bool rms, bool half_even, bool row_invariant) {
   Arguments arguments("norm_quant_codes", "x", x);
   std::optional<Rows> residual_rows;
   if (residual) residual_rows = arguments.rows("residual", *residual, arguments.first().columns);
@@ -169,14 +170,15 @@ std::tuple<Tensor, Tensor> quantise(const Tensor& x, bool half_even, ScalarType 
   args.quantisation = quantisation_of(arguments.operation(), codes_dtype, static_scale, floor);
   const auto [codes, dequant_scale] = add_codes(arguments, codes_dtype, args.quantisation, args.output);
   const Place place(arguments);
-  launch_chosen(args, arguments, place);
+  launch_chosen(args, arguments, place, row_invariant);
   return {codes, dequant_scale};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
     const Tensor& dy, const Tensor& h, const OptionalTensor& weight, const OptionalTensor& bias,
     const OptionalTensor& mean, const Tensor& rstd, const OptionalTensor& dresidual, ScalarType dx_dtype,
-    std::optional<ScalarType> residual_dtype, bool half_even, std::optional<ScalarType> recompute_dtype) {
+    std::optional<ScalarType> residual_dtype, bool half_even, std::optional<ScalarType> recompute_dtype,
+    bool row_invariant) {
   Arguments arguments("norm_quant_backward", "h", h);
   NormQuantBackward args;
   args.rows = arguments.first().rows;
@@ -215,7 +217,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> norm_quant_backward(
   const Tensor dweight = sums(args.weight, args.dweight);
   const Tensor dbias = sums(args.bias, args.dbias);
   const Place place(arguments);
-  launch_chosen(args, arguments, place);
+  launch_chosen(args, arguments, place, row_invariant);
   return {dx, dweight, dbias, dresidual_in, out};
 }
 
