@@ -132,8 +132,8 @@ class Cell {
     }
   }
 
-  /// The longest row that the variant holds in each type, where registers and shared memory are full: fewer stages may fit then. Of
-  /// those that walk, as many rows as use a stage again.
+  /// The longest row that the variant holds in each type, where registers and shared memory are full: fewer stages may fit then, and
+  /// no second row side by side. As many rows as blocks would have several of, or use a stage again.
   void add_longest() {
     constexpr std::int64_t most = 250000;
     for (DType x : {bf16, f32, f16}) {
@@ -143,7 +143,8 @@ class Cell {
       }
       if (longest == nullptr) continue;
       const std::int64_t rows = 3 * device_.sm_count + 1;
-      add(*longest, tuning_.stages <= 1 ? 1 : rows * longest->columns <= most ? rows : 3);
+      const std::int64_t few = tuning_.stages <= 1 ? 1 : 3;
+      add(*longest, rows * longest->columns <= most ? rows : few);
     }
     if (tuning_.stages <= 1 || tuning_.cluster > 1) return;
     // Rows of a few warps, so many that barriers or shared memory, not registers, say how many go side by side.

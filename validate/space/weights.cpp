@@ -1,6 +1,7 @@
 // weight_quant: the sum is over the whole matrix, so what matters is how many packets it has, and where rows end.
 #include <algorithm>
 #include <set>
+#include <string_view>
 
 #include "validate/space/cells.hpp"
 #include "validate/space/common_factors.hpp"
@@ -76,8 +77,17 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
       }
     }
     add(2, 64, [](Problem& p) { p.row_padding = 8; });
-    for (std::int64_t padding : {1, 4}) {
-      add(8, 64, [&](Problem& p) { p.out.reset(), p.codes = false, p.packed = true, p.paddings["packed"] = padding; });
+    // One form alone, whose rows alone have gaps: one element, and a packet.
+    for (const char* form : {"out", "codes", "packed"}) {
+      for (std::int64_t padding : {1, 4}) {
+        add(8, 64, [&](Problem& p) {
+          p.out.reset(), p.codes = p.packed = false;
+          if (form == std::string_view("out")) p.out = p.x;
+          if (form == std::string_view("codes")) p.codes = true;
+          if (form == std::string_view("packed")) p.packed = true;
+          p.paddings[form] = padding;
+        });
+      }
     }
     // Every kind of value in every form; NaN at every end.
     for (bool gaps : {false, true}) {
