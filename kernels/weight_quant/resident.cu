@@ -6,7 +6,7 @@
 //
 // Bytes an element (bfloat16): 2 read + 2 (out), 1 (codes) or 1/4 (packed) written. One launch, with one barrier of the grid.
 // Serves matrices without gaps that fit: 38 MB on an H100.
-// A share of 64 KB (2048 x 2048 of bfloat16 on 132 multiprocessors) fits the registers alone, of half as many threads.
+// A share of 64 KB (2048 x 2048 of bfloat16 on 132 multiprocessors) fits the registers alone.
 // The sum is deterministic: a thread adds its packets in float32 (144 terms of bfloat16 at most), those sums are added in
 // float64, and blocks write partial sums, which every block adds in the same order.
 #include <algorithm>
@@ -24,6 +24,8 @@ namespace {
 
 constexpr std::int64_t bytes_before = 65536;  ///< of a block's share, asked for while the launch before ends
 
+constexpr int packets_a_sum = 18;  ///< that a thread adds in float32: docs/numerics.md counts their terms
+
 /// Where a block holds its share: packets of 16 bytes a thread, at most.
 struct Held {
   int threads, in_registers, in_shared;
@@ -31,8 +33,8 @@ struct Held {
 };
 /// In 32 of a thread's 128 registers.
 constexpr Held held_in_registers = {512, 8, 0};
-/// In 16 of a thread's 64 registers, and in 224 of the 227 KB of shared memory that a block has on Hopper.
-constexpr Held held_in_both = {1024, 4, 14};
+/// In 48 of a thread's 128 registers, and in 192 of the 227 KB of shared memory that a block has on Hopper.
+constexpr Held held_in_both = {512, 12, 24};
 
 /// The packets of the calling thread: number, number + threads_a_block, ... of its block's share.
 template <int threads_a_block>
@@ -52,18 +54,34 @@ __device__ __forceinline__ void for_constants(std::integer_sequence<int, I...>, 
   (f(std::integral_constant<int, I>{}), ...);
 }
 
-template <class W, int C>
-__device__ __forceinline__ void store_codes(const WeightQuant& a, std::int64_t packet, const Packet<W, C>& w,
-                                            const TernaryScale& scale) {
-  const TernaryCodes<C> codes(w, scale);
-  if (a.out.given()) {
-    with_element_type(a.out.type, [&](auto type) {
-      using Out = typename decltype(type)::type;
-      codes.template values<Out>(scale).store_once(static_cast<Out*>(a.out.data) + packet * C);
+/// f(store) with store(packet, codes) for the outputs that are given. What is known of them here is known in all of f: asked for
+/// anew at every packet it costs 2 to 5% of the kernel.
+template <int C, class F>
+__device__ __forceinline__ void with_outputs(const WeightQuant& a, const TernaryScale& scale, F&& f) {
+  const auto store_bytes = [&](std::int64_t packet, const TernaryCodes<C>& codes) {
+    codes.bytes().store_once(a.codes + packet * C);
+  };
+  const auto store_packed = [&](std::int64_t packet, const TernaryCodes<C>& codes) {
+    codes.packed().store_once(a.packed + packet * (C / 4));
+  };
+  if (!a.out.given()) {
+    if (a.packed == nullptr) return f(store_bytes);
+    if (a.codes == nullptr) return f(store_packed);
+    return f([&](std::int64_t packet, const TernaryCodes<C>& codes) {
+      store_bytes(packet, codes);
+      store_packed(packet, codes);
     });
   }
-  if (a.codes != nullptr) codes.bytes().store_once(a.codes + packet * C);
-  if (a.packed != nullptr) codes.packed().store_once(a.packed + packet * (C / 4));
+  with_element_type(a.out.type, [&](auto type) {
+    using Out = typename decltype(type)::type;
+    const bool alone = a.codes == nullptr && a.packed == nullptr;
+    f([&](std::int64_t packet, const TernaryCodes<C>& codes) {
+      codes.template values<Out>(scale).store_once(static_cast<Out*>(a.out.data) + packet * C);
+      if (alone) return;
+      if (a.codes != nullptr) store_bytes(packet, codes);
+      if (a.packed != nullptr) store_packed(packet, codes);
+    });
+  });
 }
 
 template <class W, int C, int threads_a_block, int in_registers, int in_shared>
@@ -93,33 +111,37 @@ __global__ void __launch_bounds__(threads_a_block, 1)
 
   let_next_launch_start();
 
-  float sum = 0.0F;
+  float sums[(in_registers + in_shared + packets_a_sum - 1) / packets_a_sum] = {};
 #pragma unroll
-  for (int i = 0; i < in_registers; ++i) sum += packet_magnitudes(packet[i]);
+  for (int i = 0; i < in_registers; ++i) sums[i / packets_a_sum] += packet_magnitudes(packet[i]);
   for_constants(std::make_integer_sequence<int, in_shared>{}, [&](auto i) {
     copies.template wait<in_shared - 1 - i>();
     if (!share.has(in_registers + i)) return;
     Packet<W, C> staged;
     staged.load(reinterpret_cast<const W*>(slot(i)));
-    sum += packet_magnitudes(staged);
+    sums[(in_registers + i) / packets_a_sum] += packet_magnitudes(staged);
   });
-  const double of_block = block_sum(static_cast<double>(sum), shared_memory<WeightShared>()->sums);
+  double sum = 0.0;
+  for (const float some : sums) sum += static_cast<double>(some);
+  const double of_block = block_sum(sum, shared_memory<WeightShared>()->sums);
   if (threadIdx.x == 0) partial[blockIdx.x] = of_block;
   grid_barrier();
 
   const TernaryScale scale = scale_by_first_warp<W>(a, partial, per_element);
+  with_outputs<C>(a, scale, [&](auto store) {
 #pragma unroll
-  for (int i = 0; i < in_registers; ++i) {
-    if (share.has(i)) store_codes(a, share.packet(i), packet[i], scale);
-  }
-  if constexpr (in_shared > 0) {
-#pragma unroll 2
-    for (int i = 0; share.has(in_registers + i); ++i) {
-      Packet<W, C> staged;
-      staged.load(reinterpret_cast<const W*>(slot(i)));
-      store_codes(a, share.packet(in_registers + i), staged, scale);
+    for (int i = 0; i < in_registers; ++i) {
+      if (share.has(i)) store(share.packet(i), TernaryCodes<C>(packet[i], scale));
     }
-  }
+    if constexpr (in_shared > 0) {
+#pragma unroll 2
+      for (int i = 0; share.has(in_registers + i); ++i) {
+        Packet<W, C> staged;
+        staged.load(reinterpret_cast<const W*>(slot(i)));
+        store(share.packet(in_registers + i), TernaryCodes<C>(staged, scale));
+      }
+    }
+  });
 }
 
 int elements_per_packet(const WeightQuant& a) { return 16 / static_cast<int>(size_of(a.w.type)); }
