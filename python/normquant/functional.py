@@ -53,7 +53,7 @@ def norm_quant(x, weight=None, bias=None, residual=None, eps=1e-6, prenorm=False
     if not gradient and not invariant and out_alone and not (stored and residual is not None):
         out = ops.call(ops.norm_quant, False, x, residual, weight, bias, eps, is_rms_norm, half_even, out_dtype)
         return (out, x) if prenorm else out
-    out, _mean, _rstd, residual_out = ops.call(
+    out, residual_out = ops.forward(
         ops.norm_quant_forward, gradient, x, residual, weight, bias, eps, is_rms_norm, half_even, stored, out_dtype,
         residual_dtype, invariant)
     if not prenorm:
@@ -109,7 +109,7 @@ def layer_norm_linear_quant_fn(x, norm_weight, norm_bias, linear_weight, linear_
         out = ops.call(ops.bit_linear, False, x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps,
                        is_rms_norm, half_even, not like_triton, operand)
         return (out, x) if prenorm else out
-    out, _w_q, _mean, _rstd, residual_out = ops.call(
+    out, residual_out = ops.forward(
         ops.bit_linear_forward, gradient, x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, is_rms_norm,
         half_even, not like_triton, gradient, operand, residual_dtype, invariant)
     if not prenorm:

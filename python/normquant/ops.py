@@ -139,6 +139,16 @@ def _(x, packed, dequant_factor, linear_bias, half_even, out_dtype):
 # ---- gradients: each as a pair (what to keep, what to compute), used by torch.library and by the Functions below
 
 
+def _mark(keep, *places):
+    """`keep`, for torch.library, whose outputs at these places are no function of the inputs: only the backward reads them."""
+
+    def setup(ctx, inputs, output):
+        ctx.mark_non_differentiable(*(output[place] for place in places))
+        keep(ctx, inputs, output)
+
+    return setup
+
+
 def _gradient(tensor: Tensor, wanted: bool):
     return tensor if wanted else None
 
@@ -148,10 +158,9 @@ def _with_default(inputs, count: int):
     return inputs if len(inputs) == count else (*inputs, False)
 
 
-def _norm_setup(ctx, inputs, output):
+def _norm_keep(ctx, inputs, output):
     x, residual, weight, bias, _eps, _rms, half_even, _stored, _out_dtype, residual_dtype, row_invariant = _with_default(inputs, 11)
-    out, mean, rstd, residual_out = output
-    ctx.mark_non_differentiable(mean, rstd)
+    _out, mean, rstd, residual_out = output
     ctx.set_materialize_grads(False)
     if residual is not None and residual_dtype is None:
         raise ValueError("norm_quant_forward: a gradient needs residual_out: give a residual_dtype with a residual")
@@ -160,7 +169,7 @@ def _norm_setup(ctx, inputs, output):
     ctx.residual_dtype = None if residual is None else residual.dtype
 
 
-def _norm_backward(ctx, dout, _dmean, _drstd, dresidual):
+def _norm_gradients(ctx, needs, dout, _dmean, _drstd, dresidual):
     h, weight, bias, mean, rstd = ctx.saved_tensors
     if dout is None and dresidual is None:
         return (None,) * 11
@@ -174,7 +183,6 @@ def _norm_backward(ctx, dout, _dmean, _drstd, dresidual):
     dx, dweight, dbias, dresidual_in, _ = call(
         norm_quant_backward, torch.is_grad_enabled(), dout, h, weight, bias, mean, rstd, dresidual, ctx.x_dtype, second,
         ctx.half_even, None, ctx.row_invariant)
-    needs = ctx.needs_input_grad
     return (_gradient(dx, needs[0]), _gradient(dresidual_in if second else dx, needs[1]), _gradient(dweight, needs[2]),
             _gradient(dbias, needs[3]), *(None,) * 7)
 
@@ -187,11 +195,10 @@ def _identity_backward(ctx, gradient):
     return gradient.to(ctx.dtype), None
 
 
-def _layer_setup(ctx, inputs, output):
+def _layer_keep(ctx, inputs, output):
     (x, residual, norm_weight, norm_bias, linear_weight, linear_bias, _eps, _rms, half_even, _exact, keep, operand,
      residual_dtype, _row_invariant) = _with_default(inputs, 14)
     _out, w_q, mean, rstd, residual_out = output
-    ctx.mark_non_differentiable(w_q, mean, rstd)
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(x if residual_dtype is None else residual_out, norm_weight, norm_bias, w_q,
                           mean if mean.numel() else None, rstd)
@@ -202,7 +209,7 @@ def _layer_setup(ctx, inputs, output):
     ctx.bias_dtype = None if linear_bias is None else linear_bias.dtype
 
 
-def _layer_backward(ctx, dout, _dw_q, _dmean, _drstd, dresidual):
+def _layer_gradients(ctx, needs, dout, _dw_q, _dmean, _drstd, dresidual):
     if dout is None and dresidual is None:
         return (None,) * 14
     if not ctx.can:
@@ -214,7 +221,6 @@ def _layer_backward(ctx, dout, _dw_q, _dmean, _drstd, dresidual):
         dresidual = None
     if not ctx.is_rms and mean is None:  # no rows
         mean = rstd
-    needs = ctx.needs_input_grad
     second = ctx.residual_dtype if ctx.residual_dtype not in (None, ctx.x_dtype) else None
     # The product writes its operands' type or float32; torch casts what the parameter has besides.
     weight_dtype = None
@@ -230,36 +236,72 @@ def _layer_backward(ctx, dout, _dw_q, _dmean, _drstd, dresidual):
             *(None,) * 8)
 
 
-torch.library.register_autograd("normquant::norm_quant_forward", _norm_backward, setup_context=_norm_setup)
+def _of_all_inputs(gradients):
+    return lambda ctx, *of_outputs: gradients(ctx, ctx.needs_input_grad, *of_outputs)
+
+
+torch.library.register_autograd("normquant::norm_quant_forward", _of_all_inputs(_norm_gradients),
+                                setup_context=_mark(_norm_keep, 1, 2))
 torch.library.register_autograd("normquant::activation_quant", _identity_backward, setup_context=_identity_setup)
 torch.library.register_autograd("normquant::weight_quant", _identity_backward, setup_context=_identity_setup)
-torch.library.register_autograd("normquant::bit_linear_forward", _layer_backward, setup_context=_layer_setup)
+torch.library.register_autograd("normquant::bit_linear_forward", _of_all_inputs(_layer_gradients),
+                                setup_context=_mark(_layer_keep, 1, 2, 3))
 
 
 # ---- calling them: torch.library's gradients cost microseconds a call in Python even where none is wanted, so that eager code
-# goes below them, or through a Function of its own.
+# goes below them, or through a Function of its own. Every input and output of a Function costs microseconds too: it takes what is
+# no tensor in one piece, and returns no more than its caller gets.
 
 
-def _function(operator, setup, backward_of):
+def _identity_function(operator):
     class Function(torch.autograd.Function):
         @staticmethod
         def forward(ctx, *inputs):
             with torch._C._AutoDispatchBelowAutograd():
                 output = operator(*inputs)
-            setup(ctx, inputs, output)
+            _identity_setup(ctx, inputs, output)
             return output
 
-        backward = staticmethod(backward_of)
+        backward = staticmethod(_identity_backward)
+
+    Function.__name__ = operator._schema.name.split("::")[1]
+    return Function
+
+
+# Of the operators that have one: how many arguments are tensors, which come first, and the place of residual_dtype.
+_TENSORS = {norm_quant_forward: 4, bit_linear_forward: 6}
+_RESIDUAL_DTYPE = {norm_quant_forward: 9, bit_linear_forward: 12}
+
+
+def _forward_function(operator, keep, backward_of, outputs: int):
+    """Of an operator whose first and last output are out and residual_out."""
+    tensors, residual_dtype = _TENSORS[operator], _RESIDUAL_DTYPE[operator]
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, options, *inputs):
+            inputs += options
+            with torch._C._AutoDispatchBelowAutograd():
+                output = operator(*inputs)
+            keep(ctx, inputs, output)
+            return output[0] if inputs[residual_dtype] is None else (output[0], output[-1])
+
+        @staticmethod
+        def backward(ctx, dout, dresidual=None):
+            needs = ctx.needs_input_grad[1:]
+            return (None, *backward_of(ctx, needs, dout, *(None,) * (outputs - 2), dresidual)[:tensors])
 
     Function.__name__ = operator._schema.name.split("::")[1]
     return Function
 
 
 _FUNCTIONS = {
-    norm_quant_forward: _function(norm_quant_forward, _norm_setup, _norm_backward),
-    activation_quant: _function(activation_quant, _identity_setup, _identity_backward),
-    weight_quant: _function(weight_quant, _identity_setup, _identity_backward),
-    bit_linear_forward: _function(bit_linear_forward, _layer_setup, _layer_backward),
+    activation_quant: _identity_function(activation_quant),
+    weight_quant: _identity_function(weight_quant),
+}
+_FORWARD_FUNCTIONS = {
+    norm_quant_forward: _forward_function(norm_quant_forward, _norm_keep, _norm_gradients, 4),
+    bit_linear_forward: _forward_function(bit_linear_forward, _layer_keep, _layer_gradients, 5),
 }
 
 
@@ -273,13 +315,28 @@ def needs_gradient(*tensors) -> bool:
     return False
 
 
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0
+
+
 def call(operator, gradient: bool, *arguments):
-    """The operator, by the cheapest way that gives the gradient when one is needed. One without a gradient is left to torch then, which
-    says so."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+    """The operator, by the cheapest way that gives the gradient when one is needed. One without a gradient is left to torch then,
+    which says so."""
+    if _is_traced():
         return operator(*arguments)
     if gradient:
         function = _FUNCTIONS.get(operator)
         return operator(*arguments) if function is None else function.apply(*arguments)
     with torch._C._AutoDispatchBelowAutograd():
         return operator(*arguments)
+
+
+def forward(operator, gradient: bool, *arguments):
+    """out and residual_out of norm_quant_forward or bit_linear_forward; residual_out is None without a residual_dtype."""
+    residual_dtype = arguments[_RESIDUAL_DTYPE[operator]]
+    if gradient and not _is_traced():
+        tensors = _TENSORS[operator]
+        outputs = _FORWARD_FUNCTIONS[operator].apply(arguments[tensors:], *arguments[:tensors])
+        return (outputs, None) if residual_dtype is None else outputs
+    outputs = call(operator, False, *arguments)
+    return outputs[0], None if residual_dtype is None else outputs[-1]

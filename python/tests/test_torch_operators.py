@@ -1,5 +1,7 @@
 """Forward, backward and quantisers against float64; opcheck; strides; compile."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +147,8 @@ def _samples(device):
     rstd = torch.ones(6, device=device)
     f32 = torch.float32
     return [
+        (ops.norm_quant, (plain, residual.detach(), weight.detach(), None, 1e-6, True, False, torch.bfloat16)),
+        (ops.bit_linear, (plain, None, weight.detach(), None, linear.detach(), linear_bias.detach(), 1e-6, True, False, True, f32)),
         (ops.norm_quant_forward, (x, residual, weight, bias, 1e-6, False, False, False, None, f32)),
         (ops.norm_quant_forward, (x, None, weight, None, 1e-6, True, True, False, torch.bfloat16, None)),
         (ops.norm_quant_codes, (plain, None, None, None, 1e-6, True, False)),
@@ -172,11 +176,30 @@ def test_opcheck(device, index):
 
 def test_function_and_library_gradients_agree(device):
     """Eager code goes through a Function of ours, compiled code through torch.library: one gradient."""
-    operator, arguments = _samples(device)[6]
+    operator, arguments = next(sample for sample in _samples(device) if sample[0] is ops.bit_linear_forward)
     inputs = [a for a in arguments if isinstance(a, torch.Tensor)]
     results = []
-    for outputs in (operator(*arguments), ops.call(operator, True, *arguments)):
-        loss = outputs[0].square().sum() + outputs[4].sin().sum()
+    for outputs in (operator(*arguments), ops.forward(operator, True, *arguments)):
+        loss = outputs[0].square().sum() + outputs[-1].sin().sum()
         results.append(torch.autograd.grad(loss, inputs))
     for one, other in zip(*results):
         assert torch.equal(one, other)
+
+
+def test_a_call_without_gradient_gives_the_same_bits(device):
+    """Without a gradient an operator runs that returns the output alone."""
+    torch.manual_seed(3)
+    x, residual = torch.randn(5, 48, device=device).bfloat16(), torch.randn(5, 48, device=device)
+    weight, linear = torch.randn(48, device=device), torch.randn(33, 48, device=device).bfloat16()
+    bias = torch.randn(33, device=device).bfloat16()
+    for is_rms_norm, like_triton, second in itertools.product((False, True), (False, True), (None, residual)):
+        results = []
+        for gradient in (False, True):
+            parameters = [p.clone().requires_grad_(gradient) for p in (weight, linear, bias)]
+            norm = normquant.norm_quant(x, parameters[0], None, second, is_rms_norm=is_rms_norm)
+            layer = normquant.layer_norm_linear_quant_fn(x, parameters[0], None, parameters[1], parameters[2], second,
+                                                         is_rms_norm=is_rms_norm, like_triton=like_triton)
+            assert norm.requires_grad == layer.requires_grad == gradient
+            results.append((norm.detach(), layer.detach()))
+        for one, other in zip(*results):
+            assert torch.equal(one, other)
