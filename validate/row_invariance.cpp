@@ -187,7 +187,8 @@ Verdict RowInvariance::prove(std::string_view asked, VariantHandle variant, Verd
                    : "the variant promises to keep a row's bits (row_invariant)");
   std::string why;
   for (Prepared& one : settings_) {
-    if (chosen && one.setting.other_alignment) continue;
+    // What chooses by the alignment, as the layer does for its norm, keeps a row's bits for tensors of the same alignment.
+    if ((chosen || is_layer(one.setting.problem.op)) && one.setting.other_alignment) continue;
     PreparedProblem* problem = prepared(one, why);
     if (problem == nullptr) return error(std::move(verdict), why);
     const VariantHandle here = chosen ? problem->find(asked) : variant;

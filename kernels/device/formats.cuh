@@ -29,10 +29,8 @@ __device__ __forceinline__ Packet<std::int8_t, V> codes_in(const Quantisation& q
 #pragma unroll
     for (int v = 0; v < V; ++v) code[v] = values[v] * factor;
     const Packet<std::int8_t, V> packet = packed_e4m3(code);
-    std::uint8_t bytes[V];
-    memcpy(bytes, packet.data, sizeof(bytes));
 #pragma unroll
-    for (int v = 0; v < V; ++v) code[v] = e4m3_value(bytes[v]);
+    for (int v = 0; v < V; ++v) code[v] = e4m3_rounded(code[v]);
     return packet;
   }
   codes_of(values, factor, rounding, ScaleOrigin::own, code);

@@ -44,6 +44,8 @@ __device__ __forceinline__ void store_otherwise(const Row<Facts, X, Columns, Thr
   const Quantisation& q = a.quantisation;
   RowScale scale = row_scale(q, magnitude_bits(largest * rstd));
   const float to_code = scale.quant * rstd;
+  // NaN stays NaN: the float32 above may be a zero.
+  const float to_int8 = is_finite_magnitude(magnitude_bits(to_code)) ? code_factor(to_code, a.rounding) : to_code;
   const bool alone = q.has_static_scale() && !is_finite_magnitude(magnitude_bits(largest)) &&
                      is_finite_magnitude(magnitude_bits(rstd));
   if (row.live && (alone || (!q.has_static_scale() && overflowed(largest, rstd)))) {
@@ -55,7 +57,7 @@ __device__ __forceinline__ void store_otherwise(const Row<Facts, X, Columns, Thr
       for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] = h[i] * weight[i];
       std::int8_t* const codes = a.output.codes + row.number * a.output.ld_codes;
       if (q.format == QuantFormat::int8) {
-        row.columns.template store<std::int8_t, true>(codes, k, clamped_codes(z, code_factor(to_code, a.rounding)));
+        row.columns.template store<std::int8_t, true>(codes, k, clamped_codes(z, to_int8));
       } else {
 #pragma unroll
         for (int i = 0; i < static_cast<int>(std::size(z)); ++i) z[i] *= to_code;

@@ -63,6 +63,11 @@ Count check_software(std::uint64_t first, std::uint64_t end, std::uint64_t step)
     const std::uint8_t negative = code == 0x7F ? code : static_cast<std::uint8_t>(code | 0x80U);
     count.add(magnitude, host::e4m3_in_software(std::bit_cast<float>(magnitude)) == code);
     count.add(magnitude | sign, host::e4m3_in_software(std::bit_cast<float>(magnitude | sign)) == negative);
+    for (const std::uint32_t bits : {magnitude, magnitude | sign}) {
+      const float value = std::bit_cast<float>(bits);
+      const float of_code = host::e4m3_value(host::e4m3_in_software(value));
+      count.add(bits, std::bit_cast<std::uint32_t>(host::e4m3_rounded(value)) == std::bit_cast<std::uint32_t>(of_code));
+    }
   }
   return count;
 }
