@@ -6,7 +6,6 @@
 //
 // Bytes an element (bfloat16): 2 read + 2 (out), 1 (codes) or 1/4 (packed) written. One launch, with one barrier of the grid.
 // Serves matrices without gaps that fit: 38 MB on an H100.
-// A share of 64 KB (2048 x 2048 of bfloat16 on 132 multiprocessors) fits the registers alone.
 // The sum is deterministic: a thread adds its packets in float32 (144 terms of bfloat16 at most), those sums are added in
 // float64, and blocks write partial sums, which every block adds in the same order.
 #include <algorithm>
@@ -22,22 +21,12 @@
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
+constexpr int threads_a_block = 1024;
+constexpr int in_registers = 4;               ///< packets of 16 bytes a thread: 16 of its 64 registers
 constexpr std::int64_t bytes_before = 65536;  ///< of a block's share, asked for while the launch before ends
-
-constexpr int packets_a_sum = 18;  ///< that a thread adds in float32: docs/numerics.md counts their terms
-
-/// Where a block holds its share: packets of 16 bytes a thread, at most.
-struct Held {
-  int threads, in_registers, in_shared;
-  constexpr std::int64_t packets() const { return std::int64_t{in_registers + in_shared} * threads; }
-};
-/// In 32 of a thread's 128 registers.
-constexpr Held held_in_registers = {512, 8, 0};
-/// In 48 of a thread's 128 registers, and in 192 of the 227 KB of shared memory that a block has on Hopper.
-constexpr Held held_in_both = {512, 12, 24};
+constexpr int in_shared = 14;  ///< packets a thread, at most: 224 of the 227 KB that a block has on Hopper
 
 /// The packets of the calling thread: number, number + threads_a_block, ... of its block's share.
-template <int threads_a_block>
 struct Share {
   std::int64_t first;  ///< packet of the matrix
   int left;            ///< packets from there to the end of the block's share
@@ -54,43 +43,27 @@ __device__ __forceinline__ void for_constants(std::integer_sequence<int, I...>, 
   (f(std::integral_constant<int, I>{}), ...);
 }
 
-/// f(store) with store(packet, codes) for the outputs that are given. What is known of them here is known in all of f: asked for
-/// anew at every packet it costs 2 to 5% of the kernel.
-template <int C, class F>
-__device__ __forceinline__ void with_outputs(const WeightQuant& a, const TernaryScale& scale, F&& f) {
-  const auto store_bytes = [&](std::int64_t packet, const TernaryCodes<C>& codes) {
-    codes.bytes().store_once(a.codes + packet * C);
-  };
-  const auto store_packed = [&](std::int64_t packet, const TernaryCodes<C>& codes) {
-    codes.packed().store_once(a.packed + packet * (C / 4));
-  };
-  if (!a.out.given()) {
-    if (a.packed == nullptr) return f(store_bytes);
-    if (a.codes == nullptr) return f(store_packed);
-    return f([&](std::int64_t packet, const TernaryCodes<C>& codes) {
-      store_bytes(packet, codes);
-      store_packed(packet, codes);
+template <class W, int C>
+__device__ __forceinline__ void store_codes(const WeightQuant& a, std::int64_t packet, const Packet<W, C>& w,
+                                            const TernaryScale& scale) {
+  const TernaryCodes<C> codes(w, scale);
+  if (a.out.given()) {
+    with_element_type(a.out.type, [&](auto type) {
+      using Out = typename decltype(type)::type;
+      codes.template values<Out>(scale).store_once(static_cast<Out*>(a.out.data) + packet * C);
     });
   }
-  with_element_type(a.out.type, [&](auto type) {
-    using Out = typename decltype(type)::type;
-    const bool alone = a.codes == nullptr && a.packed == nullptr;
-    f([&](std::int64_t packet, const TernaryCodes<C>& codes) {
-      codes.template values<Out>(scale).store_once(static_cast<Out*>(a.out.data) + packet * C);
-      if (alone) return;
-      if (a.codes != nullptr) store_bytes(packet, codes);
-      if (a.packed != nullptr) store_packed(packet, codes);
-    });
-  });
+  if (a.codes != nullptr) codes.bytes().store_once(a.codes + packet * C);
+  if (a.packed != nullptr) codes.packed().store_once(a.packed + packet * (C / 4));
 }
 
-template <class W, int C, int threads_a_block, int in_registers, int in_shared>
+template <class W, int C>
 __global__ void __launch_bounds__(threads_a_block, 1)
     quantise_resident(const __grid_constant__ WeightQuant a, std::int64_t packets, std::int64_t packets_per_block,
                       double* partial, double per_element) {
   const std::int64_t begin = blockIdx.x * packets_per_block + threadIdx.x;
   const std::int64_t end = min(packets, (blockIdx.x + 1) * packets_per_block);
-  const Share<threads_a_block> share = {begin, static_cast<int>(end - begin)};
+  const Share share = {begin, static_cast<int>(end - begin)};
   const W* w = static_cast<const W*>(a.w.data);
   unsigned char* slots = shared_memory<unsigned char>() + sizeof(WeightShared) + std::size_t{16} * threadIdx.x;
   const auto slot = [&](int i) { return slots + static_cast<std::size_t>(i * threads_a_block) * 16; };
@@ -111,37 +84,31 @@ __global__ void __launch_bounds__(threads_a_block, 1)
 
   let_next_launch_start();
 
-  float sums[(in_registers + in_shared + packets_a_sum - 1) / packets_a_sum] = {};
+  float sum = 0.0F;
 #pragma unroll
-  for (int i = 0; i < in_registers; ++i) sums[i / packets_a_sum] += packet_magnitudes(packet[i]);
+  for (int i = 0; i < in_registers; ++i) sum += packet_magnitudes(packet[i]);
   for_constants(std::make_integer_sequence<int, in_shared>{}, [&](auto i) {
     copies.template wait<in_shared - 1 - i>();
     if (!share.has(in_registers + i)) return;
     Packet<W, C> staged;
     staged.load(reinterpret_cast<const W*>(slot(i)));
-    sums[(in_registers + i) / packets_a_sum] += packet_magnitudes(staged);
+    sum += packet_magnitudes(staged);
   });
-  double sum = 0.0;
-  for (const float some : sums) sum += static_cast<double>(some);
-  const double of_block = block_sum(sum, shared_memory<WeightShared>()->sums);
+  const double of_block = block_sum(static_cast<double>(sum), shared_memory<WeightShared>()->sums);
   if (threadIdx.x == 0) partial[blockIdx.x] = of_block;
   grid_barrier();
 
-  const TernaryScale scale = scale_by_first_warp<W>(a, partial, per_element);
-  with_outputs<C>(a, scale, [&](auto store) {
+  const TernaryScale scale = scale_of<W>(a, partial, per_element);
 #pragma unroll
-    for (int i = 0; i < in_registers; ++i) {
-      if (share.has(i)) store(share.packet(i), TernaryCodes<C>(packet[i], scale));
-    }
-    if constexpr (in_shared > 0) {
+  for (int i = 0; i < in_registers; ++i) {
+    if (share.has(i)) store_codes(a, share.packet(i), packet[i], scale);
+  }
 #pragma unroll 2
-      for (int i = 0; share.has(in_registers + i); ++i) {
-        Packet<W, C> staged;
-        staged.load(reinterpret_cast<const W*>(slot(i)));
-        store(share.packet(in_registers + i), TernaryCodes<C>(staged, scale));
-      }
-    }
-  });
+  for (int i = 0; share.has(in_registers + i); ++i) {
+    Packet<W, C> staged;
+    staged.load(reinterpret_cast<const W*>(slot(i)));
+    store_codes(a, share.packet(in_registers + i), staged, scale);
+  }
 }
 
 int elements_per_packet(const WeightQuant& a) { return 16 / static_cast<int>(size_of(a.w.type)); }
@@ -150,7 +117,6 @@ int elements_per_packet(const WeightQuant& a) { return 16 / static_cast<int>(siz
 struct Plan {
   std::int64_t packets, share;
   int blocks;
-  Held held;
   std::size_t shared_bytes;
 };
 
@@ -160,10 +126,9 @@ Plan plan_for(const WeightQuant& flat, const DeviceInfo& device) {
   plan.share =
       std::max<std::int64_t>(divide_up(divide_up(plan.packets, device.sm_count), warp_threads), 1) * warp_threads;
   plan.blocks = static_cast<int>(divide_up(plan.packets, plan.share));
-  plan.held = plan.share <= held_in_registers.packets() ? held_in_registers : held_in_both;
-  const std::int64_t staged = divide_up(plan.share, plan.held.threads) - plan.held.in_registers;
-  plan.shared_bytes = sizeof(WeightShared) + static_cast<std::size_t>(std::max<std::int64_t>(staged, 0)) *
-                                                 static_cast<std::size_t>(plan.held.threads) * 16;
+  const std::int64_t staged = divide_up(plan.share, threads_a_block) - in_registers;
+  plan.shared_bytes =
+      sizeof(WeightShared) + static_cast<std::size_t>(std::max<std::int64_t>(staged, 0)) * threads_a_block * 16;
   return plan;
 }
 
@@ -177,7 +142,8 @@ std::string why_not(const Variant<WeightQuant>&, const WeightQuant& a, const Dev
     return "needs codes and packed to start at a multiple of what 16 bytes of w become";
   }
   const Plan plan = plan_for(flat, device);
-  if (plan.share > plan.held.packets() || plan.shared_bytes > device.shared_memory_per_block) {
+  constexpr std::int64_t most_packets = std::int64_t{in_registers + in_shared} * threads_a_block;
+  if (plan.share > most_packets || plan.shared_bytes > device.shared_memory_per_block) {
     return "the matrix does not fit the registers and the shared memory of " + std::to_string(device.sm_count) +
            " multiprocessors";
   }
@@ -194,7 +160,7 @@ Status launch(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInf
   const Plan plan = plan_for(flat, device);
   LaunchShape shape;
   shape.grid = dim3{static_cast<unsigned>(plan.blocks), 1, 1};
-  shape.block = dim3{static_cast<unsigned>(plan.held.threads), 1, 1};
+  shape.block = dim3{threads_a_block, 1, 1};
   shape.shared_bytes = plan.shared_bytes;
   shape.cooperative = true;
   shape.overlap = device.compute_capability >= 90;
@@ -205,18 +171,15 @@ Status launch(const Variant<WeightQuant>&, const WeightQuant& a, const DeviceInf
   };
   return launch_for_type(flat.w.type, [&](auto type) {
     using W = typename decltype(type)::type;
-    constexpr int C = 16 / sizeof(W);
-    constexpr Held few = held_in_registers, many = held_in_both;
-    if (plan.held.in_shared == 0) return run(quantise_resident<W, C, few.threads, few.in_registers, few.in_shared>);
-    return run(quantise_resident<W, C, many.threads, many.in_registers, many.in_shared>);
+    return run(quantise_resident<W, 16 / sizeof(W)>);
   });
 }
 
 constexpr VariantRow rows[] = {
     {.name = "resident",
      .summary = "w read once and held on the chip while all blocks wait",
-     .threads_per_row = held_in_both.threads,
-     .elements = held_in_both.in_registers + held_in_both.in_shared},
+     .threads_per_row = threads_a_block,
+     .elements = in_registers + in_shared},
 };
 
 }  // namespace

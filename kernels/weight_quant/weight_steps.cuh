@@ -15,17 +15,15 @@ struct alignas(16) WeightShared {
   TernaryScale scale;
 };
 
-/// Sum over the warp in a fixed order; all its threads get it.
-__device__ __forceinline__ double warp_total(double part) {
-#pragma unroll
-  for (int distance = warp_threads / 2; distance > 0; distance /= 2) {
-    part += __shfl_xor_sync(0xffffffffU, part, distance);
-  }
-  return part;
-}
-
 /// Sum over the block in a fixed order; the threads of the first warp get it. Once a kernel.
 __device__ __forceinline__ double block_sum(double value, double* sums) {
+  const auto warp_total = [](double part) {
+#pragma unroll
+    for (int distance = warp_threads / 2; distance > 0; distance /= 2) {
+      part += __shfl_xor_sync(0xffffffffU, part, distance);
+    }
+    return part;
+  };
   value = warp_total(value);
   const unsigned lane = threadIdx.x % warp_threads;
   if (lane == 0) sums[threadIdx.x / warp_threads] = value;
@@ -45,11 +43,13 @@ __device__ __forceinline__ float packet_magnitudes(const Packet<W, C>& packet) {
   return sum;
 }
 
-/// The scale from the sum of all magnitudes, which the block's first thread has. Its division and its search for the least coded
-/// magnitude are one warp's work.
+/// The scale from the sums of all blocks. Its division and its search for the least coded magnitude are one warp's work.
 template <class W>
-__device__ __forceinline__ TernaryScale scale_of_sum(const WeightQuant& a, double sum, double per_element) {
+__device__ __forceinline__ TernaryScale scale_of(const WeightQuant& a, const double* partial, double per_element) {
   WeightShared* shared = shared_memory<WeightShared>();
+  double sum = 0.0;
+  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += partial[i];
+  sum = block_sum(sum, shared->sums);
   if (threadIdx.x == 0) {
     const float absmean = static_cast<float>(sum * per_element);
     const bool finite = is_finite_magnitude(magnitude_bits(absmean));
@@ -61,37 +61,6 @@ __device__ __forceinline__ TernaryScale scale_of_sum(const WeightQuant& a, doubl
   }
   __syncthreads();
   return shared->scale;
-}
-
-/// The scale from the sums of all blocks, added up by the whole block.
-template <class W>
-__device__ __forceinline__ TernaryScale scale_of(const WeightQuant& a, const double* partial, double per_element) {
-  double sum = 0.0;
-  for (unsigned i = threadIdx.x; i < gridDim.x; i += blockDim.x) sum += partial[i];
-  return scale_of_sum<W>(a, block_sum(sum, shared_memory<WeightShared>()->sums), per_element);
-}
-
-/// The same by the block's first warp, for grids of a block a multiprocessor: all loads of a thread are under way together, and no
-/// barrier waits for other warps' sums.
-template <class W>
-__device__ __forceinline__ TernaryScale scale_by_first_warp(const WeightQuant& a, const double* partial,
-                                                            double per_element) {
-  double sum = 0.0;
-  if (threadIdx.x < warp_threads) {
-    constexpr unsigned together = 8;
-    for (unsigned first = threadIdx.x; first < gridDim.x; first += together * warp_threads) {
-      double values[together];
-#pragma unroll
-      for (unsigned i = 0; i < together; ++i) {
-        const unsigned block = first + i * warp_threads;
-        values[i] = block < gridDim.x ? partial[block] : 0.0;
-      }
-#pragma unroll
-      for (unsigned i = 0; i < together; ++i) sum += values[i];
-    }
-    sum = warp_total(sum);
-  }
-  return scale_of_sum<W>(a, sum, per_element);
 }
 
 /// The matrix as one long row when there is nothing between its rows; else as it is.
