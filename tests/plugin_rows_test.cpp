@@ -12,11 +12,11 @@ namespace {
 using tests::expect_answer;
 
 const std::string rows = " --plugin " NORMQUANT_BUILD_DIR "/tests/plugins/rows.so";
-const std::string plain =
+const std::string weighted =
     " --op activation_quant --case 'op=activation_quant shape=5x72 x=float32 out=float32 rounding=half_even'";
 
 void expect_of(const std::string& variant, int status, const std::string& sentence_part) {
-  expect_answer("validate --variant '^rows:" + variant + "$'" + rows + plain, status, sentence_part);
+  expect_answer("validate --variant '^rows:" + variant + "$'" + rows + weighted, status, sentence_part);
 }
 
 TEST(PluginRows, APromiseIsProved) {
@@ -44,7 +44,7 @@ TEST(PluginRows, TheListAndTheResultsSayIt) {
   expect_answer("list --op activation_quant" + rows, 0, "rows:keeps_them");
   const tests::ScratchFolder folder("plugin_rows");
   const std::string json = folder.file("v.json");
-  expect_answer("validate --variant '^rows:keeps_them$'" + rows + plain + " --json " + json, 0, "1 passed");
+  expect_answer("validate --variant '^rows:keeps_them$'" + rows + weighted + " --json " + json, 0, "1 passed");
   const auto document = nlohmann::json::parse(std::ifstream(json));
   EXPECT_EQ(document["summary"]["row_invariant"], 1);
   EXPECT_EQ(document["summary"]["row_invariance_proved"], 1);
