@@ -87,6 +87,15 @@ std::span<const std::string_view> forms_of(Operation op) {
   return forms[op];
 }
 
+std::vector<std::string> usual_forms_of(Operation op) {
+  std::vector<std::string> usual;
+  for (const std::string_view form : forms_of(op)) {
+    const bool is_static = form.find("+static") != std::string_view::npos;
+    if (!form.starts_with("fp8") && !is_static && form != "codes+residual") usual.emplace_back(form);
+  }
+  return usual;
+}
+
 std::optional<Case> make_case(Operation op, validate::Shape shape, DType dtype, std::string_view name) {
   const auto forms = forms_of(op);
   const auto [form, values] = values_of_form(name, forms);

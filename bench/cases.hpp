@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "validate/problem.hpp"
 
@@ -26,6 +27,9 @@ namespace normquant::bench {
 /// Norms take a weight. Every tensor has the case's type; codes are a byte. x has the values `activations`, weights `normal`
 /// (validate/problem.hpp). A form may name others behind it, as in `rms+zeros`: what a kernel takes of power depends on them.
 std::span<const std::string_view> forms_of(Operation op);
+
+/// Those that a sweep has where it names none: all but the formats and scales of docs/operations.md, section 8.
+std::vector<std::string> usual_forms_of(Operation op);
 
 struct Case {
   validate::Problem problem;

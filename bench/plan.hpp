@@ -16,7 +16,7 @@ namespace normquant::bench {
 /// What the user asked for, as text.
 struct PlanRequest {
   std::vector<std::string> ops, shapes, dtypes;
-  std::string sweep;  ///< name or file; empty: `default_sweep`, or all forms of the given shapes
+  std::string sweep;  ///< name or file; empty: `default_sweep`, or the usual forms of the given shapes
   std::string
       variant;  ///< regular expression found in the name, or `auto`, `invariant` or `auto,invariant`; empty: all variants
   bool invariant = false;  ///< also `invariant`, the row-invariant choice

@@ -8,7 +8,7 @@
 //
 // A group stands for the product of its axes. With "zip": true `rows` and `columns` are paired
 // instead: the first of each, the second of each, and so on. `dtypes` defaults to bfloat16, `forms`
-// to all forms of the operation (cases.hpp).
+// to the usual forms of the operation (cases.hpp).
 #pragma once
 
 #include <cstdint>
@@ -64,7 +64,7 @@ struct Narrowing {
 };
 Sweep narrowed(const Sweep& sweep, const Narrowing& narrowing);
 
-/// Every operation with every form; shapes to be given by a Narrowing.
+/// Every operation in its usual forms; shapes to be given by a Narrowing.
 Sweep all_forms();
 
 /// The cases of a sweep in order, each once.

@@ -178,7 +178,7 @@ TEST(ParseSweep, ReadsAxesAsAProduct) {
   ASSERT_TRUE(sweep) << why;
   EXPECT_EQ(sweep->name, "mine");
   const std::vector<Case> cases = expand(*sweep);
-  EXPECT_EQ(cases.size(), std::size_t{8} + 4 * forms_of(Operation::norm_quant_backward).size());
+  EXPECT_EQ(cases.size(), std::size_t{8} + 4 * usual_forms_of(Operation::norm_quant_backward).size());
   EXPECT_EQ(case_name(cases[0], "v"), "norm_quant_forward/v/1x4096/bfloat16/rms");
   EXPECT_TRUE(times_shape(*sweep, {4, 16}));
 }
@@ -288,7 +288,7 @@ TEST(FindSweep, ByNameByFileOrASentence) {
   std::ofstream(path) << R"({"cases": [{"op": "forward", "shapes": ["2x4"]}]})";
   const auto sweep = find_sweep(path, why);
   ASSERT_TRUE(sweep) << why;
-  EXPECT_EQ(expand(*sweep).size(), forms_of(Operation::norm_quant_forward).size());
+  EXPECT_EQ(expand(*sweep).size(), usual_forms_of(Operation::norm_quant_forward).size());
   std::ofstream(path) << "{";
   EXPECT_FALSE(find_sweep(path, why));
   EXPECT_NE(why.find("malformed"), std::string::npos) << why;
@@ -304,7 +304,7 @@ TEST(Plan, VariantsOfOneCaseStandSideBySide) {
   std::string why;
   const auto plan = make_plan(request, two_variants, why);
   ASSERT_TRUE(plan) << why;
-  ASSERT_EQ(plan->size(), 2 * forms_of(Operation::norm_quant_forward).size());
+  ASSERT_EQ(plan->size(), 2 * usual_forms_of(Operation::norm_quant_forward).size());
   EXPECT_EQ((*plan)[0].name(), "norm_quant_forward/first/2x4/bfloat16/rms");
   EXPECT_EQ((*plan)[1].name(), "norm_quant_forward/second/2x4/bfloat16/rms");
 }

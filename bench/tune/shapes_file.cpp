@@ -19,10 +19,8 @@ namespace {
 using bench::CaseGroup;
 
 std::vector<std::string> usual_forms(Operation op) {
-  std::vector<std::string> forms;
-  for (const std::string_view form : bench::forms_of(op)) {
-    if (form != "rms+unaligned") forms.emplace_back(form);
-  }
+  std::vector<std::string> forms = bench::usual_forms_of(op);
+  std::erase(forms, "rms+unaligned");
   return forms;
 }
 
