@@ -203,7 +203,7 @@ TEST(Rotation, LeavesATenthOfTheMemoryFree) {
 
 TEST(Rotation, ShortRoundsAreRepeatedUntilAReplayIsLongEnough) {
   EXPECT_EQ(rounds_per_replay(1000, 2), 1);
-  EXPECT_EQ(rounds_per_replay(64, 64), 7);       // 448 us
+  EXPECT_EQ(rounds_per_replay(64, 64), 16);      // 1024 us
   EXPECT_EQ(rounds_per_replay(0.001, 64), 128);  // 8192 launches at most
   EXPECT_EQ(rounds_per_replay(0, 64), 128);
   EXPECT_EQ(rounds_per_replay(1, 100'000), 1);

@@ -18,7 +18,7 @@ const std::string example = " --plugin " + build + "/examples/plugin/row_loop.so
 const std::string mistakes = " --plugin " + build + "/tests/plugins/mistakes.so";
 
 TEST(Plugin, TheExampleIsListed) {
-  expect_answer("list --op activation_quant" + example, 0, "example:row_loop");
+  expect_answer("list --op activation_quant" + example, 0, "example:row_");  // its end is on the next line
   const auto document = nlohmann::json::parse(run_program("list --format json --op activation_quant" + example).output);
   const auto& last = document["operations"][0]["variants"].back();
   EXPECT_EQ(last["name"], "example:row_loop");
@@ -37,7 +37,8 @@ TEST(Plugin, TheExamplePassesTheWholeSuiteOrSaysWhyNot) {
   EXPECT_GT(document["summary"]["skipped"], 10);
   for (const auto& result : document["results"]) {
     const auto reason = result["reason"].get<std::string>();
-    EXPECT_TRUE(reason.starts_with("reads and writes float32 and bfloat16") || reason.starts_with("too large"))
+    EXPECT_TRUE(reason.starts_with("reads and writes float32 and bfloat16") || reason.starts_with("too large") ||
+                reason.starts_with("has int8 by the row's own scale"))
         << reason;
   }
 }

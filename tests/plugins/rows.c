@@ -34,7 +34,10 @@ static int launch(const normquant_variant* self, const void* args, const normqua
       finite = finite && isfinite(x[j]);
     }
     const float scale = 127.0F / fmaxf(absmax, 1e-5F);
-    for (int64_t j = 0; j < a->columns; ++j) out[j] = finite ? rintf(x[j] * scale) / scale : NAN;
+    for (int64_t j = 0; j < a->columns; ++j) {
+      const float code = a->rounding == NORMQUANT_HALF_EVEN ? rintf(x[j] * scale) : roundf(x[j] * scale);
+      out[j] = finite ? code / scale : NAN;
+    }
     if (off((enum mistake)(intptr_t)self->context, a, i)) out[0] = nextafterf(out[0], 1e9F);
   }
   return 0;

@@ -40,7 +40,7 @@ void take_quantisation(const SwitchWords& words, Switches& s) {
     if (!has_them) throw Refusal{exit_usage, fmt::format("{} has no meaning for {}", option, name_of(s.op))};
     to = static_cast<float>(*value);
     if (to >= least && to <= most) return;
-    throw Refusal{exit_usage, fmt::format("{} {}: it must be from {} to {}", option, *value, least, most)};
+    throw Refusal{exit_usage, fmt::format("{} {}: it must be from {:g} to {:g}", option, *value, least, most)};
   };
   if (words.format != "int8" && !has_them) {
     throw Refusal{exit_usage, fmt::format("--format has no meaning for {}", name_of(s.op))};
