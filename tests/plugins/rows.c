@@ -48,8 +48,8 @@ static int why_not(const normquant_variant* self, const void* args, const normqu
   (void)self, (void)device;
   const normquant_activation_args* a = args;
   const int plain = a->x.dtype == NORMQUANT_FLOAT32 && a->output.out.data && a->output.out.dtype == NORMQUANT_FLOAT32 &&
-                    !a->output.codes;
-  if (!plain) snprintf(why, why_size, "reads and writes float32");
+                    !a->output.codes && !a->output.dequant_scale;
+  if (!plain) snprintf(why, why_size, "reads and writes float32, without scales");
   return plain ? 0 : 1;
 }
 
