@@ -18,7 +18,7 @@ constexpr std::int64_t most_elements_of_gpu = std::int64_t{1} << 25, most_elemen
                        host_row = 1024, host_short_row = 128;
 
 /// Rows further apart than that are a matter of offsets, not of sums, and take the memory of many.
-constexpr std::int64_t most_padding = 4096;
+constexpr std::int64_t longest_padding = 4096;
 
 /// The largest of these that keeps the reference small; the last otherwise.
 std::int64_t distinct_of(std::initializer_list<std::int64_t> candidates, std::int64_t columns) {
@@ -141,8 +141,8 @@ std::vector<Setting> settings_of(const Problem& problem, DeviceKind kind) {
   base.values =
       Values::outlier_columns;  // sums of numbers of one size are nearly exact in 16 bits: no order shows in them
   base.at_row = base.at_column = -1;
-  if (base.row_padding > most_padding) base = in_other_tensors(base, 0, 0);
-  std::erase_if(base.paddings, [](const auto& own) { return own.second > most_padding; });
+  if (base.row_padding > longest_padding) base = in_other_tensors(base, 0, 0);
+  std::erase_if(base.paddings, [](const auto& own) { return own.second > longest_padding; });
   const auto with_rows = [](Problem p, std::int64_t rows) {
     p.rows = rows;
     return p;

@@ -22,7 +22,7 @@ struct Candidate {
 
 std::string group_of(const std::string& variant, const Problem& problem, Proofs proofs) {
   const std::string norm = is_layer(problem.op) || problem.norm == NormKind::rms ? " rms" : " layer";
-  const std::string start = std::string(name_of(problem.op)) + " " + variant + norm;
+  std::string start = std::string(name_of(problem.op)) + " " + variant + norm;
   if (proofs == Proofs::once_a_norm) return start;
   return start + " " + space::form_of(problem) + " " + std::string(name_of(problem.x));
 }

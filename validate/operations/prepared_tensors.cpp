@@ -154,7 +154,7 @@ Status PreparedTensors::visit_rows(const std::function<void(const RowOutput&)>& 
     if (of_weights || output.extent == Extent::of_all_rows) continue;
     const DeviceTensor& t = *output.tensor;
     std::string damage;  // is check()'s
-    const Status status = t.visit(
+    Status status = t.visit(
         [&](std::int64_t row, const unsigned char* bytes) {
           if (output.extent == Extent::a_row_a_row) {
             look({output.name, row, t.columns(), t.element_bytes(), bytes});
