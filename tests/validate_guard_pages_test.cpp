@@ -27,7 +27,7 @@ struct Guarded {
   unsigned char* first() const { return static_cast<unsigned char*>(tensor->data()); }
   unsigned char* end() const { return first() + bytes; }
 
-  static constexpr std::size_t bytes = 3 * 241 * 2;
+  static constexpr std::size_t bytes = std::size_t{3} * 241 * 2;
   std::unique_ptr<Device> device;
   std::unique_ptr<DeviceTensor> tensor;
 };
