@@ -134,7 +134,7 @@ std::tuple<Tensor, Tensor> norm_quant_codes(const Tensor& x, const OptionalTenso
   NormQuantForward args = forward_arguments(arguments, residual_rows, weight, bias, eps, rms, half_even);
   const auto [codes, dequant_scale] = add_codes(arguments, ScalarType::Char, args.quantisation, args.output);
   const Place place(arguments);
-  launch_chosen(args, arguments, place);
+  launch_chosen(args, arguments, place, row_invariant);
   return {codes, dequant_scale};
 }
 
@@ -170,7 +170,7 @@ std::tuple<Tensor, Tensor> quantise(const Tensor& x, bool half_even, ScalarType 
   args.quantisation = quantisation_of(arguments.operation(), codes_dtype, static_scale, floor);
   const auto [codes, dequant_scale] = add_codes(arguments, codes_dtype, args.quantisation, args.output);
   const Place place(arguments);
-  launch_chosen(args, arguments, place, row_invariant);
+  launch_chosen(args, arguments, place);
   return {codes, dequant_scale};
 }
 
