@@ -10,13 +10,12 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
+from program_case import ProgramCase
 from record_times import without_times
 
-PROGRAM = ""
 SWEEP = ["--op", "activation_quant", "--shape", "24x4096", "--shape", "25x4096", "--shape", "3x40"]
 
 
@@ -40,21 +39,11 @@ def wait_until(condition, what, seconds=30):
     raise AssertionError(f"waited {seconds} s for: {what}")
 
 
-class ManyDevices(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def ask(self, *arguments, status=0):
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(done.returncode, status, done.stdout)
-        return done.stdout
-
+class ManyDevices(ProgramCase):
     def start(self, *arguments):
         log = open(self.folder / "log", "w")
         self.addCleanup(log.close)
-        process = subprocess.Popen([PROGRAM, *arguments], cwd=self.folder, stdout=log, stderr=log)
+        process = subprocess.Popen([self.program, *arguments], cwd=self.folder, stdout=log, stderr=log)
         self.addCleanup(lambda: process.poll() is None and process.kill())
         return process
 
@@ -163,5 +152,5 @@ class ManyDevices(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    ProgramCase.program = str(pathlib.Path(sys.argv.pop(1)).resolve())
     unittest.main()

@@ -10,11 +10,12 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import unittest
 
-PROGRAM, MISTAKES = "", ""
+from program_case import ProgramCase
+
+MISTAKES = ""
 SMALL = ["--op", "activation_quant", "--shape", "3x20", "--shape", "4x16", "--variant", "one_pass_t32"]
 
 
@@ -23,17 +24,7 @@ def without_times(text):
     return re.sub(r"checked, [0-9.]+ s", "checked", re.sub(r'time="[0-9.]+"', "", text))
 
 
-class MergeResults(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
-    def ask(self, *arguments, status=0):
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(done.returncode, status, done.stdout)
-        return done.stdout
-
+class MergeResults(ProgramCase):
     def read(self, name):
         return json.loads((self.folder / name).read_text())
 
@@ -45,7 +36,7 @@ class MergeResults(unittest.TestCase):
         """The files of all shards."""
         names = [f"{prefix}{number}.json" for number in range(1, of + 1)]
         for number, name in enumerate(names, 1):
-            done = subprocess.run([PROGRAM, "validate", *options, "--shard", f"{number}/{of}", "--json", name], cwd=self.folder,
+            done = subprocess.run([self.program, "validate", *options, "--shard", f"{number}/{of}", "--json", name], cwd=self.folder,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             self.assertIn(done.returncode, statuses, done.stdout)
         return names
@@ -107,7 +98,7 @@ class MergeResults(unittest.TestCase):
 
     def test_a_killed_shard_goes_on_and_merges(self):
         options = ["--op", "activation_quant", "--suite", "smoke", "--jobs", "1"]
-        command = [PROGRAM, "validate", *options, "--shard", "1/2", "--json", "s1.json"]
+        command = [self.program, "validate", *options, "--shard", "1/2", "--json", "s1.json"]
         process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 30
         while time.monotonic() < end and process.poll() is None and not (self.folder / "s1.json").exists():
@@ -232,7 +223,7 @@ class MergeResults(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    ProgramCase.program = str(pathlib.Path(sys.argv.pop(1)).resolve())
     if len(sys.argv) > 1 and sys.argv[1].endswith(".so"):
         MISTAKES = str(pathlib.Path(sys.argv.pop(1)).resolve())
     unittest.main()

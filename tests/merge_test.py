@@ -6,12 +6,10 @@ several cards stay apart in the file and in the report.
 """
 import json
 import pathlib
-import subprocess
 import sys
-import tempfile
 import unittest
 
-PROGRAM = ""
+from program_case import ProgramCase
 
 
 def environment(shard, cases, driver="580.1", card="GPU-a", **more):
@@ -28,20 +26,10 @@ def timing(index, card="GPU-a", median=10.0):
             "q3_us": median, "samples": [median]}
 
 
-class Merge(unittest.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-
+class Merge(ProgramCase):
     def write(self, name, *records, end="\n"):
         (self.folder / name).write_text("\n".join(map(json.dumps, records)) + end)
         return name
-
-    def ask(self, *arguments, status=0):
-        done = subprocess.run([PROGRAM, *arguments], cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        self.assertEqual(done.returncode, status, done.stdout)
-        return done.stdout
 
     def merged(self):
         return [json.loads(line) for line in (self.folder / "m").read_text().splitlines()]
@@ -125,5 +113,5 @@ class Merge(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    ProgramCase.program = str(pathlib.Path(sys.argv.pop(1)).resolve())
     unittest.main()

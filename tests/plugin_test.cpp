@@ -145,7 +145,12 @@ TEST(Plugin, TheLayerIsCheckedAndTimed) {
 }
 
 TEST(Plugin, AnOldOneIsStillLoaded) {
-  expect_answer("list --op weight_quant --plugin " + build + "/tests/plugins/old.so", 0, "old:one");
+  const std::string old = "--op weight_quant --plugin " + build + "/tests/plugins/old.so";
+  expect_answer("list " + old, 0, "old:one");
+  const auto document = nlohmann::json::parse(run_program("list --format json " + old).output);
+  const auto& one = document["operations"][0]["variants"].back();
+  EXPECT_EQ(one["deterministic"], true);
+  EXPECT_EQ(one["row_invariant"], false) << "that came with version 3";
   expect_answer("list --plugin " + build + "/tests/plugins/old_with_a_layer.so", 2,
                 "names operation 4, which does not exist in version 1 of normquant_plugin.h");
 }

@@ -97,7 +97,8 @@ class Checker {
 /// Whether the device had no memory for it, which may be because of what ran beside it.
 bool lacked_memory(const std::vector<CaseResult>& results) {
   return std::any_of(results.begin(), results.end(), [](const CaseResult& result) {
-    return result.verdict.outcome == Outcome::error && result.verdict.reason.starts_with("out of memory");
+    return result.verdict.outcome == Outcome::error &&
+           result.verdict.reason.find("out of memory: ") != std::string::npos;
   });
 }
 

@@ -68,7 +68,8 @@ Described described(const normquant_plugin_table& table, const normquant_variant
   d.operation = v.operation;
   d.devices = v.devices;
   d.reproducible = v.reproducible != 0;
-  d.row_invariant = (static_cast<std::uint32_t>(v.reproducible) & NORMQUANT_ROW_INVARIANT) != 0;
+  // Before version 3 `reproducible` was no set of bits: whatever was not 0 meant yes.
+  d.row_invariant = table.abi >= 3 && (static_cast<std::uint32_t>(v.reproducible) & NORMQUANT_ROW_INVARIANT) != 0;
   const bool layer = v.operation >= NORMQUANT_BIT_LINEAR_FORWARD;
   d.multiplies_codes = table.abi >= 2 && layer && v.multiplies_codes != 0;
   d.serves_formats = table.abi >= 3 && !layer && v.serves_formats != 0;

@@ -17,8 +17,8 @@
 extern "C" {
 #endif
 
-/* Version 2 added the operations of the layer and `multiplies_codes`; version 3 `serves_formats` and, at the end of two arguments,
- * `quantisation`. A plugin of an older version is still loaded, without them. */
+/* Version 2 added the operations of the layer and `multiplies_codes`; version 3 `serves_formats`, the bits of `reproducible` and, at
+ * the end of two arguments, `quantisation`. A plugin of an older version is still loaded, without them. */
 #define NORMQUANT_PLUGIN_ABI 3
 
 /* The most scratch memory that a variant may ask for, bytes. */

@@ -1,4 +1,5 @@
-/* Plugins of version 1 of the interface, which knew no layer: compiled with OPERATION set to what its variant says it is. */
+/* Plugins of version 1 of the interface, which knew no layer, and in which `reproducible` was yes or no: compiled with OPERATION set
+ * to what its variant says it is. */
 #include "normquant_plugin.h"
 
 static int launch(const normquant_variant* self, const void* args, const normquant_device* device, void* workspace,
@@ -7,7 +8,7 @@ static int launch(const normquant_variant* self, const void* args, const normqua
   return 0;
 }
 static const normquant_variant variants[] = {
-    {.operation = OPERATION, .devices = NORMQUANT_HOST, .name = "one", .launch = launch}};
+    {.operation = OPERATION, .devices = NORMQUANT_HOST, .reproducible = -1, .name = "one", .launch = launch}};
 static const normquant_plugin_table table = {1, 1, "old", variants};
 
 NORMQUANT_PLUGIN_EXPORT const normquant_plugin_table* normquant_plugin_entry(uint32_t abi) {

@@ -75,8 +75,8 @@ struct RowOutput {
 /// What a launch moves of one matrix: all of it, once.
 struct MovedMatrix {
   std::int64_t bytes = 0;
-  bool written = false;  ///< else read
-  auto operator<=>(const MovedMatrix&) const = default;
+  bool written = false;                                  ///< else read
+  auto operator<=>(const MovedMatrix&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 sees a 0 here
 };
 
 /// See prepare(). Not thread-safe; several may live side by side.

@@ -70,25 +70,34 @@ class LayerScratch {
   std::size_t bytes_ = 0;
 };
 
-/// All arguments but the outputs. `residual` lives until the launch.
-BitLinearForward forward_arguments(Arguments& arguments, const std::optional<Rows>& residual, const Rows& weight,
-                                   std::int64_t k_out, const OptionalTensor& norm_weight,
-                                   const OptionalTensor& norm_bias, const OptionalTensor& linear_bias, double eps,
-                                   bool rms, bool half_even, ScalarType operand) {
-  const std::int64_t k_in = arguments.first().columns;
+/// A call of the forward: its tensors, and all arguments but the outputs.
+struct ForwardCall {
+  Arguments arguments;
+  std::int64_t k_in, k_out;
+  Rows weight;  ///< it and the residual may be copies: they live until the launch
+  std::optional<Rows> residual;
   BitLinearForward args;
-  args.rows = arguments.first().rows;
-  BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
-  layer.eps = static_cast<float>(eps);
-  layer.operand = type_of(arguments.operation(), "operand", operand);
-  layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
-  layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
-  layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
-  args.x = arguments.first().matrix;
-  args.linear_weight = weight.matrix;
-  if (residual) args.residual = residual->matrix;
-  return args;
-}
+
+  ForwardCall(const char* operation, const Tensor& x, const OptionalTensor& residual_of_x,
+              const OptionalTensor& norm_weight, const OptionalTensor& norm_bias, const Tensor& linear_weight,
+              const OptionalTensor& linear_bias, double eps, bool rms, bool half_even, ScalarType operand)
+      : arguments(operation, "x", x),
+        k_in(arguments.first().columns),
+        k_out(rows_of_weight(arguments, "linear_weight", linear_weight)),
+        weight(arguments.matrix("linear_weight", linear_weight, k_in)) {
+    if (residual_of_x) residual = arguments.rows("residual", *residual_of_x, k_in);
+    args.rows = arguments.first().rows;
+    BitLinearLayer& layer = args.layer = layer_of(k_in, k_out, rms, half_even);
+    layer.eps = static_cast<float>(eps);
+    layer.operand = type_of(arguments.operation(), "operand", operand);
+    layer.norm_weight = arguments.vector("norm_weight", norm_weight, k_in);
+    layer.norm_bias = arguments.vector("norm_bias", norm_bias, k_in);
+    layer.linear_bias = arguments.vector("linear_bias", linear_bias, k_out);
+    args.x = arguments.first().matrix;
+    args.linear_weight = weight.matrix;
+    if (residual) args.residual = residual->matrix;
+  }
+};
 
 /// With `exact` a product of integer codes.
 void launch_forward(BitLinearForward& args, bool exact, const Arguments& arguments, const Place& place) {
@@ -113,17 +122,12 @@ void launch_forward(BitLinearForward& args, bool exact, const Arguments& argumen
 Tensor bit_linear(const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight,
                   const OptionalTensor& norm_bias, const Tensor& linear_weight, const OptionalTensor& linear_bias,
                   double eps, bool rms, bool half_even, bool exact, ScalarType operand) {
-  Arguments arguments("bit_linear", "x", x);
-  const std::int64_t k_in = arguments.first().columns;
-  const std::int64_t k_out = rows_of_weight(arguments, "linear_weight", linear_weight);
-  const Rows weight = arguments.matrix("linear_weight", linear_weight, k_in);
-  std::optional<Rows> residual_rows;
-  if (residual) residual_rows = arguments.rows("residual", *residual, k_in);
-  BitLinearForward args = forward_arguments(arguments, residual_rows, weight, k_out, norm_weight, norm_bias,
-                                            linear_bias, eps, rms, half_even, operand);
-  const Tensor out = arguments.empty(arguments.shape(k_out), operand);
-  args.out = matrix_of(out, args.layer.operand, k_out);
-  launch_forward(args, exact, arguments, Place(arguments));
+  ForwardCall call("bit_linear", x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, rms, half_even,
+                   operand);
+  BitLinearForward& args = call.args;
+  const Tensor out = call.arguments.empty(call.arguments.shape(call.k_out), operand);
+  args.out = matrix_of(out, args.layer.operand, call.k_out);
+  launch_forward(args, exact, call.arguments, Place(call.arguments));
   return out;
 }
 
@@ -131,15 +135,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> bit_linear_forward(
     const Tensor& x, const OptionalTensor& residual, const OptionalTensor& norm_weight, const OptionalTensor& norm_bias,
     const Tensor& linear_weight, const OptionalTensor& linear_bias, double eps, bool rms, bool half_even, bool exact,
     bool keep, ScalarType operand, std::optional<ScalarType> residual_dtype, bool row_invariant) {
-  Arguments arguments("bit_linear_forward", "x", x);
-  const std::int64_t k_in = arguments.first().columns;
-  const std::int64_t k_out = rows_of_weight(arguments, "linear_weight", linear_weight);
-  const Rows weight = arguments.matrix("linear_weight", linear_weight, k_in);
-  std::optional<Rows> residual_rows;
-  if (residual) residual_rows = arguments.rows("residual", *residual, k_in);
-
-  BitLinearForward args = forward_arguments(arguments, residual_rows, weight, k_out, norm_weight, norm_bias,
-                                            linear_bias, eps, rms, half_even, operand);
+  ForwardCall call("bit_linear_forward", x, residual, norm_weight, norm_bias, linear_weight, linear_bias, eps, rms,
+                   half_even, operand);
+  Arguments& arguments = call.arguments;
+  BitLinearForward& args = call.args;
+  const std::int64_t k_in = call.k_in, k_out = call.k_out;
   const DType type = args.layer.operand;
   args.layer.row_invariant = row_invariant;
   if (row_invariant && !exact) {
