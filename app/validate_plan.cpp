@@ -236,8 +236,8 @@ Plan plan_of(const ValidateOptions& options) {
   if (!options.cases.empty() || options.variant == "invariant") {
     ask_for_row_invariance_everywhere(jobs);
   } else {
-    const bool smoke = options.shapes.empty() && chosen_suite(options) == SuiteSize::smoke;
-    ask_for_proofs(plan, jobs, smoke ? Proofs::once_a_norm : Proofs::once_a_form_and_type);
+    const bool suite = options.shapes.empty() && chosen_suite(options) != SuiteSize::smoke;
+    ask_for_proofs(plan, jobs, suite ? Proofs::once_a_form_and_type : Proofs::once_a_norm);
   }
   for (Job& job : jobs) {
     job.index = plan.cases_of_shards;

@@ -12,7 +12,6 @@
 namespace normquant::bench {
 namespace {
 
-using validate::Problem;
 using validate::Shape;
 
 const Sweep& sweep_named(const std::string& name) {

@@ -141,7 +141,7 @@ TEST(RowInvariance, SettingsHoldTheSameRowsInOtherProblems) {
   }
   EXPECT_EQ(rows, (std::vector<std::int64_t>{1, 8, 8, 130, 8, 8, 8, 8, 8}));
   EXPECT_EQ(settings_of(forward(1000), DeviceKind::cuda)[4].problem.rows, 4097);
-  EXPECT_EQ(settings_of(forward(64), DeviceKind::host)[4].problem.rows, 4097);
+  EXPECT_EQ(settings_of(forward(64), DeviceKind::host)[4].problem.rows, 8) << "4097 rows take seconds there";
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ inline constexpr std::int64_t telling_columns = 1024;
 
 /// How often a variant that promises to keep rows' bits is asked for it.
 enum class Proofs {
-  once_a_norm,          ///< of each norm, at one type, float32 where that is served: the suite smoke
+  once_a_norm,          ///< of each norm, at one type, float32 where that is served: smoke, and --shape
   once_a_form_and_type  ///< of each form that kernels are compiled for, and each type of x
 };
 
