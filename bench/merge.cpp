@@ -133,6 +133,9 @@ class ShardFile {
     if (!shard) {
       throw Unmergeable{where + ": this is not the record file of a shard (normquant bench --shard I/N --out FILE)"};
     }
+    if (const auto gpu = record.find("gpu"); gpu != record.end() && !gpu->is_null() && !gpu->is_object()) {
+      throw Unmergeable{where + ": \"gpu\" must be an object that describes a GPU, or null where there was none"};
+    }
     if (line_ == 1) note(*shard, record, where);
     record["plan"]["cases"] = 0;
     record["plan"]["shard"] = "";

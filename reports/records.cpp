@@ -50,7 +50,8 @@ Environment environment_of(const json& record) {
   if (const auto cpu = record.find("cpu"); cpu != record.end() && cpu->is_object()) {
     environment.cpu = text(*cpu, "model");
   }
-  if (const auto gpu = record.find("gpu"); gpu != record.end() && gpu->is_object()) {
+  if (const auto gpu = record.find("gpu"); gpu != record.end() && !gpu->is_null()) {
+    if (!gpu->is_object()) throw Malformed{"\"gpu\" is neither an object that describes a GPU nor null"};
     environment.gpu = required_text(*gpu, "name");
     environment.driver = text(*gpu, "driver");
     environment.cuda_runtime = text(*gpu, "cuda_runtime");

@@ -101,6 +101,10 @@ class Merge(ProgramCase):
                            ("kind", 3)):
             self.write("2", environment("2/2", 1), {**timing(1), key: value})
             self.assertRegex(self.ask("merge", "1", "2", "--out", "m", status=2), r"^normquant merge: 2:2: [ -~]+\n$", (key, value))
+        for gpu in (7, "NVIDIA Invented", [1]):
+            self.write("2", {**environment("1/1", 1), "gpu": gpu}, timing(1))
+            for command in ("merge", "2", "--out", "m"), ("report", "2"):
+                self.assertRegex(self.ask(*command, status=2), r'2:1: "gpu" [ -~]+\n$', (command, gpu))
         self.write("2", environment("2/2", 1), timing(1), timing(3))
         self.assertIn("2:3: this case is more than the 1 that the shard was planned to have",
                       self.ask("merge", "1", "2", "--out", "m", status=2))

@@ -265,6 +265,17 @@ def test_nothing_can_be_fetched(b, page):
     expect_equal(refused, "refused", "the page's policy lets nothing through")
 
 
+def seconds_of_known_work(b):
+    """What this machine's browser takes, at this moment, to write, read and sort 100,000 invented records: 0.2 s when idle."""
+    return b.run("""(() => {
+      const began = performance.now();
+      const records = [];
+      for (let i = 0; i < 100000; ++i) records.push({shape: `${i % 50}x${i}`, variant: `variant_${i % 20}`, samples: [1 + i / 7, i]});
+      JSON.parse(JSON.stringify(records)).sort((a, b) => a.shape < b.shape ? -1 : 1);
+      return (performance.now() - began) / 1000;
+    })()""")
+
+
 def test_huge(b, pages):
     """5,000 cases of 20 variants."""
     shapes = [f"{m}x{64 * n}" for m in range(1, 51) for n in range(1, 51)]
@@ -273,10 +284,12 @@ def test_huge(b, pages):
     expect_equal(len(timings), 100000, "records")
     page = pages.page("huge", pages.records("huge", timings))
     size = pathlib.Path(page).stat().st_size
-    seconds = min(b.open(page) for _ in range(3))  # what else the machine does comes on top
-    print(f"100,000 records: a page of {size / 1e6:.1f} MB opens in {seconds:.2f} s")
+    # A slow machine, or one with other work, is slow at known work too.
+    opened, known = zip(*((b.open(page), seconds_of_known_work(b)) for _ in range(3)))
+    seconds, work = min(opened), min(known)
+    print(f"100,000 records: a page of {size / 1e6:.1f} MB opens in {seconds:.2f} s, known work takes {work:.2f} s")
     expect_clean(b, page, "huge")
-    expect(seconds < 3, f"it opens in {seconds:.1f} s, not under 3")
+    expect(seconds < max(3, 15 * work), f"it opens in {seconds:.1f} s, not under 3 or 15 times the known work's {work:.2f} s")
     expect(size < 3e6, f"it has {size} bytes, not under 3 MB")
     expect("left out" in text_of(b, "#warnings"), "what is left out is said")
     choose(b, "op", "norm_quant_backward")

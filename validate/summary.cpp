@@ -57,7 +57,8 @@ std::vector<VariantSummary> summarise(const std::vector<CaseResult>& results) {
       case Outcome::error: ++found->errors; break;
     }
     found->watched = found->watched || verdict.watched;
-    found->row_invariant = found->row_invariant || verdict.row_invariant;
+    const bool judged = verdict.outcome != Outcome::skipped && verdict.outcome != Outcome::error;
+    found->row_invariant = found->row_invariant || (judged && verdict.row_invariant);
     found->rows_compared += verdict.rows_compared;
     if (verdict.for_other_devices) found->device_lacks = verdict.reason;
     found->elements += verdict.elements_checked;

@@ -37,7 +37,7 @@ struct VariantSummary {
   std::int64_t passed = 0, failed = 0, skipped = 0, errors = 0;
   std::int64_t hazards = 0;    ///< of those that failed
   bool watched = false;        ///< hazards were looked for
-  bool row_invariant = false;  ///< it promises that a row keeps its bits
+  bool row_invariant = false;  ///< it promises that a row keeps its bits, and served a case
   std::int64_t rows_compared = 0;
   std::string device_lacks = {};  ///< why the device skips every problem; empty when it does not
   std::int64_t elements = 0;
@@ -61,8 +61,8 @@ struct Totals {
   bool watched = false;      ///< hazards were looked for, in some
   std::int64_t on_ties = 0;  ///< of the ambiguous ones
   DistinctCodes distinct;
-  std::int64_t row_invariant = 0,
-               proved = 0;  ///< variants that promise to keep a row's bits, and those of which rows were compared
+  std::int64_t row_invariant = 0,  ///< variants that served a case and promise to keep a row's bits,
+      proved = 0;                  ///< and those of which rows were compared
   std::int64_t rows_compared = 0;
   double ambiguous_share() const {
     return codes == 0 ? 0.0 : static_cast<double>(ambiguous) / static_cast<double>(codes);

@@ -1,20 +1,16 @@
-// bit_linear_forward: contract, bytes, variants, choice.
+// bit_linear_forward: variants and choice. Its contract is in forward_contract.cpp.
 //
 //   (weight_quant) -> norm_quant_forward -> product -> bias
 //
 // Variants differ in the product: of fake-quantised operands; of codes in int32, scaled by a second kernel or by the same;
 // or of codes with packed weights.
-#include <normquant/activation_quant.hpp>
 #include <normquant/bit_linear.hpp>
-#include <normquant/norm_quant_forward.hpp>
 
 #include <algorithm>
-#include <optional>
 
-#include "bit_linear/layer_arguments.hpp"
+#include "bit_linear/forward_steps.hpp"
 #include "bit_linear/layer_kernels.hpp"
 #include "bit_linear/matrix_products.hpp"
-#include "bit_linear/scratch.hpp"
 #include "device/support.hpp"
 
 namespace normquant {
@@ -26,62 +22,6 @@ constexpr std::int64_t most_decode_rows = 16;
 /// The scratch for int32 sums is no larger: more rows go chunk by chunk. Chunks so small that the L2 keeps their sums were
 /// slower (docs/performance.md).
 constexpr std::int64_t integer_chunk_bytes = std::int64_t{512} << 20;
-
-/// The norm's arguments; y_q goes where the caller asked for it, and may be missing.
-NormQuantForward norm_arguments(const BitLinearForward& a) {
-  NormQuantForward args;
-  args.rows = a.rows;
-  args.columns = a.layer.k_in;
-  args.norm = a.layer.norm;
-  args.rounding = a.layer.rounding;
-  args.h_source = a.layer.h_source;
-  args.eps = a.layer.eps;
-  args.x = a.x;
-  args.residual = a.residual;
-  args.weight = a.layer.norm_weight;
-  args.bias = a.layer.norm_bias;
-  args.residual_out = a.residual_out;
-  args.mean = a.mean;
-  args.rstd = a.rstd;
-  args.quant_scale = a.quant_scale;
-  args.output = a.y_q;
-  return args;
-}
-
-/// The steps before the product. y_q is written in the form that the product reads; a form that the caller asked for goes to
-/// the caller's memory, and is read from there.
-struct Quantised {
-  std::optional<Step<WeightQuant>> weights;
-  Step<NormQuantForward> norm;
-
-  Quantised(const BitLinearForward& a, bool needs_codes, const DeviceInfo& device, Scratch& scratch) {
-    if (a.linear_weight.given()) {
-      weights = Step<WeightQuant>(weight_quant_of(a.layer, a.linear_weight), device, scratch);
-    }
-    NormQuantForward args = norm_arguments(a);
-    QuantOutput& y_q = args.output;
-    if (needs_codes && y_q.codes == nullptr) {
-      y_q.ld_codes = divide_up(args.columns, 16) * 16;
-      y_q.codes = static_cast<std::int8_t*>(scratch.take(static_cast<std::size_t>(a.rows * y_q.ld_codes)));
-    }
-    if (needs_codes && y_q.dequant_scale == nullptr) {
-      y_q.dequant_scale = static_cast<float*>(scratch.take(sizeof(float) * static_cast<std::size_t>(a.rows)));
-    }
-    if (!needs_codes && !y_q.out.given()) y_q.out = scratch.take_matrix(a.layer.operand, a.rows, args.columns);
-    norm = Step<NormQuantForward>(args, device, scratch, a.layer.row_invariant);
-  }
-
-  Status launch(const DeviceInfo& device, Stream stream) const {
-    if (weights) {
-      if (Status status = weights->launch(device, stream); !status.ok()) return status;
-    }
-    return norm.launch(device, stream);
-  }
-  CodeScales scales(const BitLinearForward& a) const {
-    return {norm.args.output.dequant_scale, a.layer.weights.dequant_factor,
-            a.layer.adds_bias() ? a.layer.linear_bias : ConstVector{}};
-  }
-};
 
 // ---- fake_quantised: out = y_q * w_q^T in the operands' type, accumulated in float32.
 
@@ -270,44 +210,34 @@ std::int64_t requested_bytes(const Variant<BitLinearForward>&, const BitLinearFo
 
 std::vector<Variant<BitLinearForward>> rows_for(DeviceKind kind) {
   std::vector<Variant<BitLinearForward>> rows = {
-      {"fake_quantised",
-       "product of fake-quantised operands, as the Triton system's",
-       {},
-       true,
-       why_not_fake_quantised,
-       fake_quantised_workspace,
-       requested_bytes,
-       launch_fake_quantised},
-      {"integer",
-       "int8 codes by ternary codes, exact in int32, scaled afterwards",
-       {},
-       true,
-       why_not_integer,
-       integer_workspace,
-       requested_bytes,
-       launch_integer,
-       nullptr,
-       true},
-      {"integer_fused",
-       "int8 codes by ternary codes, exact in int32, scaled in the same kernel (Hopper)",
-       {},
-       true,
-       why_not_integer_fused,
-       quantised_workspace,
-       requested_bytes,
-       launch_integer_fused,
-       [](const Variant<BitLinearForward>&, const DeviceInfo& device) { return lacks_fused_product(device); },
-       true},
-      {"packed",
-       "int8 codes by packed ternary codes, exact: few rows, any shape",
-       {},
-       true,
-       why_not_packed,
-       quantised_workspace,
-       requested_bytes,
-       launch_packed,
-       nullptr,
-       true},
+      {.name = "fake_quantised",
+       .summary = "product of fake-quantised operands, as the Triton system's",
+       .why_not = why_not_fake_quantised,
+       .workspace_bytes = fake_quantised_workspace,
+       .requested_bytes = requested_bytes,
+       .launch = launch_fake_quantised},
+      {.name = "integer",
+       .summary = "int8 codes by ternary codes, exact in int32, scaled afterwards",
+       .why_not = why_not_integer,
+       .workspace_bytes = integer_workspace,
+       .requested_bytes = requested_bytes,
+       .launch = launch_integer,
+       .row_invariant = true},
+      {.name = "integer_fused",
+       .summary = "int8 codes by ternary codes, exact in int32, scaled in the same kernel (Hopper)",
+       .why_not = why_not_integer_fused,
+       .workspace_bytes = quantised_workspace,
+       .requested_bytes = requested_bytes,
+       .launch = launch_integer_fused,
+       .device_lacks = [](const auto&, const DeviceInfo& device) { return lacks_fused_product(device); },
+       .row_invariant = true},
+      {.name = "packed",
+       .summary = "int8 codes by packed ternary codes, exact: few rows, any shape",
+       .why_not = why_not_packed,
+       .workspace_bytes = quantised_workspace,
+       .requested_bytes = requested_bytes,
+       .launch = launch_packed,
+       .row_invariant = true},
   };
   // The host device has no tensor copy engine.
   if (kind == DeviceKind::host) std::erase_if(rows, [](const auto& row) { return row.name == "integer_fused"; });
@@ -320,43 +250,6 @@ const std::vector<Variant<BitLinearForward>>& table(DeviceKind kind) {
 }
 
 }  // namespace
-
-template <>
-Status check_arguments(const BitLinearForward& a) {
-  ArgumentCheck check("bit_linear_forward");
-  check.require(a.rows >= 0, "rows is " + std::to_string(a.rows) + "; it must be 0 or more");
-  check_layer(check, a.layer);
-  check.require(a.x.given(), "x is null");
-  check.require(a.out.given(), "out is null");
-  check.check_matrix("linear_weight", a.linear_weight, a.layer.k_in);
-  check.check_matrix("out", a.out, a.layer.k_out);
-  const BitLinearWeights& weights = a.layer.weights;
-  check.require(weights.operand.given() || weights.codes != nullptr || weights.packed != nullptr,
-                "weights.operand, weights.codes and weights.packed are all null; the product reads one of them");
-  check.check_output("y_q", a.y_q, a.layer.k_in);
-  check.require(!a.y_q.out.given() || a.y_q.out.type == a.layer.operand, "y_q.out's type is not that of the operands");
-  if (!check.status().ok()) return check.status();
-  NormQuantForward norm = norm_arguments(a);  // says the rest; an output that is scratch is not its caller's mistake
-  if (!norm.output.given()) norm.output.out = {a.out.data, a.layer.operand, a.layer.k_in};
-  return check_arguments(norm);
-}
-
-template <>
-std::int64_t algorithmic_bytes(const BitLinearForward& a) {
-  const BitLinearLayer& layer = a.layer;
-  const std::int64_t in = element_bytes(a.x) + element_bytes(a.residual) + element_bytes(a.residual_out);
-  const std::int64_t row_values = (a.mean != nullptr ? 4 : 0) + (a.rstd != nullptr ? 4 : 0);
-  // The weight counts as it is given: the matrix, or the smallest of its cached forms.
-  std::int64_t weight = element_bytes(a.linear_weight) * layer.k_in;
-  if (!a.linear_weight.given()) {
-    weight = layer.weights.packed != nullptr  ? packed_row_bytes(layer.k_in)
-             : layer.weights.codes != nullptr ? layer.k_in
-                                              : element_bytes(layer.weights.operand) * layer.k_in;
-  }
-  const std::int64_t vectors = (element_bytes(layer.norm_weight) + element_bytes(layer.norm_bias)) * layer.k_in +
-                               element_bytes(layer.linear_bias) * layer.k_out;
-  return a.rows * (in * layer.k_in + element_bytes(a.out) * layer.k_out + row_values) + weight * layer.k_out + vectors;
-}
 
 template <>
 const std::vector<Variant<BitLinearForward>>& variants<BitLinearForward>(DeviceKind kind) {

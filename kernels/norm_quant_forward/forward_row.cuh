@@ -92,4 +92,23 @@ __device__ __forceinline__ void store_h(const Row<Facts, X, Columns, Threads>& r
 Status launch_packed(const Tuning& t, const NormQuantForward& a, const LaunchShape& shape, Overlap overlap,
                      Stream stream);
 
+/// take(k, values) for every packet of the weight or the bias: of `packets` where they hold it, else read here.
+template <class Facts, int V, int K, class X, class Columns, class Threads, class Take>
+__device__ __forceinline__ void with_vector(const Row<Facts, X, Columns, Threads>& row, bool early,
+                                            const Packet<X, V> (&packets)[K], const ConstVector& vector, Take&& take) {
+  if (early) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      float values[V];
+      packets[k].unpack(values);
+      take(k, values);
+    }
+  } else {
+    Facts::with_type(vector.type, [&](auto type) {
+      using T = typename decltype(type)::type;
+      for_packets<T, V, K>(row.columns, static_cast<const T*>(vector.data), take);
+    });
+  }
+}
+
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -14,6 +14,7 @@
 #include "device/striped_columns.cuh"
 #include "norm_quant_forward/forward_row.cuh"
 #include "norm_quant_forward/one_pass_launch.hpp"
+#include "norm_quant_forward/one_pass_variants.hpp"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
@@ -125,25 +126,6 @@ __device__ __forceinline__ float add_bias(const Row<Facts, X, Columns, Threads>&
     });
   }
   return largest;
-}
-
-/// take(k, values) for every packet of the weight or the bias: of `packets` where they hold it, else read here.
-template <class Facts, int V, int K, class X, class Columns, class Threads, class Take>
-__device__ __forceinline__ void with_vector(const Row<Facts, X, Columns, Threads>& row, bool early,
-                                            const Packet<X, V> (&packets)[K], const ConstVector& vector, Take&& take) {
-  if (early) {
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      float values[V];
-      packets[k].unpack(values);
-      take(k, values);
-    }
-  } else {
-    Facts::with_type(vector.type, [&](auto type) {
-      using T = typename decltype(type)::type;
-      for_packets<T, V, K>(row.columns, static_cast<const T*>(vector.data), take);
-    });
-  }
 }
 
 /// Reduce, scale and store in another format or by a given scale: v becomes y, and by a given scale no maximum is taken.
@@ -344,67 +326,6 @@ Status launch(const Variant<NormQuantForward>& variant, const NormQuantForward& 
       a.x.type, [&](auto type) { return launch_for<typename decltype(type)::type>(t, a, shape, overlap, stream); });
 }
 
-// Names: e = elements a thread, l = threads a row when fewer than a warp, c = blocks a row.
-constexpr VariantRow rows[] = {
-    {.name = "one_pass_l8_e8",
-     .summary = "row in registers, 4 rows a warp, 8 elements a thread",
-     .lanes = 8,
-     .elements = 8},
-    {.name = "one_pass_l8_e32",
-     .summary = "row in registers, 4 rows a warp, 32 elements a thread",
-     .lanes = 8,
-     .elements = 32},
-    {.name = "one_pass_l16_e32",
-     .summary = "row in registers, 2 rows a warp, 32 elements a thread",
-     .lanes = 16,
-     .elements = 32},
-    {.name = "one_pass_e8", .summary = "row in registers, 8 elements a thread", .lanes = 32, .elements = 8},
-    {.name = "one_pass_e16", .summary = "row in registers, 16 elements a thread", .lanes = 32, .elements = 16},
-    {.name = "one_pass_e32", .summary = "row in registers, 32 elements a thread", .lanes = 32, .elements = 32},
-    {.name = "one_pass_e64", .summary = "row in registers, 64 elements a thread", .lanes = 32, .elements = 64},
-    {.name = "cluster_c2_e32", .summary = "row in registers of 2 blocks", .lanes = 32, .elements = 32, .cluster = 2},
-    {.name = "cluster_c4_e32", .summary = "row in registers of 4 blocks", .lanes = 32, .elements = 32, .cluster = 4},
-    {.name = "cluster_c8_e32", .summary = "row in registers of 8 blocks", .lanes = 32, .elements = 32, .cluster = 8},
-    {.name = "cluster_c16_e32", .summary = "row in registers of 16 blocks", .lanes = 32, .elements = 32, .cluster = 16},
-    {.name = "cluster_c2_e64",
-     .summary = "row in registers of 2 blocks, 64 elements a thread",
-     .lanes = 32,
-     .elements = 64,
-     .cluster = 2},
-    {.name = "striped_e8",
-     .summary = "any alignment and N, 8 elements a thread",
-     .lanes = 32,
-     .elements = 8,
-     .access_bytes = 1},
-    {.name = "striped_e16",
-     .summary = "any alignment and N, 16 elements a thread",
-     .lanes = 32,
-     .elements = 16,
-     .access_bytes = 1},
-    {.name = "striped_e24",
-     .summary = "any alignment and N, 24 elements a thread",
-     .lanes = 32,
-     .elements = 24,
-     .access_bytes = 1},
-    {.name = "striped_e32",
-     .summary = "any alignment and N, 32 elements a thread",
-     .lanes = 32,
-     .elements = 32,
-     .access_bytes = 1},
-    {.name = "striped_c4_e32",
-     .summary = "any alignment and N, row in registers of 4 blocks",
-     .lanes = 32,
-     .elements = 32,
-     .cluster = 4,
-     .access_bytes = 1},
-    {.name = "striped_c16_e32",
-     .summary = "any alignment and N, row in registers of 16 blocks",
-     .lanes = 32,
-     .elements = 32,
-     .cluster = 16,
-     .access_bytes = 1},
-};
-
 }  // namespace
 
 const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
@@ -414,7 +335,7 @@ const std::vector<Variant<NormQuantForward>>& norm_quant_forward_one_pass() {
                                                              .launch = launch,
                                                              .device_lacks = lacks_clusters,
                                                              .row_invariant = true},
-                                                            rows);
+                                                            one_pass_rows);
   return table;
 }
 

@@ -49,7 +49,10 @@ std::vector<Finding> run_campaign(const Campaign& campaign, std::vector<const Mu
         return finding.mutant == mutants[i]->name && finding.suite == name_of(suite);
       });
       if (before == campaign.earlier.end()) {
-        left.push_back(i);
+        const auto hint = campaign.hints.find(mutants[i]->name);
+        const bool passes_it =
+            hint != campaign.hints.end() && hint->second.suite != name_of(suite) && suite != campaign.suites.back();
+        if (!(passes_it && campaign.stop_when_caught)) left.push_back(i);
         continue;
       }
       all.push_back(*before);

@@ -67,6 +67,21 @@ std::vector<CaseResult> results_of(const validate::Job& job) {
   }
 }
 
+/// The case of a hint comes first: as the suite has it, or by itself where `anyway`.
+void begin_with(const Hint& hint, const validate::DeviceChoice& device, bool anyway, std::vector<validate::Job>& jobs) {
+  for (const validate::Job& job : jobs) {
+    const bool has_variant = std::find(job.variants.begin(), job.variants.end(), hint.variant) != job.variants.end();
+    if (!has_variant || to_text(job.subject.problem) != hint.problem) continue;
+    validate::Job first = job;
+    first.variants = {hint.variant};
+    jobs.insert(jobs.begin(), std::move(first));
+    return;
+  }
+  std::string why;
+  const auto problem = anyway ? validate::parse_problem(hint.problem, why) : std::nullopt;
+  if (problem) jobs.insert(jobs.begin(), {device, {*problem}, {hint.variant}});
+}
+
 /// Whether the results as a whole fail though each case passes; how goes to the finding.
 bool fails_as_a_whole(const std::vector<CaseResult>& results, Finding& finding) {
   const auto variants = validate::summarise(results);
@@ -95,10 +110,7 @@ Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validat
   }
   std::vector<validate::Job> jobs;
   if (hint == nullptr || !hint->alone) jobs = jobs_of(mutant, device, suite, seed);
-  std::string why;
-  if (const auto problem = hint == nullptr ? std::nullopt : validate::parse_problem(hint->problem, why)) {
-    jobs.insert(jobs.begin(), {device, {*problem}, {hint->variant}});
-  }
+  if (hint != nullptr) begin_with(*hint, device, hint->alone || mutant.site != 0, jobs);
   std::vector<CaseResult> results;
   for (const validate::Job& job : jobs) {
     for (CaseResult& result : results_of(job)) {

@@ -29,9 +29,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Finding, mutant, device, suite, caught, check
 /// The check that a verdict other than pass and skipped comes from.
 std::string check_of(const validate::Verdict& verdict);
 
-/// A problem and a variant that caught a mutant before: tried first, or alone.
+/// A problem and a variant that caught a mutant before, and in which suite: tried first, or alone.
 struct Hint {
-  std::string variant, problem;
+  std::string variant, problem, suite;
   bool alone = false;
 };
 
@@ -41,7 +41,8 @@ std::vector<validate::Job> jobs_of(const Mutant& mutant, const validate::DeviceC
 
 /// Activates the mutant and runs the suite until a case fails. As in validate, a suite that skips a variant everywhere, or in
 /// which too many codes are ambiguous, fails too. `case_done` is called after each case. In a process of its own: the mutant
-/// may crash it, and stays active. `hint` may be null.
+/// may crash it, and stays active. `hint` may be null. Its case comes first where the suite still has it; of a mechanical mutant,
+/// or alone, also where it has not.
 Finding find(const Mutant& mutant, const validate::DeviceChoice& device, validate::SuiteSize suite, std::uint64_t seed,
              const Hint* hint, const std::function<void()>& case_done);
 

@@ -34,7 +34,8 @@ struct Options {
   std::uint64_t seed = 1;
   double most_silent = 120, most_seconds = 0, longest_case = 0;
   bool measure_reach = false, resume = false, only_hints = false;
-  std::string hints, names_file, reach_kept;
+  std::vector<std::string> hints;
+  std::string names_file, reach_kept;
   std::int64_t seeds = 1, elements = 0;
 };
 
@@ -97,17 +98,15 @@ std::vector<const Mutant*> named(const Options& options) {
 }
 
 /// What caught mutants in earlier runs: their findings, a record a line.
-std::map<std::string, Hint, std::less<>> hints_of(const std::string& path, bool alone) {
-  std::map<std::string, Hint, std::less<>> hints;
-  if (path.empty()) return hints;
+void add_hints(const std::string& path, bool alone, std::map<std::string, Hint, std::less<>>& hints) {
   std::ifstream file(path);
   if (!file) throw Refusal{exit_usage, fmt::format("cannot read {}", path)};
   std::string line;
   while (std::getline(file, line)) {
     const auto finding = nlohmann::json::parse(line, nullptr, false).get<Finding>();
-    if (!finding.problem.empty()) hints[finding.mutant] = {finding.variant, finding.problem, alone};
+    const Hint hint{finding.variant, finding.problem, finding.suite, alone};
+    if (!finding.problem.empty()) hints.try_emplace(finding.mutant, hint);  // smoke comes before standard
   }
-  return hints;
 }
 
 int run(const Options& options) {
@@ -122,7 +121,7 @@ int run(const Options& options) {
   campaign.most_seconds = options.most_seconds;
   campaign.longest_case = options.longest_case;
   campaign.reach_kept = options.reach_kept;
-  campaign.hints = hints_of(options.hints, options.only_hints);
+  for (const std::string& path : options.hints) add_hints(path, options.only_hints, campaign.hints);
   if (options.resume && options.out.empty())
     throw Refusal{exit_usage, "--resume needs --out, the findings to go on from"};
   if (options.resume) campaign.earlier = found_before(options.out);
@@ -271,7 +270,8 @@ int main(int argc, char** argv) {
       "--keep-reach", options.reach_kept,
       "With --reach: keep what was measured in files that begin so, and take what is there already");
   run_command->add_flag("--resume", options.resume, "Go on where an interrupted run's --out ends");
-  run_command->add_option("--hints", options.hints, "Findings of an earlier run, whose cases are tried first");
+  run_command->add_option("--hints", options.hints,
+                          "Findings of earlier runs, whose cases are tried first, and the suite that caught it");
   run_command->add_flag("--only-hints", options.only_hints,
                         "Run nothing but these cases, of the mutants that have one");
   control_command->add_option("--seeds", options.seeds, "Seeds to run, at least")->capture_default_str();

@@ -8,6 +8,7 @@
 #include "validate/space/bases.hpp"
 #include "validate/space/factors.hpp"
 #include "validate/space/layer.hpp"
+#include "validate/space/served.hpp"
 
 namespace normquant::validate::space {
 namespace {
@@ -16,6 +17,9 @@ namespace {
 constexpr std::int64_t rows_that_differ = 400, most_elements = std::int64_t{1} << 20;
 /// More take seconds on the host device.
 constexpr std::int64_t most_rows_of_smoke = 65536;
+/// Threads on all rows, most of them without a column, beyond which a problem would take a share of smoke's time on the host device
+/// that it is not worth: 67 rows of 8 columns by 1024 threads each take a second. 67 rows of 256 threads are no more.
+constexpr std::int64_t most_threads_of_smoke = 67 * 256;
 
 /// The problems of a suite in the order in which they came, each once, with the variants that it is for.
 class Cases {
@@ -111,6 +115,24 @@ void add_row_operations(Cases& cases, Operation op, SuiteSize size, std::uint64_
   }
 }
 
+/// The problems of no class in particular. In smoke on the host device a variant of many threads a row goes without those of many rows
+/// that another serves in less time.
+void add_rest(Cases& cases, Operation op, SuiteSize size, std::uint64_t seed, const DeviceInfo& device) {
+  const std::vector<VariantEntry> variants = catalogue(op, device.kind);
+  const Served served(op, device);
+  for (const Problem& p : rest_of(op, size, seed)) {
+    std::vector<std::string_view> quick;
+    bool is_served = false;
+    for (std::size_t v = 0; v < variants.size(); ++v) {
+      if (p.rows * variants[v].threads_per_row > most_threads_of_smoke) continue;
+      quick.push_back(variants[v].name);
+      is_served = is_served || served.by(v, p);
+    }
+    if (size != SuiteSize::smoke || device.kind != DeviceKind::host || !is_served) quick = {{}};
+    for (const std::string_view name : quick) cases.add(p, name);
+  }
+}
+
 }  // namespace
 
 std::vector<Run> all_runs(Operation op, std::uint64_t seed, const DeviceInfo& device) {
@@ -159,7 +181,7 @@ std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, con
   } else {
     add_row_operations(cases, op, size, seed, device);
   }
-  for (const Problem& p : rest_of(op, size, seed)) cases.add(p);
+  add_rest(cases, op, size, seed, device);
   if (size != SuiteSize::smoke && is_layer(op)) {
     // Of the many rows the host device would be at work for minutes, were they for all variants.
     const char* variant = device.kind == DeviceKind::host ? "packed" : "";
