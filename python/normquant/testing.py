@@ -127,7 +127,8 @@ def _in_python(text: str) -> str:
         quoted = value if re.fullmatch(r"[-+.0-9e]+", value) else f'"{value}"'
         return f"{name}={quoted}"
 
-    return re.sub(r"--([a-z][a-z-]*) ([\w.+-]*\w)", argument, text)
+    text = re.sub(r"--([a-z][a-z-]*) (?!(?:has|is|needs)\b)([\w.+-]*\w)", argument, text)
+    return re.sub(r"--([a-z][a-z-]*)", lambda found: found[1].replace("-", "_"), text)
 
 
 # Set by the pytest plugin: called with every judgement; where tensors that were not right are saved, or None.

@@ -136,7 +136,7 @@ std::string wrong_combination(const Given& given) {
   if (p.quantisation.has_static_scale()) {
     for (const char* role : {"dequant_scale", "quant_scale"}) {
       if (given.tensor(role) != nullptr)
-        return fmt::format("{} is given, but by --static-scale there is none a row", role);
+        return fmt::format("{} is given, but there is none a row where --static-scale is said", role);
     }
   }
   if (mean && !layer) return "mean is given, but --norm rms has none";
