@@ -201,7 +201,7 @@ TEST(Check, TheLayerIsJudgedByTheBoundsOfItsProduct) {
   expect_answer(command, 1, "WRONG: out[0,0]");
   expect_answer(command + " --rounding even", 2, "--rounding");
   Array changed = forward.out;
-  changed(3, 7) *= 1 + 1e-4;
+  changed(3, 7) += 0.01;
   write("out.npy", shape(rows, features), changed);
   expect_answer(with_bias, 1, "WRONG: out[3,7]");
   layer.reproduce_dropped_bias = true;

@@ -92,7 +92,11 @@ class HostTensor:
 
 def _from_torch(name: str, tensor) -> HostTensor:
     torch = sys.modules["torch"]
-    if tensor.layout != torch.strided or tensor.is_quantized:
+    if tensor.is_nested:
+        raise TypeError(f"{name} is a nested tensor; pass a dense one: {name}.to_padded_tensor(0), or its parts")
+    if tensor.is_quantized:
+        raise TypeError(f"{name} is a quantised tensor of torch's; pass its values, {name}.dequantize(), or {name}.int_repr()")
+    if tensor.layout != torch.strided:
         raise TypeError(f"{name} is a tensor of layout {tensor.layout}; pass a dense one: {name}.to_dense()")
     if tensor.device.type == "meta":
         raise ValueError(f"{name} is on the device meta and has no elements to judge")
