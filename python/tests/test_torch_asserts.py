@@ -97,3 +97,15 @@ def test_strangers():
             assert_bit_linear_forward(**{"x": x, "out": out, **given, **changed})
     assert_bit_linear_forward(x.expand(1, 4, K_IN), out[None], **given)
     assert_bit_linear_forward(x[:1].expand(4, K_IN), out[:1].expand(4, K_OUT), **given)
+
+
+def test_a_kernel_of_fp8_codes_is_timed():
+    def kernel(x, largest=448):
+        scale = largest / x.float().abs().amax(1, keepdim=True).clamp(min=1e-5)
+        return (x.float() * scale).to(torch.float8_e4m3fn), 1 / scale
+
+    words = {"op": "activation_quant", "shape": (4, 64), "device": "cpu", "quick": True, "format": "fp8_e4m3"}
+    standing = normquant.bench(kernel, outputs=("codes", "dequant_scale"), **words)
+    assert standing.us > 0 and "format=fp8_e4m3" in standing.title
+    with pytest.raises(WrongResult, match="with the scale of int8, 127 / absmax all of it would be right"):
+        normquant.bench(lambda x: kernel(x, 127), outputs=("codes", "dequant_scale"), **words)

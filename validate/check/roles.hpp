@@ -35,7 +35,7 @@ enum class Product { any, codes, float32, bfloat16, float16 };
 inline constexpr Product all_products[] = {Product::any, Product::codes, Product::float32, Product::bfloat16,
                                            Product::float16};
 std::string_view name_of(Product product);
-std::optional<Product> product_named(std::string_view name);
+std::optional<Product> product_named(std::string_view wanted);
 
 /// What a tensor is made of, for M rows and N columns (the layer's K_in).
 enum class Place {
