@@ -1,5 +1,6 @@
 // The layer's forward and backward of given tensors.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 
