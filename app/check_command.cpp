@@ -124,13 +124,13 @@ int check_files(CheckOptions& options) {
 void add_check_command(CLI::App& app, int& status) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command = app.add_subcommand("check", "Check anybody's output, in .npy, .npz or .safetensors files");
-  command->add_option("--op", options->words.op, "forward, norm, backward, activation_quant or weight_quant")
+  command
+      ->add_option("--op", options->words.op,
+                   "forward, norm, backward, activation_quant, weight_quant, bit_linear_forward or bit_linear_backward")
       ->required();
   command->add_option("--norm", options->words.norm, "rms or layer")->check(CLI::IsMember({"rms", "layer"}));
   CLI::Option* eps = command->add_option("--eps", options->eps, "What was added to the variance (forward)");
-  command
-      ->add_option("--rounding", options->words.rounding,
-                   "Of ties (default: forward, backward half_away; activation_quant half_even)")
+  command->add_option("--rounding", options->words.rounding, "Of ties (default: half_away; activation_quant half_even)")
       ->check(CLI::IsMember({"half_away", "half_even"}));
   command->add_option("--h-source", options->words.h_source, "unrounded or stored: what mean, var and y come from")
       ->check(CLI::IsMember({"unrounded", "stored"}))
@@ -150,6 +150,13 @@ void add_check_command(CLI::App& app, int& status) {
       ->add_option("--packing", options->words.packing,
                    "normquant, transformers or tq2_0: the order of packed (weight_quant)")
       ->check(CLI::IsMember({"normquant", "transformers", "tq2_0"}))
+      ->capture_default_str();
+  command
+      ->add_option(
+          "--product", options->words.product,
+          "What bit_linear_forward multiplies: codes, or operands of a type; any: codes, or operands of out's or "
+          "x's type")
+      ->check(CLI::IsMember({"any", "codes", "float32", "bfloat16", "float16"}))
       ->capture_default_str();
   command
       ->add_option("--format", options->words.format, "int8 or fp8_e4m3: of codes and out (forward, activation_quant)")

@@ -162,7 +162,8 @@ TEST(Check, BadQuestionsAreStatusTwoAndASentence) {
   const std::string forward = "check --op forward --norm rms --eps 1e-5 ";
   expect_answer("check", 2, "--op");
   expect_answer("check --op sideways", 2, "sideways");
-  expect_answer("check --op bit_linear_forward --x " + x, 2, "parts");
+  expect_answer("check --op bit_linear_forward --norm rms --eps 1e-5 --x " + x, 2,
+                "linear_weight is not given; bit_linear_forward needs it");
   expect_answer("check --op forward --eps 1e-5 --x " + x + " --out " + out, 2, "--norm");
   expect_answer("check --op forward --norm rms --x " + x + " --out " + out, 2, "--eps");
   expect_answer("check --op forward --norm rms --eps -1 --x " + x + " --out " + out, 2, "positive");

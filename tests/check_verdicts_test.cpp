@@ -6,6 +6,7 @@
 
 #include "forward_files.hpp"
 #include "reference/activation_quant.hpp"
+#include "reference/bit_linear.hpp"
 #include "reference/weight_quant.hpp"
 
 namespace normquant {
@@ -134,6 +135,95 @@ TEST(Check, TheNormAloneAndItsScales) {
   tests::write_file(f.folder.file("s.npy"),
                     tests::npy("'<f4'", "(5,)", floats(1.001 * quantised.quant_scale.transpose())));
   expect_answer(scale, 1, "quant_scale[0,0]");
+}
+
+TEST(Check, TheMistakesOfFp8CodesAreNamed) {
+  const ScratchFolder folder("check_slips");
+  const std::string x = folder.file("x.npy"), c = folder.file("c.npy");
+  const auto ask = [&](const Array& values, double change, const std::string& options) {
+    Bytes bytes;
+    for (double value : values.reshaped<Eigen::RowMajor>()) {
+      unsigned bits = 0;
+      while (reference::e4m3::of_bits(bits) != value * change && bits < 255) ++bits;
+      bytes += static_cast<char>(bits);
+    }
+    tests::write_file(c, tests::npy("'|u1'", "(1, 4)", bytes));
+    return run_program("check --op activation_quant --format fp8_e4m3 --x " + x + " --codes " + c + options).output;
+  };
+  const auto given = [&](double a, double b, double c1, double d) {
+    Array values(1, 4);
+    values << a, b, c1, d;
+    tests::write_file(x, tests::npy("'<f4'", "(1, 4)", floats(values)));
+  };
+  const auto row = [](double a, double b, double c1, double d) {
+    Array values(1, 4);
+    values << a, b, c1, d;
+    return values;
+  };
+  const std::string by_one = " --static-scale 1";
+  given(1.0625, 1.1875, 17, -19);  // ties
+  EXPECT_NE(ask(row(1, 1.25, 16, -20), 1, by_one).find("0 wrong"), std::string::npos);
+  EXPECT_NE(ask(row(1.125, 1.25, 18, -20), 1, by_one).find("with ties away from zero all of it"), std::string::npos);
+  given(448, 1.0 / 256, -1.0 / 128, 1);
+  EXPECT_NE(ask(row(448, 0, 0, 1), 1, by_one).find("with codes below 2^-6 flushed to 0 all"), std::string::npos);
+  given(448, 2, 1000, 465);
+  EXPECT_NE(ask(row(448, 2, 0, 0), 1, by_one).find("WRONG: codes[0,2]"), std::string::npos);
+  given(448, 224, 112, 56);
+  EXPECT_NE(ask(row(448, 224, 112, 56), 1, "").find("0 wrong"), std::string::npos);
+  EXPECT_NE(ask(row(128, 64, 32, 16), 1, "").find("with the scale of int8, 127 / absmax all"), std::string::npos);
+  EXPECT_NE(ask(row(448, 224, 112, 56), 1, " --floor 1000").find("with --floor 1e-05"), std::string::npos);
+  EXPECT_NE(ask(row(448, 224, 112, 56), 1, " --static-scale 2").find("WRONG: codes[0,1]"), std::string::npos);
+}
+
+TEST(Check, TheLayerIsJudgedByTheBoundsOfItsProduct) {
+  const Forward f;
+  constexpr std::int64_t features = 24;
+  reference::BitLinearLayer layer;
+  layer.eps = f.forward.eps;
+  layer.parameters.norm_weight = f.forward.weight;
+  layer.parameters.linear_weight =
+      validate::input_tensor({}, Tensor::linear_weight, DType::float32, features, columns).values();
+  layer.parameters.linear_bias = reference::Vector::LinSpaced(features, -1, 1).cast<float>().cast<double>();
+  const auto write = [&](const std::string& name, const std::string& form, const Array& values) {
+    tests::write_file(f.folder.file(name), tests::npy("'<f4'", form, floats(values)));
+  };
+  write("lw.npy", shape(features, columns), layer.parameters.linear_weight);
+  write("lb.npy", "(24,)", layer.parameters.linear_bias->transpose());
+  const auto forward = reference::bit_linear_forward(f.x, nullptr, layer);
+  write("out.npy", shape(rows, features), forward.out);
+  const std::string command = "check --op bit_linear_forward --norm rms --eps 1e-5 --x " + f.folder.file("x.npy") +
+                              " --norm_weight " + f.folder.file("w.npy") + " --linear_weight " +
+                              f.folder.file("lw.npy") + " --out " + f.folder.file("out.npy");
+  const std::string with_bias = command + " --linear_bias " + f.folder.file("lb.npy");
+  expect_answer(with_bias, 0, "120 elements checked, 0 wrong");
+  expect_answer(with_bias + " --product codes", 0, "0 wrong");
+  expect_answer(with_bias + " --product bfloat16", 1, "with --product codes");
+  expect_answer(command, 1, "WRONG: out[0,0]");
+  expect_answer(command + " --rounding even", 2, "--rounding");
+  Array changed = forward.out;
+  changed(3, 7) += 0.01;
+  write("out.npy", shape(rows, features), changed);
+  expect_answer(with_bias, 1, "WRONG: out[3,7]");
+  layer.reproduce_dropped_bias = true;
+  write("out.npy", shape(rows, features), reference::bit_linear_forward(f.x, nullptr, layer).out);
+  expect_answer(with_bias, 1, "with linear_bias dropped all of it would be right");
+
+  const Array dout = f.x.leftCols(features);
+  const auto gradients = reference::bit_linear_backward(dout, nullptr, forward, layer);
+  write("dout.npy", shape(rows, features), dout);
+  write("w_q.npy", shape(features, columns), forward.w_q);
+  write("rstd.npy", "(5,)", forward.rstd.transpose());
+  write("dx.npy", shape(rows, columns), gradients.dx);
+  write("dlw.npy", shape(features, columns), gradients.dlinear_weight);
+  const std::string backward = "check --op bit_linear_backward --norm rms --h " + f.folder.file("x.npy") +
+                               " --norm_weight " + f.folder.file("w.npy") + " --w_q " + f.folder.file("w_q.npy") +
+                               " --dout " + f.folder.file("dout.npy") + " --rstd " + f.folder.file("rstd.npy") +
+                               " --dx " + f.folder.file("dx.npy") + " --dlinear_weight " + f.folder.file("dlw.npy");
+  expect_answer(backward, 0, "3944 elements checked, 0 wrong");
+  expect_answer(backward + " --eps 1e-5", 2, "--eps has no meaning for bit_linear_backward");
+  write("dx.npy", shape(rows, columns), gradients.dx * (1 + 1e-3));
+  expect_answer(backward, 1, "WRONG: dx[0,0]");
+  expect_answer("check --op bit_linear --x " + f.folder.file("x.npy"), 2, "bit_linear_forward and bit_linear_backward");
 }
 
 TEST(Check, PackedWeightsInTheOrdersOfOtherLibraries) {

@@ -9,11 +9,21 @@
 
 namespace normquant::validate {
 
+/// Mistakes that quantisers make. What codes would be with one is asked when they are wrong, to name it.
+enum class Slip {
+  none,
+  cut_off,            ///< codes are cut off towards zero
+  ties_away,          ///< fp8: a tie goes away from zero
+  flushed,            ///< fp8: codes below the smallest normal number, 2^-6, are 0
+  nan_beyond_largest  ///< fp8: what would round beyond 448 is NaN
+};
+
 /// `least` and `most` are its ends; values beyond them are clamped.
 struct CodeGrid {
   reference::Format format = reference::Format::int8;
   reference::Rounding rounding = reference::Rounding::half_even;
   double least = -128, most = 127;
+  Slip slip = Slip::none;
 
   static CodeGrid of(reference::Format format, reference::Rounding rounding) {
     if (format == reference::Format::int8) return {format, rounding};
@@ -27,9 +37,12 @@ struct CodeGrid {
   }
   /// The code of a value, which is not NaN.
   double nearest(double value) const {
+    if (slip != Slip::none) return slipped(value);
     return is_fp8() ? reference::e4m3::nearest(value)
                     : std::clamp(reference::round_to_integer(value, rounding), least, most);
   }
+  /// Whether a value's code is NaN, by that slip. 464 is a tie, and 448 is the even one.
+  bool is_nan_beyond(double value) const { return slip == Slip::nan_beyond_largest && std::abs(value) > 464; }
   /// How far the codes beside a value lie apart.
   double spacing(double value) const {
     return is_fp8() ? reference::e4m3::spacing(std::clamp(value, least, most)) : 1.0;
@@ -43,6 +56,15 @@ struct CodeGrid {
   }
 
  private:
+  double slipped(double value) const {
+    const double within = std::clamp(value, least, most), step = spacing(within);
+    if (slip == Slip::cut_off) return std::trunc(within / step) * step;
+    if (slip == Slip::ties_away) {
+      return reference::round_to_integer(within / step, reference::Rounding::half_away) * step;
+    }
+    const double code = reference::e4m3::nearest(value);
+    return slip == Slip::flushed && std::abs(code) < 0x1p-6 ? 0 : code;
+  }
   /// Numbered from 0 upwards, negative below.
   double place(double code) const {
     if (!is_fp8() || code == 0) return code;

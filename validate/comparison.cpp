@@ -22,6 +22,12 @@ CodeRange admissible_codes(double t, double error, const CodeGrid& grid) {
 
 }  // namespace
 
+void Comparison::count_unseen_code(double t, double t_error, const CodeGrid& grid) {
+  if (std::isnan(t)) return;
+  const CodeRange range = admissible_codes(t, t_error, grid);
+  count_code(grid.count(range.first, range.last), t, t_error, grid);
+}
+
 /// Where all that t may be is clamped to one code no share is expected to have two.
 void Comparison::count_code(double admissible, double t, double t_error, const CodeGrid& grid) {
   ++verdict_.codes_checked;
@@ -186,6 +192,10 @@ void Comparison::code(std::string_view tensor, std::int64_t row, std::int64_t co
   const CodeRange range = admissible_codes(t, t_error, grid);
   count_code(grid.count(range.first, range.last), t, t_error, grid);
   const double number = grid.number(actual);
+  if (grid.is_nan_beyond(std::abs(t) + t_error)) {
+    if (std::isnan(number)) return;
+    if (grid.is_nan_beyond(std::abs(t) - t_error)) return wrong(tensor, row, column, "NaN", shown());
+  }
   if (number >= range.first && number <= range.last) return;
   wrong_with(tensor, row, column, [&] {
     return std::pair(range.first == range.last ? fmt::format("code {}", range.first)
@@ -201,6 +211,10 @@ void Comparison::fake_quantised(std::string_view tensor, std::int64_t row, std::
   const CodeRange range = admissible_codes(t, t_error, grid);
   count_code(grid.count(range.first, range.last), t, t_error, grid);
   const double actual = decode(type, bits);
+  if (grid.is_nan_beyond(std::abs(t) + t_error)) {
+    const bool surely = grid.is_nan_beyond(std::abs(t) - t_error);
+    if (surely || std::isnan(actual)) return value(tensor, row, column, type, bits, reference::nan, 0);
+  }
   const double code = actual / dequant_scale;
   // code * dequant_scale, or the quotient, which may be approximate.
   const double nearest = std::isnan(code) ? range.first : std::clamp(grid.nearest(code), range.first, range.last);

@@ -47,6 +47,8 @@ class Comparison {
     fake_quantised(tensor, row, column, type, bits, t, t_error, dequant_scale, scale_error,
                    {reference::Format::int8, rounding, least, most});
   }
+  /// Counts a code that is not given itself: what is given follows from it.
+  void count_unseen_code(double t, double t_error, const CodeGrid& grid);
   void wrong(std::string_view tensor, std::int64_t row, std::int64_t column, std::string expected, std::string actual);
   /// A tensor as a whole is damaged: guard bands, padding, changed inputs.
   void damaged(std::string_view tensor, std::string_view how);

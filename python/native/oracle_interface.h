@@ -13,7 +13,7 @@ extern "C" {
 /// A tensor in the host's memory, borrowed for the call.
 typedef struct {
   const char* role;     ///< "x", "out", "codes", ... as in docs/operations.md
-  const char* element;  ///< "float32", "float16", "bfloat16", "int8" or "uint8"
+  const char* element;  ///< "float32", "float16", "bfloat16", "int8", "uint8" or "float8_e4m3fn"
   const void* data;     ///< its first element; may be null when it has none
   int32_t dimensions;
   const int64_t* shape;
@@ -23,8 +23,8 @@ typedef struct {
 /// Enqueues the user's launch on buffer copy `slot`. 0, or anything else when it failed.
 typedef int32_t (*NormquantLaunch)(int32_t slot, void* stream);
 
-// A request is a JSON object of words: op, norm, eps, rounding, h_source, algorithm, y_type, arithmetic, packing, each as in
-// `normquant check`. An answer is a JSON object that the caller gives to normquant_oracle_free. Nothing throws.
+// A request is a JSON object of words: op, norm, eps, rounding, h_source, algorithm, y_type, arithmetic, packing, format,
+// static_scale, floor, product, each as in `normquant check`. An answer is a JSON object that the caller gives to normquant_oracle_free. Nothing throws.
 
 /// {"outcome": "right" | "wrong" | "cannot tell" | "refused" | "error", "text", "reason", "title", "elements_checked",
 ///  "elements_wrong", "tensors": [{tensor, elements, wrong, worst_over_bound}], "mismatches": [{tensor, row, column, expected,

@@ -60,7 +60,11 @@ check::SwitchWords words_of(const Json& request) {
   take("y_type", words.y_type);
   take("arithmetic", words.arithmetic);
   take("packing", words.packing);
+  take("format", words.format);
+  take("product", words.product);
   if (request.contains("eps")) words.eps = request.at("eps").get<double>();
+  if (request.contains("static_scale")) words.static_scale = request.at("static_scale").get<double>();
+  if (request.contains("floor")) words.floor = request.at("floor").get<double>();
   return words;
 }
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 _NUMPY_ELEMENTS = {"f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "u1": "uint8"}
 _FLOATING = ("float32", "float16", "bfloat16")
+_BYTES = ("int8", "uint8", "float8_e4m3fn")
+# What ml_dtypes' types are called; NumPy has no letter of its own for them.
+_NAMED = ("bfloat16", "float8_e4m3fn")
 
 
 class _Tensor(ctypes.Structure):
@@ -81,7 +84,7 @@ class HostTensor:
     @property
     def bytes(self) -> int:
         """Of its elements, each counted once per index."""
-        size = {"float64": 8, "float32": 4, "int8": 1, "uint8": 1}.get(self.element, 2)
+        size = {"float64": 8, "float32": 4, **dict.fromkeys(_BYTES, 1)}.get(self.element, 2)
         for length in self.shape:
             size *= length
         return size
@@ -89,7 +92,11 @@ class HostTensor:
 
 def _from_torch(name: str, tensor) -> HostTensor:
     torch = sys.modules["torch"]
-    if tensor.layout != torch.strided or tensor.is_quantized:
+    if tensor.is_nested:
+        raise TypeError(f"{name} is a nested tensor; pass a dense one: {name}.to_padded_tensor(0), or its parts")
+    if tensor.is_quantized:
+        raise TypeError(f"{name} is a quantised tensor of torch's; pass its values, {name}.dequantize(), or {name}.int_repr()")
+    if tensor.layout != torch.strided:
         raise TypeError(f"{name} is a tensor of layout {tensor.layout}; pass a dense one: {name}.to_dense()")
     if tensor.device.type == "meta":
         raise ValueError(f"{name} is on the device meta and has no elements to judge")
@@ -105,8 +112,7 @@ def _from_array_interface(name: str, array) -> HostTensor:
     dtype_name = getattr(getattr(array, "dtype", None), "name", "")
     if typestr[0] == ">" and typestr[2:] != "1":
         raise TypeError(f"{name} is big-endian ({typestr}); pass {name}.astype({name}.dtype.newbyteorder('<'))")
-    # ml_dtypes' bfloat16 has no letter of its own: only the dtype's name tells it.
-    element = "bfloat16" if dtype_name == "bfloat16" else _NUMPY_ELEMENTS.get(typestr[1:], dtype_name or typestr)
+    element = dtype_name if dtype_name in _NAMED else _NUMPY_ELEMENTS.get(typestr[1:], dtype_name or typestr)
     size = int(typestr[2:] or 8)
     shape = interface["shape"]
     strides = interface.get("strides")
@@ -118,9 +124,9 @@ def _from_array_interface(name: str, array) -> HostTensor:
     return HostTensor((array, interface), element, interface["data"][0], shape, strides)
 
 
-def host_tensor(name: str, value, as_type: str | None = None) -> HostTensor:
+def host_tensor(name: str, value, as_type: str | None = None, fp8: bool = False) -> HostTensor:
     """Any tensor in the host's memory; one on a GPU is copied, behind the work of its current stream. `as_type`: what 16-bit
-    integers stand for. TypeError for what is no tensor."""
+    integers stand for. `fp8`: codes are e4m3. TypeError for what is no tensor."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         tensor = _from_torch(name, value)
@@ -132,7 +138,7 @@ def host_tensor(name: str, value, as_type: str | None = None) -> HostTensor:
         except ImportError:
             import numpy
 
-            return host_tensor(name, numpy.from_dlpack(value), as_type)
+            return host_tensor(name, numpy.from_dlpack(value), as_type, fp8)
         tensor = _from_torch(name, torch.from_dlpack(value))
     else:
         raise TypeError(
@@ -144,12 +150,16 @@ def host_tensor(name: str, value, as_type: str | None = None) -> HostTensor:
         if tensor.element not in ("int16", "uint16"):
             raise TypeError(f"{name} holds {tensor.element}; as_type says what int16 or uint16 stand for")
         tensor.element = as_type
-    _check_element(name, tensor.element)
+    _check_element(name, tensor.element, fp8)
     return tensor
 
 
-def _check_element(name: str, element: str) -> None:
-    if name == "codes":
+def _check_element(name: str, element: str, fp8: bool) -> None:
+    if name == "codes" and fp8:
+        wanted, fits = 'codes of format="fp8_e4m3" are float8_e4m3fn, or a byte each', element in _BYTES
+    elif name == "codes" and element == "float8_e4m3fn":
+        wanted, fits = 'say format="fp8_e4m3", or give int8', False
+    elif name == "codes":
         wanted, fits = "codes are int8", element == "int8"
     elif name == "packed":
         wanted, fits = "packed codes are uint8, four to a byte", element == "uint8"

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-TORCH_TESTS = ("operators", "layer", "modules", "replacement", "arguments", "invariance", "wheel", "gpu")
+TORCH_TESTS = ("operators", "layer", "modules", "replacement", "arguments", "invariance", "wheel", "gpu", "asserts", "logits", "graphs")
 
 
 def _why_no_operators():

@@ -21,6 +21,7 @@ check::Switches switches_of(std::uint8_t bits, std::uint8_t more) {
   s.problem.h_source = (bits & 32U) != 0 ? HSource::stored : HSource::unrounded;
   s.problem.eps = (bits & 64U) != 0 ? 1e-5F : 1e-30F;
   s.algorithm = (bits & 128U) != 0 ? validate::Algorithm::two_pass : validate::Algorithm::any;
+  s.product = check::all_products[(more >> 3U & 7U) % std::size(check::all_products)];
   constexpr check::Packing packings[] = {check::Packing::normquant, check::Packing::transformers,
                                          check::Packing::tq2_0};
   s.packing = packings[(more & 3U) % std::size(packings)];

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "reference/norm_quant_forward.hpp"
 #include "validate/bounds.hpp"
 #include "validate/check/check.hpp"
 #include "validate/comparison.hpp"
@@ -119,6 +120,8 @@ void compare_rows(const Given& given, std::string_view role, Block block, Compar
   }
 }
 
+/// The bounds with the scale that the switches ask for: the right one, but for Switches::scale_of_int8.
+validate::QuantBounds slipped(const Given& given, validate::QuantBounds bounds);
 /// out, codes and dequant_scale of a row-wise quantisation, as far as they are given.
 void compare_quantised(const Given& given, Block block, const validate::QuantBounds& bounds, Comparison& comparison);
 
@@ -126,5 +129,12 @@ void check_forward(const Given& given, const Walk& walk, Comparison& total);
 void check_backward(const Given& given, const Walk& walk, Comparison& total);
 void check_activation(const Given& given, const Walk& walk, Comparison& total);
 void check_weight(const Given& given, const Walk& walk, Comparison& total);
+void check_layer_forward(const Given& given, const Walk& walk, Comparison& total);
+void check_layer_backward(const Given& given, const Walk& walk, Comparison& total);
+
+/// The norm that is quantised, of forward, norm, backward and the layer.
+reference::NormQuantForward forward_of(const Given& given);
+/// Rows of the block of a value a row that is given; empty when it is not.
+Vector values_of_rows(const Given& given, std::string_view role, Block block);
 
 }  // namespace normquant::check

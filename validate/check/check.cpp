@@ -18,6 +18,8 @@ validate::Verdict check(const Given& given, const Walk& walk) {
     case Op::backward: check_backward(given, walk, comparison); break;
     case Op::activation_quant: check_activation(given, walk, comparison); break;
     case Op::weight_quant: check_weight(given, walk, comparison); break;
+    case Op::layer_forward: check_layer_forward(given, walk, comparison); break;
+    case Op::layer_backward: check_layer_backward(given, walk, comparison); break;
   }
   return comparison.verdict();
 }

@@ -8,7 +8,6 @@
 #include "validate/check/blocks.hpp"
 
 namespace normquant::check {
-namespace {
 
 reference::NormQuantForward forward_of(const Given& given) {
   const validate::Problem& p = given.problem;
@@ -18,10 +17,18 @@ reference::NormQuantForward forward_of(const Given& given) {
                                       {},
                                       {},
                                       validate::reference_quantisation(p.quantisation)};
-  if (const HostTensor* weight = given.tensor("weight")) forward.weight = vector_of(*weight);
-  if (const HostTensor* bias = given.tensor("bias")) forward.bias = vector_of(*bias);
+  const bool layer = is_layer(p.op);
+  if (const HostTensor* weight = given.tensor(layer ? "norm_weight" : "weight")) forward.weight = vector_of(*weight);
+  if (const HostTensor* bias = given.tensor(layer ? "norm_bias" : "bias")) forward.bias = vector_of(*bias);
   return forward;
 }
+
+Vector values_of_rows(const Given& given, std::string_view role, Block block) {
+  const HostTensor* tensor = given.tensor(role);
+  return tensor != nullptr ? vector_of(*tensor, block.first, block.count) : Vector{};
+}
+
+namespace {
 
 /// The codes of y after rounding to a type: an element whose neighbourhood rounds to two numbers may be either.
 validate::QuantBounds bounds_of_rounded(const reference::NormQuantForwardResult& truth, const Array& y_error,
@@ -113,7 +120,8 @@ void check_forward(const Given& given, const Walk& walk, Comparison& total) {
     Array y_error = needs_y ? validate::norm_bounds(forward, truth, bounds, algorithm) : Array{};
     if (given.switches.arithmetic) widen_for_steps(*given.switches.arithmetic, forward, truth, bounds, y_error);
     const auto quant =
-        given.switches.y_type ? bounds_of_rounded(truth, y_error, *given.switches.y_type, forward) : bounds.quant;
+        slipped(given, given.switches.y_type ? bounds_of_rounded(truth, y_error, *given.switches.y_type, forward)
+                                             : bounds.quant);
 
     compare_quantised(given, block, quant, comparison);
     compare_rows(
@@ -144,13 +152,10 @@ void check_backward(const Given& given, const Walk& walk, Comparison& total) {
   };
   const Vector zeros = Vector::Zero(p.columns);
   Sums all{zeros, zeros, zeros, zeros};
-  const auto rows = [&](std::string_view role, Block block) {
-    const HostTensor* tensor = given.tensor(role);
-    return tensor != nullptr ? vector_of(*tensor, block.first, block.count) : Vector{};
-  };
   const auto visit = [&](Block block, Comparison& comparison) {
     const Array dy = rows_of(*given.tensor("dy"), block), h = rows_of(*given.tensor("h"), block);
-    const Vector mean = rows("mean", block), rstd = rows("rstd", block), saved = rows("quant_scale", block);
+    const Vector mean = values_of_rows(given, "mean", block), rstd = values_of_rows(given, "rstd", block);
+    const Vector saved = values_of_rows(given, "quant_scale", block);
     const HostTensor* dresidual_tensor = given.tensor("dresidual");
     const Array dresidual = dresidual_tensor != nullptr ? rows_of(*dresidual_tensor, block) : Array{};
     const Array* added = dresidual_tensor != nullptr ? &dresidual : nullptr;

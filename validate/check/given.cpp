@@ -52,16 +52,24 @@ std::string wrong_elements(const Role& role, Element element, QuantFormat format
 /// Why the shape is not what the role asks for; empty when it is.
 std::string wrong_shape(const Role& role, const Tensor& tensor, const Problem& p, Packing packing) {
   const std::int64_t last = tensor.shape.empty() ? 1 : tensor.shape.back(), all = tensor.elements();
+  const std::string sizes = is_layer(p.op) ? fmt::format("M {}, K_in {} and K_out {}", p.rows, p.columns, p.k_out)
+                                           : fmt::format("M {} and N {}", p.rows, p.columns);
   const auto unless = [&](bool fits, const std::string& wanted) {
     return fits ? std::string{}
-                : fmt::format("{} has shape {}; with M {} and N {} it must have {}", role.name,
-                              tensors::shape_text(tensor.shape), p.rows, p.columns, wanted);
+                : fmt::format("{} has shape {}; with {} it must have {}", role.name, tensors::shape_text(tensor.shape),
+                              sizes, wanted);
+  };
+  const auto matrix = [&](std::int64_t rows, std::int64_t columns) {
+    return unless(last == columns && all == rows * columns,
+                  fmt::format("{} elements, {} in the last dimension", rows * columns, columns));
   };
   switch (role.place) {
-    case Place::matrix: {
-      const bool fits = last == p.columns && all == p.rows * p.columns;
-      return unless(fits, fmt::format("{} elements, {} in the last dimension", p.rows * p.columns, p.columns));
-    }
+    case Place::matrix: return matrix(p.rows, p.columns);
+    case Place::outputs: return matrix(p.rows, p.k_out);
+    case Place::weights:
+      return unless(tensor.shape == std::vector<std::int64_t>{p.k_out, p.columns},
+                    fmt::format("[K_out, K_in], [{}, {}]", p.k_out, p.columns));
+    case Place::features: return unless(all == p.k_out, fmt::format("{} elements", p.k_out));
     case Place::packed: return wrong_packed_shape(tensor.shape, p.rows, p.columns, packing);
     case Place::rows: return unless(all == p.rows, fmt::format("{} elements", p.rows));
     case Place::columns: return unless(all == p.columns, fmt::format("{} elements", p.columns));
@@ -83,6 +91,18 @@ bool take_shape(const Role& role, const Tensor& tensor, Problem& p, std::string&
   return true;
 }
 
+/// K_out from the first tensor of weights.
+bool take_outputs(const Role& role, const Tensor& tensor, Problem& p, std::string& why) {
+  if (role.place != Place::weights || p.k_out > 0) return true;
+  if (tensor.shape.size() == 2 && tensor.shape[0] > 0) {
+    p.k_out = tensor.shape[0];
+    return true;
+  }
+  why = fmt::format("{} has shape {}; it must be [K_out, K_in], with K_out 1 or more", role.name,
+                    tensors::shape_text(tensor.shape));
+  return false;
+}
+
 /// Notes the tensor's type where the problem has a member for it.
 void note_type(std::string_view role, DType type, Problem& p) {
   const std::pair<std::string_view, std::optional<DType>*> members[] = {{"residual", &p.residual},
@@ -93,7 +113,13 @@ void note_type(std::string_view role, DType type, Problem& p) {
                                                                         {"dy", &p.dy},
                                                                         {"dx", &p.dx},
                                                                         {"dresidual", &p.dresidual},
-                                                                        {"dx_residual", &p.dx_residual}};
+                                                                        {"dx_residual", &p.dx_residual},
+                                                                        {"norm_weight", &p.weight},
+                                                                        {"norm_bias", &p.bias},
+                                                                        {"linear_weight", &p.linear_weight},
+                                                                        {"linear_bias", &p.linear_bias},
+                                                                        {"w_q", &p.operand},
+                                                                        {"dlinear_weight", &p.out}};
   for (const auto& [name, member] : members) {
     if (name == role) *member = type;
   }
@@ -110,13 +136,14 @@ std::string wrong_combination(const Given& given) {
   if (p.quantisation.has_static_scale()) {
     for (const char* role : {"dequant_scale", "quant_scale"}) {
       if (given.tensor(role) != nullptr)
-        return fmt::format("{} is given, but by --static-scale there is none a row", role);
+        return fmt::format("{} is given, but there is none a row where --static-scale is said", role);
     }
   }
   if (mean && !layer) return "mean is given, but --norm rms has none";
-  if (p.op == Operation::norm_quant_backward && layer && !mean)
+  if ((p.op == Operation::norm_quant_backward || p.op == Operation::bit_linear_backward) && layer && !mean)
     return "--norm layer needs mean, as the forward left it";
-  if (p.op == Operation::norm_quant_forward && p.h_source == HSource::stored && p.residual && !p.residual_out) {
+  const bool forward = p.op == Operation::norm_quant_forward || p.op == Operation::bit_linear_forward;
+  if (forward && p.h_source == HSource::stored && p.residual && !p.residual_out) {
     return "--h-source stored needs residual_out, whose type is the one that h was rounded to";
   }
   return {};
@@ -152,6 +179,7 @@ std::optional<Given> arrange(const Switches& switches, Tensors tensors, std::str
     Tensor& tensor = found->second;
     why = wrong_elements(role, tensor.element, p.quantisation.format);
     if (!why.empty() || (&role == roles.data() && !take_shape(role, tensor, p, why))) return std::nullopt;
+    if (!take_outputs(role, tensor, p, why)) return std::nullopt;
     why = wrong_shape(role, tensor, p, switches.packing);
     if (!why.empty()) return std::nullopt;
     if (role.content != Content::floating) {
@@ -161,9 +189,11 @@ std::optional<Given> arrange(const Switches& switches, Tensors tensors, std::str
     }
     const DType type = *dtype_of(tensor.element);
     note_type(role.name, type, p);
-    const bool matrix = role.place == Place::matrix;
-    given.floating.emplace(role.name, HostTensor{type, matrix ? p.rows : 1, matrix ? p.columns : tensor.elements(),
-                                                 std::move(tensor.bytes)});
+    const std::int64_t rows = !has_rows(role.place) ? 1 : role.place == Place::weights ? p.k_out : p.rows;
+    const std::int64_t columns = !has_rows(role.place)          ? tensor.elements()
+                                 : role.place == Place::outputs ? p.k_out
+                                                                : p.columns;
+    given.floating.emplace(role.name, HostTensor{type, rows, columns, std::move(tensor.bytes)});
   }
   why = wrong_combination(given);
   if (why.empty() && !any_output(switches.op, tensors)) {

@@ -10,6 +10,7 @@
 #include "validate/bounds.hpp"
 #include "validate/check/packing.hpp"
 #include "validate/check/roles.hpp"
+#include "validate/code_grid.hpp"
 #include "validate/host_tensor.hpp"
 #include "validate/problem.hpp"
 #include "validate/tensor_files/tensor.hpp"
@@ -26,13 +27,17 @@ struct Switches {
   std::optional<DType> y_type;      ///< y is rounded to this type before it is quantised; nothing: it stays float32
   std::optional<DType> arithmetic;  ///< of the norm alone: each step is rounded to this type; nothing: to float32
   Packing packing = Packing::normquant;
+  Product product = Product::any;              ///< of the layer's forward
+  validate::Slip slip = validate::Slip::none;  ///< codes are those of this mistake
+  bool drops_linear_bias = false;              ///< another: the layer's forward without it
+  bool scale_of_int8 = false;                  ///< another: fp8 codes by 127 / absmax
 };
 
 /// One question: every tensor has the shape that its role asks for.
 struct Given {
   Switches switches;
   validate::Problem problem;                                             ///< shape, types, switches
-  std::map<std::string, validate::HostTensor, std::less<>> floating;     ///< [M, N], [1, M], [1, N] or [1, 1]
+  std::map<std::string, validate::HostTensor, std::less<>> floating;     ///< [M, N], [M, K_out], [K_out, N], or one row
   std::map<std::string, std::vector<unsigned char>, std::less<>> bytes;  ///< codes and packed, dense rows
 
   const validate::HostTensor* tensor(std::string_view role) const {

@@ -10,11 +10,15 @@
 namespace normquant::check {
 
 /// What `--op` says. `norm` is the norm alone, before quantisation; its problem is norm_quant_forward's.
-enum class Op { forward, norm, backward, activation_quant, weight_quant };
-inline constexpr Op all_ops[] = {Op::forward, Op::norm, Op::backward, Op::activation_quant, Op::weight_quant};
+enum class Op { forward, norm, backward, activation_quant, weight_quant, layer_forward, layer_backward };
+inline constexpr Op all_ops[] = {Op::forward,      Op::norm,          Op::backward,      Op::activation_quant,
+                                 Op::weight_quant, Op::layer_forward, Op::layer_backward};
+/// The names that `--op` takes, for sentences.
+inline constexpr std::string_view known_ops =
+    "forward, norm, backward, activation_quant, weight_quant, bit_linear_forward and bit_linear_backward";
 std::string_view name_of(Op op);
 Operation operation_of(Op op);
-/// `norm`, or any name that operation_named takes; nothing for the layer and for other words.
+/// `norm`, or any name that operation_named takes; nothing for other words.
 std::optional<Op> op_named(std::string_view name);
 
 /// In which order the 2-bit codes of a [K_out, K_in] matrix are packed.
@@ -26,14 +30,27 @@ enum class Packing {
 std::string_view name_of(Packing packing);
 std::optional<Packing> packing_named(std::string_view wanted);
 
-/// What a tensor is made of, for M rows and N columns.
+/// What the layer multiplies. Products of codes are scaled afterwards; operands are codes times their scale, in a type.
+enum class Product { any, codes, float32, bfloat16, float16 };
+inline constexpr Product all_products[] = {Product::any, Product::codes, Product::float32, Product::bfloat16,
+                                           Product::float16};
+std::string_view name_of(Product product);
+std::optional<Product> product_named(std::string_view wanted);
+
+/// What a tensor is made of, for M rows and N columns (the layer's K_in).
 enum class Place {
-  matrix,   ///< M * N elements, the last dimension N
-  packed,   ///< bytes, as the packing has them
-  rows,     ///< M elements
-  columns,  ///< N elements
-  single    ///< one element
+  matrix,    ///< M * N elements, the last dimension N
+  packed,    ///< bytes, as the packing has them
+  rows,      ///< M elements
+  columns,   ///< N elements
+  single,    ///< one element
+  weights,   ///< [K_out, N]; the first such tensor says what K_out is
+  outputs,   ///< M * K_out elements, the last dimension K_out
+  features,  ///< K_out elements
 };
+constexpr bool has_rows(Place place) {
+  return place == Place::matrix || place == Place::weights || place == Place::outputs;
+}
 enum class Content { floating, codes, bytes };
 
 struct Role {

@@ -14,12 +14,10 @@ namespace {
 
 Op op_of(const std::string& word) {
   if (const auto op = op_named(word)) return *op;
-  throw Refusal{
-      exit_usage,
-      fmt::format("--op '{}': there are forward, norm, backward, activation_quant and weight_quant; the layer is "
-                  "checked by these parts{}",
-                  word,
-                  output::did_you_mean(word, {"forward", "norm", "backward", "activation_quant", "weight_quant"}))};
+  throw Refusal{exit_usage,
+                fmt::format("--op '{}': there are {}{}", word, known_ops,
+                            output::did_you_mean(word, {"forward", "norm", "backward", "activation_quant",
+                                                        "weight_quant", "bit_linear_forward", "bit_linear_backward"}))};
 }
 
 std::optional<DType> type_of(const std::string& name) {
@@ -57,7 +55,8 @@ Switches switches_of(const SwitchWords& words) {
   s.op = op_of(words.op);
   validate::Problem& p = s.problem;
   p.op = operation_of(s.op);
-  const bool forward = s.op == Op::forward || s.op == Op::norm, normed = forward || s.op == Op::backward;
+  const bool forward = s.op == Op::forward || s.op == Op::norm || s.op == Op::layer_forward;
+  const bool normed = forward || s.op == Op::backward || s.op == Op::layer_backward;
   const auto unused = [&](const std::string& option) {
     throw Refusal{exit_usage, fmt::format("{} has no meaning for {}", option, name_of(s.op))};
   };
@@ -69,6 +68,8 @@ Switches switches_of(const SwitchWords& words) {
   }
   if (!words.y_type.empty() && s.op != Op::forward) unused("--y-type");
   if (!words.arithmetic.empty() && s.op != Op::norm) unused("--arithmetic");
+  if (words.product != "any" && s.op != Op::layer_forward) unused("--product");
+  s.product = product_named(words.product).value_or(Product::any);
   if (words.packing != "normquant" && s.op != Op::weight_quant) unused("--packing");
   s.y_type = type_of(words.y_type);
   s.arithmetic = type_of(words.arithmetic);
@@ -112,6 +113,7 @@ std::string options_of(const SwitchWords& words) {
   if (words.static_scale) text += fmt::format(" --static-scale {}", *words.static_scale);
   if (words.floor) text += fmt::format(" --floor {}", *words.floor);
   if (words.packing != "normquant") add("--packing", words.packing);
+  if (words.product != "any") add("--product", words.product);
   return text;
 }
 

@@ -14,6 +14,7 @@ struct SwitchWords {
   std::optional<double> eps;
   std::string format = "int8";
   std::optional<double> static_scale, floor;
+  std::string product = "any";
 };
 
 /// Every switch, explicit where a wrong guess would call a right output wrong. Throws a Refusal whose sentence names the option
