@@ -15,14 +15,15 @@ import sys
 
 def seconds_by_output(log):
     """{output: seconds} of the latest time that each was made; commands with several outputs count once."""
-    times = {}
+    latest = {}
     for line in log.splitlines():
         fields = line.split("\t")
         if line.startswith("#") or len(fields) != 5:
             continue
-        begin, end, _, output, _ = fields
-        times[output] = (int(end) - int(begin)) / 1000
-    return times
+        begin, end, _, output, command = fields
+        latest[output] = (command, int(begin), int(end))
+    first = {run: output for output, run in reversed(latest.items())}
+    return {output: (end - begin) / 1000 for (_, begin, end), output in first.items()}
 
 
 def target_of(output):
