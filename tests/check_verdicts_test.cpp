@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "forward_files.hpp"
@@ -173,6 +174,34 @@ TEST(Check, TheMistakesOfFp8CodesAreNamed) {
   EXPECT_NE(ask(row(128, 64, 32, 16), 1, "").find("with the scale of int8, 127 / absmax all"), std::string::npos);
   EXPECT_NE(ask(row(448, 224, 112, 56), 1, " --floor 1000").find("with --floor 1e-05"), std::string::npos);
   EXPECT_NE(ask(row(448, 224, 112, 56), 1, " --static-scale 2").find("WRONG: codes[0,1]"), std::string::npos);
+}
+
+TEST(Check, ByAStaticScaleInfinityHasOneCodeAndNanTwo) {
+  const ScratchFolder folder("check_infinity");
+  const std::string x = folder.file("x.npy"), c = folder.file("c.npy"), out = folder.file("out.npy");
+  const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  Array values(1, 4);
+  values << infinity, -infinity, 1, nan;
+  tests::write_file(x, tests::npy("'<f4'", "(1, 4)", floats(values)));
+  const std::string command = "check --op activation_quant --x " + x + " --static-scale 3";
+  const auto codes = [&](const Bytes& bytes, const std::string& format, int status, const std::string& said) {
+    tests::write_file(c, tests::npy("'|i1'", "(1, 4)", bytes));
+    expect_answer(command + " --format " + format + " --codes " + c, status, said);
+  };
+  codes("\x7E\xFE\x44\x7F", "fp8_e4m3", 0, "0 wrong");
+  codes("\x7E\xFE\x44\xFF", "fp8_e4m3", 0, "0 wrong");
+  codes("\xFE\xFE\x44\x7F", "fp8_e4m3", 1, "WRONG: codes[0,0]");
+  codes("\x7E\x7D\x44\x7F", "fp8_e4m3", 1, "WRONG: codes[0,1]");
+  codes(Bytes("\x7F\x80\x03\x00", 4), "int8", 0, "0 wrong");
+  codes(Bytes("\x7E\x80\x03\x00", 4), "int8", 1, "WRONG: codes[0,0]");
+  codes(Bytes("\x7F\x00\x03\x00", 4), "int8", 1, "WRONG: codes[0,1]");
+  values << 448.0 / 3, -448.0 / 3, 1, nan;
+  tests::write_file(out, tests::npy("'<f4'", "(1, 4)", floats(values)));
+  expect_answer(command + " --format fp8_e4m3 --out " + out, 0, "0 wrong");
+  values(0, 0) = 0;
+  tests::write_file(out, tests::npy("'<f4'", "(1, 4)", floats(values)));
+  expect_answer(command + " --format fp8_e4m3 --out " + out, 1, "WRONG: out[0,0]");
+  expect_answer(command + " --floor 1 --codes " + c, 2, "--floor has no meaning beside --static-scale");
 }
 
 TEST(Check, TheLayerIsJudgedByTheBoundsOfItsProduct) {

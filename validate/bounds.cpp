@@ -16,18 +16,21 @@ bool is_power_of_two(double value) {
   return std::isfinite(value) && std::frexp(value, &exponent) == 0.5;
 }
 
+constexpr double anything = std::numeric_limits<double>::infinity();
+
 /// What may be off in one row's y: `own` an element, apart from a factor that all elements share.
 struct RowError {
   Eigen::ArrayXd own;
   double shared = 0;  ///< relative error of that factor
 };
 
-/// t = y * scale of one row by a static scale, which is exact: the errors of y, and the product's rounding.
+/// t = y * scale of one row by a static scale, which is exact: the errors of y, and the product's rounding. Infinity stays what it is.
 void scale_row(Eigen::Index row, double scale, const Eigen::ArrayXd& error, QuantBounds& bounds) {
   bounds.dequant_scale(row) = 1 / scale;
   bounds.scale_error(row) = division * u;
-  bounds.t_error.row(row) =
-      (scale * error + (is_power_of_two(scale) ? 0.0 : u) * bounds.t.row(row).transpose().abs()).transpose();
+  const Eigen::ArrayXd magnitudes = bounds.t.row(row).transpose().abs();
+  const Eigen::ArrayXd of_finite = scale * error + (is_power_of_two(scale) ? 0.0 : u) * magnitudes;
+  bounds.t_error.row(row) = magnitudes.isInf().select(error, of_finite).transpose();
 }
 
 /// t = largest y / max(absmax, floor) of one row, from the errors of y. The shared factor cancels, unless the floor holds.
@@ -98,7 +101,11 @@ RowError affine_error(const AffineRow& row, bool floor_holds) {
   const Eigen::ArrayXd as_factor = row.rstd_error * row.bias.abs();
   const Eigen::ArrayXd as_error = row.rstd_error * (row.xhat * row.weight).abs();
   const bool factor = !floor_holds && as_factor.maxCoeff() < as_error.maxCoeff();
-  return {second_order * (affine_rounding(row) + (factor ? as_factor : as_error)), factor ? row.rstd_error : 0.0};
+  const Eigen::ArrayXd own = second_order * (affine_rounding(row) + (factor ? as_factor : as_error));
+  // An infinite weight or bias makes y infinite. xhat's sign is certain where the mean's error leaves it.
+  const Eigen::ArrayXd of_infinite = (row.bias.isInf() || row.xhat.abs() > 2 * row.mean_error * row.rstd)
+                                         .select(Eigen::ArrayXd::Zero(own.size()), anything);
+  return {row.y.isInf().select(of_infinite, own), factor ? row.rstd_error : 0.0};
 }
 
 /// What h rstd - mean rstd errs by where (h - mean) rstd does not, as an error of the mean: two products that are larger than
@@ -135,7 +142,6 @@ double column_sum_depth(std::int64_t rows) {
 
 namespace {
 
-constexpr double anything = std::numeric_limits<double>::infinity();
 constexpr double largest_float = std::numeric_limits<float>::max();
 
 /// Lets rstd of a row be anything, and what follows from it.

@@ -24,6 +24,7 @@ struct CodeGrid {
   reference::Rounding rounding = reference::Rounding::half_even;
   double least = -128, most = 127;
   Slip slip = Slip::none;
+  bool either_nan = false;  ///< fp8: 0xFF is a NaN as good as 0x7F, which our kernels write
 
   static CodeGrid of(reference::Format format, reference::Rounding rounding) {
     if (format == reference::Format::int8) return {format, rounding};

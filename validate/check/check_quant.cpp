@@ -25,6 +25,7 @@ void compare_quantised(const Given& given, Block block, const validate::QuantBou
   const validate::Problem& p = given.problem;
   validate::CodeGrid grid = validate::CodeGrid::of(bounds.quantisation.format, reference_rounding(p.rounding));
   grid.slip = given.switches.slip;
+  grid.either_nan = true;
   const HostTensor* out = given.tensor("out");
   for_each_element(out, block, [&](auto row, auto i, auto j, std::uint32_t bits) {
     comparison.fake_quantised("out", row, j, out->type, bits, bounds.t(i, j), bounds.t_error(i, j),

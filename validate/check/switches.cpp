@@ -46,6 +46,9 @@ void take_quantisation(const SwitchWords& words, Switches& s) {
   q.format = quant_format_named(words.format).value_or(QuantFormat::int8);
   number("--static-scale", words.static_scale, 1e-12F, 1e12F, q.static_scale);
   number("--floor", words.floor, 1e-12F, 1e30F, q.floor);
+  if (words.floor && words.static_scale) {
+    throw Refusal{exit_usage, "--floor has no meaning beside --static-scale, by which no absmax is taken"};
+  }
 }
 
 }  // namespace

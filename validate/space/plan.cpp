@@ -19,7 +19,7 @@ constexpr std::int64_t rows_that_differ = 400, most_elements = std::int64_t{1} <
 constexpr std::int64_t most_rows_of_smoke = 65536;
 /// Threads on all rows, most of them without a column, beyond which a problem would take a share of smoke's time on the host device
 /// that it is not worth: 67 rows of 8 columns by 1024 threads each take a second. 67 rows of 256 threads are no more.
-constexpr std::int64_t most_threads_of_smoke = 67 * 256;
+constexpr std::int64_t most_threads_of_smoke = std::int64_t{67} * 256;
 
 /// The problems of a suite in the order in which they came, each once, with the variants that it is for.
 class Cases {
