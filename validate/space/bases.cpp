@@ -141,4 +141,18 @@ std::vector<Problem> near_misses(Operation op, std::uint64_t seed) {
   return all;
 }
 
+std::vector<Problem> both_outputs_with_bias(Operation op, const Quantisation& quantisation) {
+  std::vector<Problem> problems;
+  for (const Base& one : bases_of(op)) {
+    for (Problem p : one.problems) {
+      if (one.form != "rms" && one.form != "layer") continue;
+      p.bias = p.x;
+      p.codes = true;
+      p.quantisation = quantisation;
+      problems.push_back(p);
+    }
+  }
+  return problems;
+}
+
 }  // namespace normquant::validate::space

@@ -18,4 +18,7 @@ std::vector<Base> bases_of(Operation op);
 /// Problems in which one thing is other than a known form wants it: for all variants, of which some serve that form alone.
 std::vector<Problem> near_misses(Operation op, std::uint64_t seed);
 
+/// For kinds of values that live in the bias, and outputs in both forms: of RMS and layer norm, with a bias, in every type of x.
+std::vector<Problem> both_outputs_with_bias(Operation op, const Quantisation& quantisation);
+
 }  // namespace normquant::validate::space

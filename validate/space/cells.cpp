@@ -266,21 +266,6 @@ class Cell {
   std::vector<Length> lengths_;
 };
 
-/// For kinds of values that live in the bias, and outputs in both forms.
-Base both_outputs_with_bias(Operation op, const Quantisation& quantisation) {
-  Base base{quantisation.is_usual() ? "any" : "any_other", {}};
-  for (const Base& one : bases_of(op)) {
-    for (Problem p : one.problems) {
-      if (one.form != "rms" && one.form != "layer") continue;
-      p.bias = p.x;
-      p.codes = true;
-      p.quantisation = quantisation;
-      base.problems.push_back(p);
-    }
-  }
-  return base;
-}
-
 }  // namespace
 
 std::string algorithm_of(std::string_view variant) {
@@ -310,14 +295,21 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
       if (!with_kinds.insert({algorithm_of(served.variants()[v].name), base.form}).second) continue;
       cell.add_kinds();
       if (with_many_rows.insert(algorithm_of(served.variants()[v].name)).second) cell.add_many_rows();
+      const auto add_kinds_of = [&](const Problem& problem) {
+        const Base one{base.form, {problem}};
+        Cell cell_of_one(served, v, one, device, seed, runs);
+        if (cell_of_one.served()) cell_of_one.add_kinds();
+      };
       const bool other = base.form == "any_other";
+      // Formats and scales differ in what they make of a NaN and an infinity.
+      if (base.form == "rms_other_codes" || (other && op == Operation::activation_quant)) {
+        std::for_each(base.problems.begin(), base.problems.end(), add_kinds_of);
+      }
       if ((base.form != "any" && !other) || op == Operation::activation_quant) continue;
       for (const Quantisation& q : other ? std::vector{fp8, static_fp8, static_int8} : std::vector{Quantisation{}}) {
-        const Base with_bias = both_outputs_with_bias(op, q);
+        const std::vector<Problem> with_bias = both_outputs_with_bias(op, q);
         for (std::size_t first : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}}) {
-          Base one{with_bias.form, {with_bias.problems[first]}};
-          Cell cell_of_one(served, v, one, device, seed, runs);
-          if (cell_of_one.served()) cell_of_one.add_kinds();
+          add_kinds_of(with_bias[first]);
         }
       }
     }
