@@ -124,7 +124,7 @@ build_mutants() {
 }
 run_mutants() {
   # What caught a mutant last time is tried first; where the suite has it no more, or it passes, the whole suite runs.
-  local hints=(--hints reports/measured/mutants/host.jsonl)
+  local hints=(--hints reports/measured/mutants/first.jsonl)
   [ ! -f "build/$1/mechanical_hints.jsonl" ] || hints+=("build/$1/mechanical_hints.jsonl")
   timeout 900 "build/$1/tests/mutants/normquant-mutants" run --jobs "$jobs" "${hints[@]}"
 }
