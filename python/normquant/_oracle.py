@@ -107,6 +107,8 @@ def _from_torch(name: str, tensor) -> HostTensor:
 
 
 def _from_array_interface(name: str, array) -> HostTensor:
+    if hasattr(array, "mask"):
+        raise TypeError(f"{name} is a masked array, and all elements are judged; pass its values, such as {name}.filled(0)")
     interface = array.__array_interface__
     typestr = interface["typestr"]
     dtype_name = getattr(getattr(array, "dtype", None), "name", "")
@@ -124,6 +126,18 @@ def _from_array_interface(name: str, array) -> HostTensor:
     return HostTensor((array, interface), element, interface["data"][0], shape, strides)
 
 
+def _by_dlpack(name: str, value):
+    """As a tensor of PyTorch, or of NumPy where there is no PyTorch."""
+    try:
+        import torch as framework
+    except ImportError:
+        import numpy as framework
+    try:
+        return framework.from_dlpack(value)
+    except Exception as error:  # whatever a stranger's __dlpack__ raises
+        raise TypeError(f"{name} is a {type(value).__name__} whose __dlpack__ gives no tensor: {error}") from error
+
+
 def host_tensor(name: str, value, as_type: str | None = None, fp8: bool = False) -> HostTensor:
     """Any tensor in the host's memory; one on a GPU is copied, behind the work of its current stream. `as_type`: what 16-bit
     integers stand for. `fp8`: codes are e4m3. TypeError for what is no tensor."""
@@ -133,13 +147,7 @@ def host_tensor(name: str, value, as_type: str | None = None, fp8: bool = False)
     elif hasattr(value, "__array_interface__"):
         tensor = _from_array_interface(name, value)
     elif hasattr(value, "__dlpack__"):
-        try:
-            import torch
-        except ImportError:
-            import numpy
-
-            return host_tensor(name, numpy.from_dlpack(value), as_type, fp8)
-        tensor = _from_torch(name, torch.from_dlpack(value))
+        return host_tensor(name, _by_dlpack(name, value), as_type, fp8)
     else:
         raise TypeError(
             f"{name} is a {type(value).__name__}; pass a tensor of PyTorch, NumPy, or anything with __dlpack__"

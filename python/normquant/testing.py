@@ -153,8 +153,12 @@ def _words(op: str, words: dict) -> dict:
 
 
 def _number(name: str, value) -> float:
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name} is {value!r}; it must be a number")
     try:
         number = float(value.detach() if hasattr(value, "detach") else value)
+    except OverflowError:
+        number = math.inf
     except Exception:  # whatever a stranger's __float__ raises
         raise TypeError(f"{name} is {value!r}; it must be a number") from None
     if not math.isfinite(number):
@@ -163,11 +167,15 @@ def _number(name: str, value) -> float:
 
 
 def _host_tensors(op: str, tensors: dict, as_type: dict | None, format: str | None = None) -> dict:
-    as_type = dict(as_type or {})
+    for name, by_role in (("tensors", tensors), ("as_type", as_type or {})):
+        if not isinstance(by_role, dict):
+            raise TypeError(f"{name} is a {type(by_role).__name__}; it must be a dict by role, such as {{'x': ...}}")
+    as_type = as_type or {}
     roles = _INPUTS[op] + OUTPUTS[op]
     unknown = [name for name in [*tensors, *as_type] if name not in roles]
     if unknown:
-        raise TypeError(f"{op} has no tensor {unknown[0]}; there are {', '.join(roles)}")
+        role = unknown[0] if isinstance(unknown[0], str) else f"of a key that is a {type(unknown[0]).__name__}"
+        raise TypeError(f"{op} has no tensor {role}; there are {', '.join(roles)}")
     given = {role: value for role, value in tensors.items() if value is not None}
     fp8 = format == "fp8_e4m3"
     return {role: _oracle.host_tensor(role, value, as_type.get(role), fp8) for role, value in given.items()}
@@ -175,9 +183,9 @@ def _host_tensors(op: str, tensors: dict, as_type: dict | None, format: str | No
 
 def judge(op: str, tensors: dict, *, as_type: dict | None = None, **words) -> Judgement:
     """The verdict without an exception for wrong outputs. `op`: "forward", "norm", "backward", "activation_quant",
-    "weight_quant", "bit_linear_forward" or "bit_linear_backward". `tensors`: role -> tensor; None is not given. `words`: norm, eps, rounding, ... as in the functions below.
-    `as_type`: role -> what its 16-bit integers stand for ("bfloat16")."""
-    if op not in _INPUTS:
+    "weight_quant", "bit_linear_forward" or "bit_linear_backward". `tensors`: role -> tensor; None is not given. `words`:
+    norm, eps, rounding, ... as in the functions below. `as_type`: role -> what its 16-bit integers stand for ("bfloat16")."""
+    if not isinstance(op, str) or op not in _INPUTS:
         raise ValueError(f"op={op!r}; there are {', '.join(_INPUTS)}")
     unknown = [name for name in words if name not in _NUMBERS and name not in _WORDS]
     if unknown:

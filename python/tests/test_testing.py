@@ -181,6 +181,24 @@ class NotJudged(unittest.TestCase):
         self.refused(ValueError, "mean is given, but norm=\"rms\" has none", check, x, mean=x[:, 0], **rms)
         self.refused(ValueError, "op='matmul'; there are forward", testing.judge, "matmul", {})
         self.refused(TypeError, "forward has no tensor z", testing.judge, "forward", {"z": x}, **rms)
+        for eps in ("1e-6", True, b"1"):
+            self.refused(TypeError, "it must be a number", check, x, x, norm="rms", eps=eps)
+        self.refused(ValueError, "it must be positive and finite", check, x, x, norm="rms", eps=10**400)
+        self.refused(ValueError, r"op=\['forward'\]; there are", testing.judge, ["forward"], {"x": x}, **rms)
+        self.refused(TypeError, "tensors is a list; it must be a dict by role", testing.judge, "forward", [x], **rms)
+        self.refused(TypeError, "tensors is a NoneType", testing.judge, "forward", None, **rms)
+        self.refused(TypeError, "as_type is a str; it must be a dict by role", check, x, x, as_type="bfloat16", **rms)
+        self.refused(TypeError, "no tensor of a key that is a int", testing.judge, "forward", {3: x}, **rms)
+        self.refused(TypeError, "x is a masked array", check, np.ma.masked_less(x, 0), x, **rms)
+
+        class Broken:
+            def __dlpack__(self, **_):
+                raise RuntimeError("boom")
+
+            def __dlpack_device__(self):
+                return (1, 0)
+
+        self.refused(TypeError, "x is a Broken whose __dlpack__ gives no tensor: boom", check, Broken(), x, **rms)
 
     def test_saved_tensors_are_judged_again_by_the_program(self):
         program = os.environ.get("NORMQUANT_PROGRAM")
