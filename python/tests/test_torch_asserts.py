@@ -69,7 +69,7 @@ def test_modules_and_packed_weights(device, kind, eps, rounding):
 @pytest.mark.parametrize("floor", [1e-5, 30.0])
 def test_quantised_outputs(device, dtype, scale, floor):
     x, weight = torch.randn(16, 256, device=device), torch.randn(256, device=device)
-    words = {"format": "int8" if dtype == torch.int8 else "fp8_e4m3", "static_scale": scale, "floor": floor}
+    words = {"format": "int8" if dtype == torch.int8 else "fp8_e4m3", "static_scale": scale, "floor": floor if scale is None else None}
     codes, dequant_scale, _ = normquant.norm_quantise(x, weight, eps=1e-6, dtype=dtype, quant_scale=scale, floor=floor)
     assert_norm_quant_forward(x, codes=codes, dequant_scale=dequant_scale, weight=weight, norm="rms", eps=1e-6, **words)
     codes, dequant_scale = normquant.quantise(x, dtype=dtype, quant_scale=scale, floor=floor)
