@@ -79,7 +79,7 @@ check_with_clang_tidy() {
   echo "$(wc -l <<<"$files") files, of which many include others"
   tidy() { timeout 1500 xargs -d '\n' -n 1 -P "$jobs" clang-tidy-14 --quiet -p build/tidy "--checks=$1" 2>>build/clang-tidy.log; }
   : >build/clang-tidy.log
-  # Tests are a third of the time by all checks, and half of that by those that find mistakes rather than habits.
+  # Checks that find mistakes rather than habits: one test program took 11.8 s by all of them, and 6.2 s by these.
   local of_tests='-*,bugprone-use-after-move,bugprone-dangling-handle,bugprone-string-constructor,bugprone-sizeof-expression'
   of_tests+=',bugprone-undefined-memory-manipulation,misc-redundant-expression,misc-unused-using-decls,misc-unused-alias-decls'
   of_tests+=',performance-for-range-copy,performance-unnecessary-copy-initialization,readability-container-size-empty'

@@ -266,7 +266,7 @@ def test_nothing_can_be_fetched(b, page):
 
 
 def seconds_of_known_work(b):
-    """What this machine's browser takes, at this moment, to write, read and sort 100,000 invented records: 0.2 s when idle."""
+    """What this machine's browser takes, at this moment, to write, read and sort 100,000 invented records."""
     return b.run("""(() => {
       const began = performance.now();
       const records = [];
