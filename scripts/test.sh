@@ -11,6 +11,7 @@
 # release (with normquant-watched, docs/races.md), the suite `standard` on the CPU (docs/suites.md), mutants (planted bugs, which
 # the suites of validate must catch: docs/mutants.md), the Python package (docs/python.md; its torch is installed meanwhile).
 # Tests labelled `slow` or `browser` run in release only. Without the CUDA Toolkit host-only takes the place of release.
+# A test that fails runs once more, alone. It is named at the end, whatever the second run says; failing twice fails the step.
 # Goes on after a failure; ends with status 0 when no step failed, else with that of the first (docs/exit_statuses.md).
 set -euo pipefail
 # shellcheck source=scripts/steps.sh
@@ -134,7 +135,37 @@ run_mutants() {
   timeout 900 "build/$1/tests/mutants/normquant-mutants" run --jobs "$jobs" "${hints[@]}"
 }
 
-test_preset() { ctest --preset "$1" -j "$jobs"; }
+# What fails is run again, alone: a test that waits for another process can fail where other programs take the cores.
+test_preset() {
+  local failed="build/$1/Testing/Temporary/LastTestsFailed.log" folder="build/$1/failed_tests"
+  rm -rf "$failed" "$folder"
+  if ctest --preset "$1" -j "$jobs"; then return; fi
+  [ -s "$failed" ] || return 1 # ctest itself failed
+  mkdir "$folder"
+  sed 's/^[0-9]*://' "$failed" >"$folder/first"
+  printf -- '--- %d tests failed; they run again, one at a time\n' "$(wc -l <"$folder/first")"
+  if ctest --preset "$1" -j 1 --rerun-failed >"$folder/output" 2>&1; then return; fi
+  sed 's/^[0-9]*://' "$failed" >"$folder/twice"
+  return 1
+}
+# name_failed_tests PRESET: adds them to the summary.
+name_failed_tests() {
+  local folder="build/$1/failed_tests" name
+  [ -d "$folder" ] || return 0
+  while IFS= read -r name; do
+    if [ -f "$folder/twice" ] && grep -qxF -- "$name" "$folder/twice"; then
+      summary_lines+=("    failed twice: $name")
+    else
+      summary_lines+=("    failed beside others, passed alone: $name")
+    fi
+  done <"$folder/first"
+}
+# show_failed_tests PRESET: what they printed, once more, where a reader looks first: at the end.
+show_failed_tests() {
+  [ -f "build/$1/failed_tests/twice" ] || return 0
+  printf '\n=== %s: what the failed tests printed (all of it: build/%s/failed_tests/output)\n' "$1" "$1"
+  tail -n 60 "build/$1/failed_tests/output" | cut -c 1-300
+}
 
 # Every variant at every class of its problems; the table says what failed, and --coverage what no case met.
 run_standard_suite() { timeout 1800 "build/$1/normquant" validate --device host --suite standard --coverage --jobs "$jobs"; }
@@ -176,6 +207,7 @@ preset() {
   run_step_as $exit_infrastructure "$1: build" build_preset "$1"
   if [ $step_status -eq 0 ]; then
     run_step_as $exit_wrong_results "$1: tests" test_preset "$1"
+    name_failed_tests "$1"
   else
     skip_step "$1: tests" "its build failed"
   fi
@@ -247,5 +279,7 @@ if [ -f "build/$complete/.ninja_log" ] && python3 --version >/dev/null 2>&1; the
   printf '\n=== where the build %s took its time\n' $complete
   python3 scripts/build_times.py "build/$complete"
 fi
+show_failed_tests sanitize
+show_failed_tests $complete
 print_summary
 exit $first_failure
