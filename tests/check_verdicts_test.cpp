@@ -229,6 +229,10 @@ TEST(Check, TheLayerIsJudgedByTheBoundsOfItsProduct) {
   expect_answer(with_bias + " --product bfloat16", 1, "with --product codes");
   expect_answer(command, 1, "WRONG: out[0,0]");
   expect_answer(command + " --rounding even", 2, "--rounding");
+  write("lw.npy", shape(columns, features), layer.parameters.linear_weight.transpose());
+  expect_answer(command, 2,
+                "[136, 24]; it must be [K_out, K_in], with K_out 1 or more and K_in 136: give its transpose");
+  write("lw.npy", shape(features, columns), layer.parameters.linear_weight);
   Array changed = forward.out;
   changed(3, 7) += 0.01;
   write("out.npy", shape(rows, features), changed);

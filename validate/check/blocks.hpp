@@ -120,6 +120,17 @@ void compare_rows(const Given& given, std::string_view role, Block block, Compar
   }
 }
 
+/// What the forward normalises, of a block's rows.
+struct SummedRows {
+  Array stored;  ///< x + residual, rounded as residual_out keeps it; not rounded where there is none
+  Array source;  ///< the one of the two that the statistics are of (Problem::h_source)
+};
+SummedRows summed_rows(const Given& given, Block block);
+/// mean, rstd and residual_out, as far as they are given.
+void compare_statistics(const Given& given, Block block, const reference::NormQuantForwardResult& truth,
+                        const validate::ForwardBounds& bounds, Comparison& comparison);
+void compare_residual_out(const Given& given, Block block, const SummedRows& rows, Comparison& comparison);
+
 /// The bounds with the scale that the switches ask for: the right one, but for Switches::scale_of_int8.
 validate::QuantBounds slipped(const Given& given, validate::QuantBounds bounds);
 /// out, codes and dequant_scale of a row-wise quantisation, as far as they are given.

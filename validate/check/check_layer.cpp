@@ -108,26 +108,12 @@ void compare_out(const Given& given, Block block, const validate::QuantBounds& q
 /// All outputs of a block, by one answer.
 void compare_forward(const Given& given, Block block, const reference::NormQuantForward& forward, const Operand& w_q,
                      const Multiplied& multiplied, Comparison& comparison) {
-  const validate::Problem& p = given.problem;
-  const Array x = rows_of(*given.tensor("x"), block);
-  const HostTensor* residual_tensor = given.tensor("residual");
-  const Array residual = residual_tensor != nullptr ? rows_of(*residual_tensor, block) : Array{};
-  const Array h = reference::residual_add(x, residual_tensor != nullptr ? &residual : nullptr);
-  const Array stored = p.residual_out ? reference::round_to_storage(h, reference_storage(*p.residual_out)) : h;
-  const Array& source = p.h_source == HSource::stored ? stored : h;
-  const auto truth = reference::norm_quant_forward(source, forward);
-  const auto bounds = validate::forward_bounds(source, forward, truth, given.switches.algorithm);
-  if (p.out) compare_out(given, block, bounds.quant, w_q, multiplied, comparison);
-  compare_rows(
-      given, "mean", block, comparison, [&](auto i) { return truth.mean(i); },
-      [&](auto i) { return bounds.mean_error(i); });
-  compare_rows(
-      given, "rstd", block, comparison, [&](auto i) { return truth.rstd(i); },
-      [&](auto i) { return truth.rstd(i) * bounds.rstd_error(i); });
-  const HostTensor* residual_out = given.tensor("residual_out");
-  for_each_element(residual_out, block, [&](auto row, auto i, auto j, std::uint32_t bits) {
-    comparison.exact("residual_out", row, j, residual_out->type, bits, stored(i, j));
-  });
+  const SummedRows rows = summed_rows(given, block);
+  const auto truth = reference::norm_quant_forward(rows.source, forward);
+  const auto bounds = validate::forward_bounds(rows.source, forward, truth, given.switches.algorithm);
+  if (given.problem.out) compare_out(given, block, bounds.quant, w_q, multiplied, comparison);
+  compare_statistics(given, block, truth, bounds, comparison);
+  compare_residual_out(given, block, rows, comparison);
 }
 
 Operand operand_of(const Given& given, const Weights& weights, const Multiplied& multiplied) {

@@ -103,17 +103,42 @@ void compare_y(const Given& given, Block block, const Array& h, const reference:
 
 }  // namespace
 
+SummedRows summed_rows(const Given& given, Block block) {
+  const validate::Problem& p = given.problem;
+  const Array x = rows_of(*given.tensor("x"), block);
+  const HostTensor* residual_tensor = given.tensor("residual");
+  const Array residual = residual_tensor != nullptr ? rows_of(*residual_tensor, block) : Array{};
+  const Array h = reference::residual_add(x, residual_tensor != nullptr ? &residual : nullptr);
+  SummedRows rows;
+  rows.stored = p.residual_out ? reference::round_to_storage(h, reference_storage(*p.residual_out)) : h;
+  rows.source = p.h_source == HSource::stored ? rows.stored : h;
+  return rows;
+}
+
+void compare_statistics(const Given& given, Block block, const reference::NormQuantForwardResult& truth,
+                        const validate::ForwardBounds& bounds, Comparison& comparison) {
+  compare_rows(
+      given, "mean", block, comparison, [&](auto i) { return truth.mean(i); },
+      [&](auto i) { return bounds.mean_error(i); });
+  compare_rows(
+      given, "rstd", block, comparison, [&](auto i) { return truth.rstd(i); },
+      [&](auto i) { return truth.rstd(i) * bounds.rstd_error(i); });
+}
+
+void compare_residual_out(const Given& given, Block block, const SummedRows& rows, Comparison& comparison) {
+  const HostTensor* residual_out = given.tensor("residual_out");
+  for_each_element(residual_out, block, [&](auto row, auto i, auto j, std::uint32_t bits) {
+    comparison.exact("residual_out", row, j, residual_out->type, bits, rows.stored(i, j));
+  });
+}
+
 void check_forward(const Given& given, const Walk& walk, Comparison& total) {
   const validate::Problem& p = given.problem;
   const validate::Algorithm algorithm = given.switches.algorithm;
   const reference::NormQuantForward forward = forward_of(given);
   for_each_block(p, walk, total, [&](Block block, Comparison& comparison) {
-    const Array x = rows_of(*given.tensor("x"), block);
-    const HostTensor* residual_tensor = given.tensor("residual");
-    const Array residual = residual_tensor != nullptr ? rows_of(*residual_tensor, block) : Array{};
-    const Array h = reference::residual_add(x, residual_tensor != nullptr ? &residual : nullptr);
-    const Array stored = p.residual_out ? reference::round_to_storage(h, reference_storage(*p.residual_out)) : h;
-    const Array& source = p.h_source == HSource::stored ? stored : h;
+    const SummedRows rows = summed_rows(given, block);
+    const Array& source = rows.source;
     const auto truth = reference::norm_quant_forward(source, forward);
     auto bounds = validate::forward_bounds(source, forward, truth, algorithm);
     const bool needs_y = given.tensor("y") != nullptr || given.switches.y_type;
@@ -124,20 +149,12 @@ void check_forward(const Given& given, const Walk& walk, Comparison& total) {
                                              : bounds.quant);
 
     compare_quantised(given, block, quant, comparison);
-    compare_rows(
-        given, "mean", block, comparison, [&](auto i) { return truth.mean(i); },
-        [&](auto i) { return bounds.mean_error(i); });
-    compare_rows(
-        given, "rstd", block, comparison, [&](auto i) { return truth.rstd(i); },
-        [&](auto i) { return truth.rstd(i) * bounds.rstd_error(i); });
+    compare_statistics(given, block, truth, bounds, comparison);
     compare_rows(
         given, "quant_scale", block, comparison, [&](auto i) { return 1 / quant.dequant_scale(i); },
         [&](auto i) { return quant.scale_error(i) / quant.dequant_scale(i); });
     compare_y(given, block, source, truth, forward, y_error, comparison);
-    const HostTensor* residual_out = given.tensor("residual_out");
-    for_each_element(residual_out, block, [&](auto row, auto i, auto j, std::uint32_t bits) {
-      comparison.exact("residual_out", row, j, residual_out->type, bits, stored(i, j));
-    });
+    compare_residual_out(given, block, rows, comparison);
   });
 }
 

@@ -94,12 +94,14 @@ bool take_shape(const Role& role, const Tensor& tensor, Problem& p, std::string&
 /// K_out from the first tensor of weights.
 bool take_outputs(const Role& role, const Tensor& tensor, Problem& p, std::string& why) {
   if (role.place != Place::weights || p.k_out > 0) return true;
-  if (tensor.shape.size() == 2 && tensor.shape[0] > 0) {
-    p.k_out = tensor.shape[0];
+  const std::vector<std::int64_t>& shape = tensor.shape;
+  if (shape.size() == 2 && shape[0] > 0 && shape[1] == p.columns) {
+    p.k_out = shape[0];
     return true;
   }
-  why = fmt::format("{} has shape {}; it must be [K_out, K_in], with K_out 1 or more", role.name,
-                    tensors::shape_text(tensor.shape));
+  const bool transposed = shape.size() == 2 && shape[0] == p.columns && shape[1] > 0;
+  why = fmt::format("{} has shape {}; it must be [K_out, K_in], with K_out 1 or more and K_in {}{}", role.name,
+                    tensors::shape_text(shape), p.columns, transposed ? ": give its transpose" : "");
   return false;
 }
 
