@@ -127,13 +127,13 @@ TEST(Attacks, AHangIsAnErrorAfterItsTime) {
   EXPECT_NE(timed.output.find("was not done within 1 s"), std::string::npos) << timed.output;
 }
 
-/// Processes that were left behind, by the file that they are named in; waits until they are gone, a second at most.
+/// Processes that were left behind, by the file that they are named in; waits until they are gone, ten seconds at most.
 int still_there(const std::string& file, int& left) {
   std::ifstream numbers(file);
   int there = 0;
   left = 0;
   for (int process = 0; numbers >> process; ++left) {
-    for (int i = 0; i < 100 && kill(process, 0) == 0; ++i) usleep(10'000);
+    for (int i = 0; i < 1000 && kill(process, 0) == 0; ++i) usleep(10'000);
     there += kill(process, 0) == 0 ? 1 : 0;
   }
   return there;

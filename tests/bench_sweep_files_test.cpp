@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -71,8 +72,12 @@ const std::string sweep = "bench --device host --op forward --shape 2x64 --shape
 constexpr std::size_t cases = 15;
 
 TEST_F(SweepFiles, AKillAtAnyMomentLosesNothingFinished) {
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_EQ(normquant(sweep + "--out " + path("whole.jsonl")), exit_pass) << printed();
+  const std::chrono::duration<double, std::micro> a_run = std::chrono::steady_clock::now() - began;
   std::mt19937 generator(11);
-  std::uniform_int_distribution<int> moment(1, 120);  // milliseconds: before, within and after the sweep
+  // Microseconds: before, within and after the sweep, however fast this machine and this build are.
+  std::uniform_int_distribution<std::int64_t> moment(1, static_cast<std::int64_t>(1.1 * a_run.count()));
   int interrupted = 0;
   for (int kill_number = 0; kill_number < 50; ++kill_number) {
     const std::string file = path("killed.jsonl");
@@ -84,7 +89,7 @@ TEST_F(SweepFiles, AKillAtAnyMomentLosesNothingFinished) {
       execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
       _exit(127);
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(moment(generator)));
+    std::this_thread::sleep_for(std::chrono::microseconds(moment(generator)));
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     std::vector<std::string> before = lines(file);

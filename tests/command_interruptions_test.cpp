@@ -44,21 +44,27 @@ class Running {
     execv(argv[0], argv.data());
     _exit(127);
   }
-  void send(int signal) const { kill(child_, signal); }
+  void send(int signal) const {
+    if (!ended_) kill(child_, signal);
+  }
+  /// However slow the machine is: until it is there, or the program has ended without it.
+  void wait_until(const std::function<bool()>& there) {
+    while (!there() && !ended_) {
+      ended_ = waitpid(child_, &answer_, WNOHANG) == child_;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
   /// The signal that ended it; minus its status when none did.
-  int end() const {
-    int answer = 0;
-    waitpid(child_, &answer, 0);
-    return WIFSIGNALED(answer) ? WTERMSIG(answer) : -WEXITSTATUS(answer);
+  int end() {
+    if (!ended_) ended_ = waitpid(child_, &answer_, 0) == child_;
+    return WIFSIGNALED(answer_) ? WTERMSIG(answer_) : -WEXITSTATUS(answer_);
   }
 
  private:
   pid_t child_;
+  bool ended_ = false;
+  int answer_ = 0;
 };
-
-void wait_until(const std::function<bool()>& there) {
-  for (int i = 0; i < 3000 && !there(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-}
 
 const std::vector<std::string> long_validation = {"validate", "--op", "weight_quant", "--suite", "smoke",
                                                   "--jobs",   "1"};
@@ -70,8 +76,8 @@ TEST(Interruptions, AnInterruptedValidationIsKeptAndGoesOn) {
     std::filesystem::remove(file);
     std::vector<std::string> arguments = long_validation;
     arguments.insert(arguments.end(), {"--json", file});
-    const Running running(arguments, printed);
-    wait_until([&] { return std::filesystem::exists(file + ".partial") || std::filesystem::exists(file); });
+    Running running(arguments, printed);
+    running.wait_until([&] { return std::filesystem::exists(file + ".partial") || std::filesystem::exists(file); });
     std::this_thread::sleep_for(std::chrono::milliseconds(300));
     running.send(signal);
     ASSERT_EQ(running.end(), signal) << "as the shell expects it; or it was too fast: " << content(printed);
@@ -102,8 +108,8 @@ TEST(Interruptions, AKilledValidationGoesOnFromWhatItHadFinished) {
   const std::string file = folder.file("v.json"), printed = folder.file("printed");
   std::vector<std::string> arguments = long_validation;
   arguments.insert(arguments.end(), {"--json", file});
-  const Running running(arguments, printed);
-  wait_until([&] { return std::filesystem::exists(file); });
+  Running running(arguments, printed);
+  running.wait_until([&] { return std::filesystem::exists(file); });
   running.send(SIGKILL);
   ASSERT_EQ(running.end(), SIGKILL) << "it was too fast: " << content(printed);
   const json left = json::parse(content(file));
@@ -125,8 +131,8 @@ TEST(Interruptions, AnInterruptedSweepTakesItsChildrenAlong) {
   const std::vector<std::string> sweep = {"bench",   "--device",       "host",    "--op",       "activation_quant",
                                           "--shape", "2x64",           "--shape", "2000x16384", "--variant",
                                           "auto",    "--case-timeout", "100",     "--out",      file};
-  const Running running(sweep, printed);
-  wait_until([&] { return content(file + ".running").find("2000x16384") != std::string::npos; });
+  Running running(sweep, printed);
+  running.wait_until([&] { return content(file + ".running").find("2000x16384") != std::string::npos; });
   std::string child;
   std::istringstream(content(file + ".lock")) >> child >> child;
   ASSERT_FALSE(child.empty()) << content(printed);

@@ -30,7 +30,7 @@ def children(process):
     return found
 
 
-def wait_until(condition, what, seconds=30):
+def wait_until(condition, what, seconds=120):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answer := condition():
@@ -107,7 +107,7 @@ class ManyDevices(ProgramCase):
             process.wait()
             wait_until(lambda: not any(pathlib.Path(f"/proc/{worker}").exists() and
                                        " Z " not in pathlib.Path(f"/proc/{worker}/stat").read_text() for worker in workers),
-                       "the end of its processes", 5)
+                       "the end of its processes", 30)
         self.assertIn("were finished before", self.ask("bench", "--device", "host:2", *SWEEP, "--resume", "--out", "f"))
 
     def test_a_case_that_takes_too_long(self):
