@@ -217,7 +217,9 @@ void add_options(CLI::App& command, TuneOptions& options) {
       ->excludes(from);
   repeatable("--op", options.ops, "tune this operation only; repeatable")->excludes(from);
   single("--sweep", options.sweep, "sweep to tune on (default: tuning; host on the host)")->excludes(from);
-  single("--records", options.records, "keep the timings here, those left out in FILE.held_out.jsonl")->excludes(from);
+  single("--records", options.records,
+         "keep the timings here, those of the shapes left out beside it: a.held_out.jsonl for a.jsonl")
+      ->excludes(from);
   CLI::Option* sweep = command.get_option("--sweep");
   single("--shapes", options.shapes,
          "time the shapes of this file, MxN a line, and keep the best variants in a table of yours, which `auto` "

@@ -162,7 +162,7 @@ def main():
         parser.add_argument(f"--{name}", required=True, metavar="FILE")
     options = parser.parse_args()
     tables = Tables(options.bench, options.products, options.triton)
-    print("bfloat16, RMS norm with weight, no linear bias; medians, cold (buffers rotated past the L2), in CUDA graphs.")
+    print("bfloat16, RMS norm with weight, no linear bias; medians, steady (buffers rotated past the L2), in CUDA graphs.")
     print("Forward + backward is the sum of both times; the Triton system's is of one graph. The product of integer_fused")
     print("(`int8 fused`) scales its sums itself.\n")
     tables.training()

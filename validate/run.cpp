@@ -7,7 +7,9 @@
 #include <chrono>
 #include <iterator>
 #include <mutex>
+#include <new>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -71,6 +73,15 @@ class Checker {
   }
 
   std::vector<CaseResult> check(const Job& job, bool of_a_plugin) {
+    try {
+      return check_where_it_fits(job, of_a_plugin);
+    } catch (const std::bad_alloc&) {
+      return all_alike(job, outcome(Outcome::error, "out of memory: the CPU side has none left for this check"));
+    }
+  }
+
+ private:
+  std::vector<CaseResult> check_where_it_fits(const Job& job, bool of_a_plugin) {
     if (device_checks_) return of_a_plugin ? check_plugin_on_own(job) : device_checks_->check(job);
     if (of_a_plugin) return all_alike(job, plugin_checks_.check(job, job.variants.front()));
     OpenDevice* open = nullptr;
@@ -79,7 +90,6 @@ class Checker {
     return check_job(job, *open);
   }
 
- private:
   std::vector<CaseResult> check_plugin_on_own(const Job& job) {
     Job there = job;
     there.device = device_checks_->own().choice;
@@ -145,7 +155,7 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
   std::atomic<std::size_t> next = 0;
   std::size_t done = 0;
   std::atomic<bool> stopped = false;
-  std::vector<std::size_t> lacking;  ///< parts that found no memory beside others
+  std::vector<char> has_results(parts.size(), 0);  ///< a part that found no memory beside others has none
   std::mutex reporting;
   TimeOuts time_outs;
   const auto run = [&](Checker& checker, std::size_t index, bool alone) {
@@ -159,24 +169,37 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
       for (CaseResult& result : found) result.seconds = taken.count();
     }
     const std::lock_guard lock(reporting);
-    if (!alone && lacked_memory(found)) return lacking.push_back(index);
-    done += found.size();
-    if (options.finished && !options.finished(part.job, found, done)) stopped = true;
+    if (!alone && lacked_memory(found)) return;
     auto& of_job = results[part.job];
+    of_job.reserve(of_job.size() + found.size());
+    has_results[index] = 1;
+    done += found.size();
+    try {
+      if (options.finished && !options.finished(part.job, found, done)) stopped = true;
+    } catch (const std::bad_alloc&) {  // not shown or kept in between; it is in the results
+    }
     of_job.insert(of_job.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   };
   const auto work = [&](std::size_t thread) {
-    Checker checker(options, time_outs, thread);
-    for (std::size_t i = next++; i < parts.size() && !stopped; i = next++) run(checker, i, options.threads == 1);
+    try {
+      Checker checker(options, time_outs, thread);
+      for (std::size_t i = next++; i < parts.size() && !stopped; i = next++) run(checker, i, options.threads == 1);
+    } catch (const std::bad_alloc&) {  // the other threads go on, and what this one had begun runs at the end
+    }
   };
   std::vector<std::thread> threads;
-  for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(parts.size())); ++i)
-    threads.emplace_back(work, i);
+  try {
+    for (int i = 1; i < std::min<int>(options.threads, static_cast<int>(parts.size())); ++i)
+      threads.emplace_back(work, i);
+  } catch (const std::system_error&) {  // no memory for another thread: those that are there do its work
+  }
   work(0);
   for (std::thread& thread : threads) thread.join();
-  if (!lacking.empty()) {
+  if (!stopped && std::count(has_results.begin(), has_results.end(), 0) > 0) {
     Checker checker(options, time_outs, 0);
-    for (std::size_t i = 0; i < lacking.size() && !stopped; ++i) run(checker, lacking[i], true);
+    for (std::size_t i = 0; i < parts.size() && !stopped; ++i) {
+      if (has_results[i] == 0) run(checker, i, true);
+    }
   }
 
   std::vector<CaseResult> flat;

@@ -47,9 +47,7 @@ FileAndName file_and_name(const std::string& text) {
     const std::string name = text.substr(colon + 1);
     return {path, name.starts_with(':') ? name.substr(1) : name};
   }
-  // No such file, and that is what will be said of it.
-  const std::size_t two = text.find("::");
-  return {text.substr(0, two != std::string::npos ? two : text.find(':')), {}};
+  return {text, {}};  // no such file, and that is what will be said of it
 }
 
 /// What NumPy leaves unread behind an array is not lost without a word.

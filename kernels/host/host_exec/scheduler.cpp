@@ -5,6 +5,7 @@
 // fiber is drawn at random from those that may run, of all blocks of the cluster, from a seeded generator: the same
 // seed gives the same schedule. With an even seed a warp runs ahead: see Cluster.
 #include <cstring>
+#include <new>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -116,10 +117,12 @@ void run_grid(const GridShape& shape, const std::function<void()>& thread_body) 
                               static_cast<unsigned>(number / across % shape.grid.y),
                               static_cast<unsigned>(number / across / shape.grid.y)};
     const std::uint64_t seed = (generator.next() & ~std::uint64_t{1}) | (schedule_seed & 1U);
-    Cluster cluster(shape, first_block, thread_body, seed);
-    const Running running(cluster);
     try {
+      Cluster cluster(shape, first_block, thread_body, seed);
+      const Running running(cluster);
       cluster.run();
+    } catch (const std::bad_alloc&) {
+      throw mistake(shape, "out of memory: the stacks and the shared memory of its threads, on the CPU");
     } catch (const std::runtime_error& error) {
       throw mistake(shape, error.what());
     }
