@@ -15,6 +15,12 @@ constexpr std::int64_t up(std::int64_t a, std::int64_t b) { return (a + b - 1) /
 
 bool is_layer_norm(const Point& point) { return (point.form & form_layer) != 0; }
 
+/// As forward_one_pass_launch::sums_squares_with_h: a row of several warps may wait once more, and has a block.
+bool may_wait_once_more(const PlanTuning& t, const Point& point) {
+  constexpr auto of_its_own = form_residual | form_codes;
+  return is_layer_norm(point) && (point.form & of_its_own) == 0 && !t.any_alignment && t.elements <= 16;
+}
+
 int resident(const PlanDevice& device, int cluster) {
   switch (cluster) {
     case 2: return device.resident_clusters[0];
@@ -28,7 +34,7 @@ int resident(const PlanDevice& device, int cluster) {
 void plan_forward(const PlanTuning& t, const PlanLimits& limits, const PlanDevice& device, const Point& point,
                   LaunchPlan& plan) {
   const int least = t.lanes < warp ? warp / t.lanes : 1;
-  if (t.cluster == 1 && !(plan.threads > warp && is_layer_norm(point))) {
+  if (t.cluster == 1 && !(plan.threads > warp && may_wait_once_more(t, point))) {
     plan.rows = plan.threads >= 128 ? 1 : 128 / plan.threads;
     while (plan.rows / 2 >= least && up(point.rows, plan.rows) < device.sm_count) plan.rows /= 2;
     plan.rows = std::max(plan.rows, least);
@@ -59,7 +65,7 @@ bool plan_walk(const PlanTuning& t, const PlanLimits& limits, const PlanDevice& 
   const std::int64_t least = t.lanes < warp ? warp / t.lanes : 1, places = resident(device, t.cluster);
   if (shared_bytes(t, point, plan.threads, least) > most_shared_bytes || places < 1) return false;
   std::int64_t most = t.cluster > 1 ? 1 : limits.most_threads / plan.threads;
-  if (plan.threads > warp) most = std::min<std::int64_t>(most, most_side_by_side);
+  if (plan.threads > warp || t.kind == Kind::striped) most = std::min<std::int64_t>(most, most_side_by_side);
   most = std::min(most, up(point.rows, places));
   std::int64_t rows = std::max(least, most / least * least);
   while (rows > least && shared_bytes(t, point, plan.threads, rows) > most_shared_bytes) rows -= least;
@@ -96,7 +102,8 @@ std::optional<LaunchPlan> plan_of(const PlanTuning& t, const PlanLimits& limits,
                                   const Point& point) {
   if (t.kind == Kind::none || limits.most_threads == 0 || (!point.aligned && !t.any_alignment)) return std::nullopt;
   const bool forward = t.kind == Kind::forward;
-  const std::int64_t columns = forward ? point.columns : up(point.columns, 8) * 8;
+  // Shifted packets may begin before the row.
+  const std::int64_t columns = point.columns + (t.kind == Kind::staged && t.any_alignment ? 7 : 0);
   const std::int64_t threads = up(up(columns, std::int64_t{t.lanes} * t.elements), t.cluster) * t.lanes;
   if (threads > (t.lanes < warp ? t.lanes : limits.most_threads)) return std::nullopt;
   if (point.columns <= (t.cluster - 1) * threads * t.elements) return std::nullopt;
