@@ -134,6 +134,7 @@ TEST(Check, NamesHoldColons) {
   expect_answer(ask + "--x " + tf + "::dense/x:0 --weight " + tf + "::gamma:0 --out " + tf + "::out:0", 0, "0 wrong");
   expect_answer(ask + "--x " + tf + ":dense/x --out " + tf + ":out:0", 2, "has no tensor 'dense/x'");
   expect_answer(ask + "--x " + f.folder.file("none.npz") + ":dense/x:0 --out " + tf + ":out:0", 2, "none.npz: No such");
+  expect_answer(ask + "--x " + f.folder.file("a:b.npz") + ":x --out " + tf + ":out:0", 2, "a:b.npz: No such");
 }
 
 TEST(Check, ReadsWhatNumPyWritesOnOtherMachines) {

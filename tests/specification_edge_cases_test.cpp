@@ -163,6 +163,20 @@ TEST(EdgeCases, LayerNormWithoutWeightTakesNoPaddingIntoTheAbsmax) {
   }
 }
 
+// (h - mean) * weight leaves float32's range where y does not. Only the largest tells, for which a saved scale has no other use.
+TEST(EdgeCases, ProductsThatOverflowAreRightBySavedScalesToo) {
+  for (DType type : {DType::float32, DType::bfloat16}) {
+    for (NormKind norm : {NormKind::rms, NormKind::layer}) {
+      for (bool saved : {false, true}) {
+        Problem p = backward(3, 72, type);
+        p.codes = false, p.norm = norm, p.save_quant_scale = saved;
+        p.values = Values::huge_weight;
+        expect_all_variants_pass(p);
+      }
+    }
+  }
+}
+
 // Triton: 32-bit offsets; an illegal memory access at 70000 x 32768. Rows that start beyond 2^31 elements show the same
 // with little memory touched; the suites run the full size on GPUs.
 TEST(EdgeCases, RowsBeyondTwoToThe31ElementsAreRight) {

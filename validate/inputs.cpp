@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numbers>
 
@@ -110,6 +111,26 @@ double largest_value(Operation op, DType type) {
   return type == DType::float32 ? 0x1.fffffep127 : 0x1.fep127;
 }
 
+/// Rows whose mean and deviation are not those of other rows. How far the mean lies from zero beside the deviation decides how a kernel
+/// may take the variance (docs/numerics.md), so there are all ratios, with both signs, and rows near float32's ends; not in float16,
+/// whose rows of that kind are near its own.
+Array mean_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
+  struct Moments {
+    double mean, deviation;
+  };
+  constexpr Moments all[] = {{-1000, 1}, {7, 0.05}, {-100, 3}, {-0.3, 1},     {20, 1},
+                             {-4, 1},    {2, 1},    {-8, 1},   {-2e15, 3e14}, {1e-12, 1e-13}};
+  const bool narrow = problem.x == DType::float16;
+  Array values = normal_values(problem, Tensor::x, rows, columns);
+  for (Eigen::Index i = 0; i < rows; ++i) {
+    Moments m = all[(static_cast<std::uint64_t>(i) + problem.seed) % std::size(all)];
+    if (narrow && m.mean < -1000) m = {-2e4, 3e3};
+    if (narrow && m.deviation < 0.01) m = {1e-3, 1e-4};
+    values.row(i) = values.row(i) * m.deviation + m.mean;
+  }
+  return values;
+}
+
 /// Activations as published of large language models (Dettmers et al. 2022, LLM.int8(); Xiao et al. 2023, SmoothQuant): every
 /// column has a scale of its own, the same in all rows, and one in 512 is 30 times larger. The largest is below 5000, so float16
 /// holds them.
@@ -187,6 +208,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
       return only_column([&](Eigen::Index i) { return special_column(problem, columns, (7 * i + 3) % columns); });
     case Values::last_column: return only_column([&](Eigen::Index) { return columns - 1; });
     case Values::huge_mean: return normal() + 1000.0;
+    case Values::means: return mean_values(problem, rows, columns);
     case Values::large: return normal() * large_scale(problem.x);
     case Values::tiny: return normal() * 1e-9;
     case Values::ties:

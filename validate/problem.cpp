@@ -41,6 +41,7 @@ constexpr std::array<std::pair<Values, std::string_view>, named_kinds_of_values>
     {Values::near_ties, "near_ties"},
     {Values::minus_nan, "minus_nan"},
     {Values::huge, "huge"},
+    {Values::means, "means"},
     {Values::uniform, "uniform"},
     {Values::activations, "activations"},
 }};

@@ -48,12 +48,13 @@ enum class Values {
   one_large,      ///< normal, with one element a hundred times larger: the row's absmax lies there and nowhere else
   near_ties,      ///< y lies a float32 beside rounding ties: 0.49999997 is no half
   minus_nan,      ///< normal, with one NaN whose sign bit is set
-  huge,  ///< the absmax of what is quantised lies between 1e30 and float32's largest (float16: near its largest)
+  huge,   ///< the absmax of what is quantised lies between 1e30 and float32's largest (float16: near its largest)
+  means,  ///< every row has a mean and a deviation of its own: of both signs, from far below the deviation to far above
   // For timing: a kernel's power depends on its values. No suite goes through these.
   uniform,     ///< uniform between -1 and 1
   activations  ///< what a norm of a language model reads: normal, every column with a scale of its own, a few much larger
 };
-inline constexpr int kinds_of_values = static_cast<int>(Values::huge) + 1;  ///< that the suites go through
+inline constexpr int kinds_of_values = static_cast<int>(Values::means) + 1;  ///< that the suites go through
 inline constexpr int named_kinds_of_values = static_cast<int>(Values::activations) + 1;
 std::string_view name_of(Values values);
 std::optional<Values> values_named(std::string_view name);

@@ -45,6 +45,18 @@ __device__ __forceinline__ void store_packet_otherwise(const NormQuantForward& a
   store_packet<Known>(a, row, columns, k, code, scale, [&] { return codes; });
 }
 
+/// Codes by a scale that is known, of the columns that the calling thread has of a row.
+template <class Args, class YOf>
+__device__ __forceinline__ void store_by_column(const Args& a, const QuantOutput& output, std::int64_t row,
+                                                unsigned place, unsigned threads, RowScale scale, ScaleOrigin origin,
+                                                YOf&& y_of) {
+#pragma unroll 1
+  for (std::int64_t column = place; column < a.columns; column += threads) {
+    const float y[1] = {y_of(column)};
+    store_quantised(output, row, column, y, scale, a.rounding, origin);
+  }
+}
+
 /// Codes of a row column by column, into `output` of the arguments `a`: y_of(column) gives y. Every thread looks at the whole
 /// row for the absmax, so that no barrier is needed to which the block's other rows would not come, and writes its share.
 template <class Args, class YOf>
@@ -54,11 +66,7 @@ __device__ __forceinline__ RowScale quantise_by_column(const Args& a, const Quan
 #pragma unroll 1
   for (std::int64_t column = 0; column < a.columns; ++column) absmax = larger_magnitude(absmax, y_of(column));
   const RowScale scale = row_scale(magnitude_bits(absmax));
-#pragma unroll 1
-  for (std::int64_t column = place; column < a.columns; column += threads) {
-    const float y[1] = {y_of(column)};
-    store_quantised(output, row, column, y, scale, a.rounding);
-  }
+  store_by_column(a, output, row, place, threads, scale, ScaleOrigin::own, y_of);
   return scale;
 }
 

@@ -85,7 +85,7 @@ struct BackwardRow {
   /// Adds the row to the columns' sums, its thread's part of c1 and c2 to `sums`, and finds the largest of what becomes
   /// codes.
   template <int DbiasK>
-  __device__ __forceinline__ void first_look(bool absmax_wanted, float (&dweight)[K][V], float (&dbias)[DbiasK][V],
+  __device__ __forceinline__ void first_look(bool recompute, float (&dweight)[K][V], float (&dbias)[DbiasK][V],
                                              float (&sums)[2], float& largest) const {
     columns.template each_of<K>([&](const auto& inner) {
 #pragma unroll
@@ -103,7 +103,7 @@ struct BackwardRow {
           sums[0] = fmaf(xhat, wdy, sums[0]);
           if (Known::layer(a)) sums[1] += wdy;
         }
-        if (!absmax_wanted || !inner.inside(k)) continue;
+        if (!recompute || !inner.inside(k)) continue;
         before_codes(k, weight, h);
 #pragma unroll
         for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
@@ -177,15 +177,15 @@ struct BackwardRow {
 
 /// f(S, with_largest) as integral constants: how many sums a row's reduction needs, and whether the maximum too.
 template <class F>
-__device__ __forceinline__ void with_needs(bool layer, bool absmax_wanted, F&& f) {
+__device__ __forceinline__ void with_needs(bool layer, bool recompute, F&& f) {
   constexpr std::integral_constant<int, 1> one;
   constexpr std::integral_constant<int, 2> two;
   constexpr std::bool_constant<true> yes;
   constexpr std::bool_constant<false> no;
   if (layer) {
-    absmax_wanted ? f(two, yes) : f(two, no);
+    recompute ? f(two, yes) : f(two, no);
   } else {
-    absmax_wanted ? f(one, yes) : f(one, no);
+    recompute ? f(one, yes) : f(one, no);
   }
 }
 
@@ -200,7 +200,8 @@ __device__ __forceinline__ void finish_row(const Row& row, Threads& threads, flo
     scale = saved ? row_scale_from_saved(a.quant_scale[row.row])
                   : row_scale(magnitude_bits(biased ? largest : largest * row.rstd));
   }
-  const bool overflows = live && recompute && !saved && overflowed(largest, row.rstd);
+  // By a saved scale too: nothing but the largest tells that (h - mean) * weight overflowed.
+  const bool overflows = live && recompute && overflowed(largest, row.rstd);
   row.second_look(-sums[0] * per_column * row.rstd, -sums[1] * per_column * row.rstd, recompute && !overflows,
                   code_factor(scale.quant * row.rstd, a.rounding), scale);
   if (overflows) scale = recompute_overflowed<H>(a, row.row, threads.place(), threads.count(), {row.mean, row.rstd});

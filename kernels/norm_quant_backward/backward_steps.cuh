@@ -98,13 +98,17 @@ template <class H>
 __device__ __attribute__((noinline)) RowScale recompute_overflowed(const NormQuantBackward& a, std::int64_t row,
                                                                    unsigned place, unsigned threads,
                                                                    RowStatistics statistics) {
-  return quantise_by_column(a, a.recomputed, row, place, threads, [&](std::int64_t column) {
+  const auto y_of = [&](std::int64_t column) {
     float h[1], weight[1], bias[1];
     load_elements<H>(a.h.data, row * a.h.ld + column, h);
     load_weights(a.weight, column, weight);
     load_biases(a.bias, column, bias);
     return affine(normalised(h[0], statistics.mean, statistics.rstd), weight[0], bias[0]);
-  });
+  };
+  if (a.quant_scale == nullptr) return quantise_by_column(a, a.recomputed, row, place, threads, y_of);
+  const RowScale scale = row_scale_from_saved(a.quant_scale[row]);
+  store_by_column(a, a.recomputed, row, place, threads, scale, ScaleOrigin::saved, y_of);
+  return scale;
 }
 
 }  // namespace normquant::NORMQUANT_BACKEND

@@ -53,13 +53,12 @@ __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
   constexpr bool with_dbias = form == Form::layer, recompute = form != Form::rms_gradient;
   float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
   float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
-  here.first_look(absmax_wanted, dweight, dbias, sums, largest);
+  here.first_look(recompute, dweight, dbias, sums, largest);
   store_column_packets(a.dweight, partials.dweight, partials, row, a.columns, columns, dweight);
   if constexpr (with_dbias) {
     store_column_packets(a.dbias, partials.dbias, partials, row, a.columns, columns, dbias);
   }
-  with_needs(Facts::layer(a), absmax_wanted, [&](auto count, auto with_largest) {
+  with_needs(Facts::layer(a), recompute, [&](auto count, auto with_largest) {
     float some[count];
 #pragma unroll
     for (int i = 0; i < count; ++i) some[i] = sums[i];

@@ -104,7 +104,6 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
   threads.begin();
 
   const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
-  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
   const auto statistics_of = [&](std::int64_t of) {
     return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
   };
@@ -169,8 +168,8 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
       staged.dy.template trim<H>(stage, columns);
     }
     const Source source = {staged, weights, stage};
-    Row{a, source, columns, row, now.mean, now.rstd}.first_look(absmax_wanted, dweight, dbias, now.sums, now.largest);
-    with_needs(layer, absmax_wanted, [&](auto count, auto with_largest) {
+    Row{a, source, columns, row, now.mean, now.rstd}.first_look(recompute, dweight, dbias, now.sums, now.largest);
+    with_needs(layer, recompute, [&](auto count, auto with_largest) {
       float sums[count];
 #pragma unroll
       for (int i = 0; i < count; ++i) sums[i] = now.sums[i];

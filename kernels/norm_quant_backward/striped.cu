@@ -99,7 +99,6 @@ __global__ void __launch_bounds__(plan::most_threads(K), 1)
   for (int stage = 0; stage + 1 < layout.stages; ++stage) start_next(stage);
 
   const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
-  const bool absmax_wanted = recompute && a.quant_scale == nullptr;
   const auto statistics_of = [&](std::int64_t of) {
     return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
   };
@@ -150,8 +149,8 @@ __global__ void __launch_bounds__(plan::most_threads(K), 1)
     const BackwardRow<Facts, H, 1, K, Source, Columns> here = {a,   source,          columns,
                                                                row, statistics.mean, statistics.rstd};
     float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-    here.first_look(absmax_wanted, dweight, dbias, sums, largest);
-    with_needs(layer, absmax_wanted, [&](auto count, auto with_largest) {
+    here.first_look(recompute, dweight, dbias, sums, largest);
+    with_needs(layer, recompute, [&](auto count, auto with_largest) {
       float some[count];
 #pragma unroll
       for (int i = 0; i < count; ++i) some[i] = sums[i];

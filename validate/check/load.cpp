@@ -47,7 +47,12 @@ FileAndName file_and_name(const std::string& text) {
     const std::string name = text.substr(colon + 1);
     return {path, name.starts_with(':') ? name.substr(1) : name};
   }
-  return {text, {}};  // no such file, and that is what will be said of it
+  // No such file, and that is what will be said of it.
+  for (const std::string_view ending : {".npy:", ".npz:", ".safetensors:"}) {
+    const std::size_t at = text.find(ending);
+    if (at != std::string::npos) return {text.substr(0, at + ending.size() - 1), {}};
+  }
+  return {text.substr(0, text.find(':')), {}};
 }
 
 /// What NumPy leaves unread behind an array is not lost without a word.

@@ -169,8 +169,8 @@ class Cell {
  private:
   /// Of the means that are far from zero it is the squares' digits: those of few bfloat16 values are summed exactly.
   static bool follows_the_type(Values values) {
-    return values == Values::huge_mean || values == Values::tiny_variance || values == Values::large ||
-           values == Values::largest || values == Values::huge || values == Values::tiny ||
+    return values == Values::huge_mean || values == Values::means || values == Values::tiny_variance ||
+           values == Values::large || values == Values::largest || values == Values::huge || values == Values::tiny ||
            values == Values::subnormals || values == Values::at_floor || values == Values::huge_weight;
   }
 
@@ -196,10 +196,24 @@ class Cell {
       if (!of_bias && rounding != p.rounding) continue;
       p.rounding = rounding;
       p.values = values;
+      if (values == Values::means) p.rows = 10;
       if (values == Values::huge_mean) p.save_quant_scale = norm && !p.quantisation.has_static_scale();
       if (of_bias && p.quantisation.has_static_scale()) p.quantisation.static_scale = 1;
       runs_.push_back({p, variant_});
+      if (values == Values::tiny || values == Values::huge_weight) add_with_extremes(p);
+      // By a saved scale nobody looks for the largest, which is what tells that a product overflows.
+      if (values != Values::huge_weight || p.quantisation.has_static_scale()) continue;
+      p.save_quant_scale = true;
+      runs_.push_back({p, variant_});
     }
+  }
+
+  /// What else is added or multiplied lies near float32's ends too: nothing may be taken for the usual 1e-5.
+  void add_with_extremes(Problem p) {
+    const bool tiny = p.values == Values::tiny;
+    if (tiny) p.eps = 1e-20F;
+    if (p.quantisation.has_static_scale()) p.quantisation.static_scale = tiny ? 1e11F : 1e-11F;
+    if (tiny || p.quantisation.has_static_scale()) runs_.push_back({p, variant_});
   }
 
   /// Of many rows; wider ones are as long as they have to be, but few.

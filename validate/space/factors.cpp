@@ -56,8 +56,9 @@ Factor norms() {
 
 Factor eps_values() {
   Factor factor{"eps", {}};
-  for (float eps : {1e-6F, 1e-5F, 1e-8F, 0.1F}) {
-    factor.levels.push_back({std::to_string(eps), [eps](Problem& p) { p.eps = eps; }});
+  for (const auto& [name, eps] :
+       {std::pair("1e-6", 1e-6F), {"1e-5", 1e-5F}, {"1e-8", 1e-8F}, {"0.1", 0.1F}, {"1e-20", 1e-20F}}) {
+    factor.levels.push_back({name, [eps = eps](Problem& p) { p.eps = eps; }});
   }
   return factor;
 }
@@ -75,6 +76,8 @@ Factor quantisations() {
   level("fp8, another floor", {.format = QuantFormat::fp8_e4m3, .floor = 1e-9F});
   level("fp8, static scale", static_fp8);
   level("fp8, small static scale", small_static_fp8);
+  level("int8, floor 1e-12", {.floor = 1e-12F});
+  level("int8, floor 1e12", {.floor = 1e12F});
   return factor;
 }
 
@@ -257,7 +260,7 @@ const std::vector<std::string>& tensors_of(Operation op) {
       {"x", "out", "codes"},
       {"w", "out", "codes", "packed"},
       {"x", "residual", "weight", "bias", "linear_weight", "out", "codes", "residual_out", "weights.operand",
-       "weights.codes", "weights.packed"},
+       "weights.codes", "weights.packed", "linear_bias"},
       {"dout", "h", "dresidual", "weight", "bias", "weights.operand", "dx", "dx_residual", "dlinear_weight"}};
   return tensors[op];
 }
@@ -277,6 +280,7 @@ Factor placements(Operation op) {
   level("outputs padded", [](Problem& p) { p.row_padding = 8, p.dense_inputs = true; });
   level("padded, off", [](Problem& p) { p.row_padding = 5, p.offset = 1; });
   level("inputs padded, off", [](Problem& p) { p.row_padding = 3, p.offset = 3, p.dense_outputs = true; });
+  level("padded, off by 7", [](Problem& p) { p.row_padding = 5, p.offset = 7; });
   level("all 16 in", [](Problem& p) { p.offset = 16; });
   const std::vector<std::string>& tensors = tensors_of(op);
   level("each its own, aligned", [tensors](Problem& p) {

@@ -75,7 +75,7 @@ Table layer_table(Operation op) {
       guard_pages(),
       sizes("rows", &Problem::rows, {0, 1, 2, 15, 16, 17, 33, 48}),
       sizes("k_in", &Problem::columns, {1, 3, 16, 64, 255, 256, 264, 520}),
-      sizes("k_out", &Problem::k_out, {1, 7, 8, 32, 33, 40, 129, 272})};
+      sizes("k_out", &Problem::k_out, {1, 4, 7, 8, 12, 32, 33, 40, 129, 272})};
   for (DType x : types) {
     table.factors.front().levels.push_back(
         {std::string(validate::name_of(Values::normal)) + std::string(name_of(x)), [x](Problem& p) { p.x = x; }});
@@ -153,6 +153,14 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
   add(1, 1, 1, nothing);
   add(2, 64, 9, [](Problem& p) { p.offsets["codes"] = 1; });  // codes at an odd address, their rows whole words apart
   add(4097, 8, 1, nothing);
+  // Widths of whole packets of float32 but not of 16 bits; a bias alone that is not aligned.
+  for (DType x : {bf16, f32}) {
+    add(2, 8, 4, [x](Problem& p) { p.x = bf16, p.out = x; });
+    add(33, 8, 4, [x, forward](Problem& p) {
+      p.x = bf16, p.out = x, p.linear_bias = bf16, p.paddings[forward ? "out" : "dout"] = 4;
+    });
+    add(33, 8, 8, [x](Problem& p) { p.x = bf16, p.out = x, p.linear_bias = x, p.offsets["linear_bias"] = 1; });
+  }
   if (!forward) {
     const auto bias = [](Problem& p) { p.linear_bias = p.x; };
     for (std::int64_t rows :

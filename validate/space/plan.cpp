@@ -6,6 +6,7 @@
 
 #include "validate/repetition.hpp"
 #include "validate/space/bases.hpp"
+#include "validate/space/common_factors.hpp"
 #include "validate/space/factors.hpp"
 #include "validate/space/layer.hpp"
 #include "validate/space/served.hpp"
@@ -62,6 +63,12 @@ void add_large(Cases& cases, Operation op, const DeviceInfo& device, std::uint64
   if (op == Operation::norm_quant_forward) far.residual = far.x, far.residual_out = far.x;
   if (op == Operation::norm_quant_backward) far.dresidual = far.x, far.dx_residual = far.x;
   cases.add(far);
+  if (op == Operation::norm_quant_forward || op == Operation::activation_quant) {
+    Problem other = plain;  // the kernels of other formats and scales count their offsets themselves
+    other.rows = 3, other.columns = 64, other.row_padding = std::int64_t{1} << 30;
+    other.out.reset(), other.codes = true, other.quantisation = static_int8;
+    cases.add(other);
+  }
   if (device.kind == DeviceKind::host) return;
   const auto with = [&](std::int64_t rows, std::int64_t columns, std::int64_t padding) {
     Problem p = plain;
