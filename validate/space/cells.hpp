@@ -22,9 +22,6 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
 /// The same of weight_quant, whose only row is the whole matrix.
 std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, std::uint64_t seed);
 
-/// Every class of the model that the variant is in with this problem: `N ...`, `M ...`, values and their place.
-std::vector<std::string> classes_of(const VariantEntry& variant, const Problem& problem);
-
 /// The algorithm of a variant: its name without the constants.
 std::string algorithm_of(std::string_view variant);
 

@@ -223,4 +223,26 @@ std::vector<std::int64_t> row_counts(Operation op, const Tuning& t, Width width,
   return {all.begin(), all.end()};
 }
 
+std::vector<std::string> classes_of(const VariantEntry& variant, const Problem& p) {
+  const Cut cut = cut_of(variant.tuning, p.x);
+  if (p.op == Operation::weight_quant) {
+    // One long row: packets of four single elements or of one access.
+    const std::int64_t columns = std::max<std::int64_t>(cut.packet, 4),
+                       packets = p.rows * ((p.columns + columns - 1) / columns);
+    std::vector<std::string> all = {"M x N of " + std::to_string(packets) + " packets"};
+    if (p.columns % columns != 0) all.push_back("N ends: a rest of " + std::to_string(p.columns % columns));
+    if (p.values != Values::normal) all.push_back("values " + std::string(validate::name_of(p.values)));
+    return all;
+  }
+  std::vector<std::string> all = column_classes(cut, p.columns);
+  all.push_back("M " + std::to_string(p.rows) + ", rows that are " + std::string(name_of(width_of(cut, p.columns))));
+  if (p.values == Values::normal) return all;
+  std::string values(validate::name_of(p.values));
+  for (const auto& [place, column] : places(cut, p.columns)) {
+    if (p.at_column == column) values += " at " + place;
+  }
+  all.push_back("values " + values);
+  return all;
+}
+
 }  // namespace normquant::validate::space

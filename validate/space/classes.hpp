@@ -52,4 +52,7 @@ Width width_of(const Cut& cut, std::int64_t columns);
 /// stage is used again; parts of the sums over rows around what its second kernel takes at a time.
 std::vector<std::int64_t> row_counts(Operation op, const Tuning& tuning, Width width, const DeviceInfo& device);
 
+/// Every class of the model that the variant is in with this problem: `N ...`, `M ...`, values and their place.
+std::vector<std::string> classes_of(const VariantEntry& variant, const Problem& problem);
+
 }  // namespace normquant::validate::space
