@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <set>
 #include <thread>
 #include <CLI/CLI.hpp>
@@ -171,6 +172,12 @@ class NowAndThen {
   Clock::time_point next_;  ///< the first result is written at once
 };
 
+/// Whether a document fits into the memory that is left: nlohmann::json ends the program where it finds none while it tidies up.
+bool has_room_for_a_document() {
+  constexpr std::size_t plenty = std::size_t{16} << 20;
+  return std::unique_ptr<char[]>(new (std::nothrow) char[plenty]) != nullptr;
+}
+
 /// Runs what is left; what an interruption finds finished is written, and how to go on is said.
 void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found, ResultFiles& files,
                   LeftUndone& undone) {
@@ -206,11 +213,15 @@ void run_the_rest(const Plan& plan, const ValidateOptions& options, Found& found
     found.add(job, results);
     show_progress(before + done, cases);
     now_and_then([&] {
-      LeftUndone rest{undone.left_out, {}};
-      const std::vector<CaseResult> finished = found.all();
-      rest.not_run = static_cast<std::int64_t>(cases - finished.size());
-      rest.why_not_run = "the run had not ended when this was written";
-      files.keep(finished, rest);
+      if (!has_room_for_a_document()) return;
+      try {
+        LeftUndone rest{undone.left_out, {}};
+        const std::vector<CaseResult> finished = found.all();
+        rest.not_run = static_cast<std::int64_t>(cases - finished.size());
+        rest.why_not_run = "the run had not ended when this was written";
+        files.keep(finished, rest);
+      } catch (const std::bad_alloc&) {  // another time, or at the end
+      }
     });
     return !options.fail_fast || std::none_of(results.begin(), results.end(), is_bad);
   };

@@ -172,12 +172,9 @@ std::vector<CaseResult> run_jobs(const std::vector<Job>& jobs, const RunOptions&
     if (!alone && lacked_memory(found)) return;
     auto& of_job = results[part.job];
     of_job.reserve(of_job.size() + found.size());
+    if (options.finished && !options.finished(part.job, found, done + found.size())) stopped = true;
     has_results[index] = 1;
     done += found.size();
-    try {
-      if (options.finished && !options.finished(part.job, found, done)) stopped = true;
-    } catch (const std::bad_alloc&) {  // not shown or kept in between; it is in the results
-    }
     of_job.insert(of_job.end(), std::make_move_iterator(found.begin()), std::make_move_iterator(found.end()));
   };
   const auto work = [&](std::size_t thread) {
