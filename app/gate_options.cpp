@@ -93,9 +93,8 @@ void add_gate_options(CLI::App& command, GateOptions& options) {
                    "print ::error and ::warning lines, which GitHub shows at the commit");
   app::add_force(command, options.existing);
   command.footer(
-      "Exit status: 0 nothing slower, 1 a result was wrong, 2 cannot be compared, 3 something slower, 4 inconclusive, "
-      "5 the "
-      "timing failed.");
+      "Exit status: 0 nothing slower, 1 a result was wrong, 2 cannot be compared, 3 something slower, "
+      "4 inconclusive, 5 the timing failed.");
 }
 
 std::string contradiction(const GateOptions& options) {

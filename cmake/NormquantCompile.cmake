@@ -1,3 +1,4 @@
+# How what computes is compiled for release; records say it (bench/CMakeLists.txt).
 set(normquant_release_optimisation -O2)
 
 # normquant_compile_options(target): warnings and sanitizers of every target of this project.

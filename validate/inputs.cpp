@@ -112,8 +112,8 @@ double largest_value(Operation op, DType type) {
 }
 
 /// Rows whose mean and deviation are not those of other rows. How far the mean lies from zero beside the deviation decides how a kernel
-/// may take the variance (docs/numerics.md), so there are all ratios, with both signs, and rows near float32's ends; not in float16,
-/// whose rows of that kind are near its own.
+/// may take the variance (docs/numerics.md), so there are ratios from 0.3 to 1000, means of both signs, and rows far larger and far
+/// smaller than others; in float16 as far as it reaches.
 Array mean_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
   struct Moments {
     double mean, deviation;

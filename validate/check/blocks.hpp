@@ -126,9 +126,10 @@ struct SummedRows {
   Array source;  ///< the one of the two that the statistics are of (Problem::h_source)
 };
 SummedRows summed_rows(const Given& given, Block block);
-/// mean, rstd and residual_out, as far as they are given.
+/// mean and rstd, as far as they are given.
 void compare_statistics(const Given& given, Block block, const reference::NormQuantForwardResult& truth,
                         const validate::ForwardBounds& bounds, Comparison& comparison);
+/// residual_out, where it is given.
 void compare_residual_out(const Given& given, Block block, const SummedRows& rows, Comparison& comparison);
 
 /// The bounds with the scale that the switches ask for: the right one, but for Switches::scale_of_int8.

@@ -201,7 +201,7 @@ class Cell {
       if (of_bias && p.quantisation.has_static_scale()) p.quantisation.static_scale = 1;
       runs_.push_back({p, variant_});
       if (values == Values::tiny || values == Values::huge_weight) add_with_extremes(p);
-      // By a saved scale nobody looks for the largest, which is what tells that a product overflows.
+      // By a saved scale a kernel has no other use for the largest, which is what tells that a product overflows.
       if (values != Values::huge_weight || p.quantisation.has_static_scale()) continue;
       p.save_quant_scale = true;
       runs_.push_back({p, variant_});
