@@ -6,6 +6,7 @@
 #include "kernels/choice/row_invariant.hpp"
 #include "validate/operations/prepared_problem.hpp"
 #include "validate/row_invariance.hpp"
+#include "validate/row_invariance_plan.hpp"
 
 namespace normquant::validate {
 namespace {
@@ -142,6 +143,52 @@ TEST(RowInvariance, SettingsHoldTheSameRowsInOtherProblems) {
   EXPECT_EQ(rows, (std::vector<std::int64_t>{1, 8, 8, 130, 8, 8, 8, 8, 8}));
   EXPECT_EQ(settings_of(forward(1000), DeviceKind::cuda)[4].problem.rows, 4097);
   EXPECT_EQ(settings_of(forward(64), DeviceKind::host)[4].problem.rows, 8) << "4097 rows take seconds there";
+}
+
+Problem layer_problem(std::int64_t columns, std::int64_t k_out) {
+  Problem p = forward(columns);
+  p.op = Operation::bit_linear_forward;
+  p.k_out = k_out;
+  return p;
+}
+
+/// The problems whose rows `variant` is asked for, of these.
+std::vector<Problem> asked_for(const std::vector<Problem>& problems, const DeviceInfo& device,
+                               const std::string& variant, Proofs proofs = Proofs::once_a_form_and_type) {
+  std::vector<Job> jobs;
+  for (const Problem& p : problems) jobs.push_back({{}, {p, 0, false}, {variant}});
+  ask_for_row_invariance(jobs, device, proofs);
+  std::vector<Problem> asked;
+  for (const Job& job : jobs) {
+    if (!job.compare_rows.empty()) asked.push_back(job.subject.problem);
+  }
+  return asked;
+}
+
+TEST(RowInvariance, TheLayerIsAskedForItWhereProductsOfCodesServe) {
+  Problem shifted = layer_problem(1024, 64), padded = shifted, cut = layer_problem(1024, 31);
+  shifted.offset = 1;
+  padded.row_padding = 5;
+  const auto device = open_host_device();
+  const auto asked =
+      asked_for({shifted, padded, cut, layer_problem(64, 48), layer_problem(1000, 48)}, device->info(), "packed");
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked[0].columns, 64) << "the others have rows that do not start at multiples of 16 bytes";
+}
+
+TEST(RowInvariance, TheSuitesHaveSuchALayer) {
+  const auto device = open_host_device();
+  for (const SuiteSize size : {SuiteSize::smoke, SuiteSize::standard}) {
+    std::vector<Problem> problems;
+    for (const Case& c : suite_cases(Operation::bit_linear_forward, size, 1, {}, &device->info())) {
+      problems.push_back(c.problem);
+    }
+    for (const Problem& p : asked_for(problems, device->info(), "packed", Proofs::once_a_norm)) {
+      EXPECT_EQ(p.offset, 0) << to_text(p);
+      EXPECT_TRUE(p.columns % 16 == 0 && p.outputs() % 16 == 0 && p.row_padding % 16 == 0) << to_text(p);
+      EXPECT_TRUE(p.offsets.empty() && p.paddings.empty()) << to_text(p);
+    }
+  }
 }
 
 }  // namespace

@@ -15,6 +15,15 @@ namespace {
 /// A type of 16 bits counts as so many factors of two away: outputs in it hide most of what a sum's last bit changes.
 constexpr double other_type = 4;
 
+/// More than every distance in factors of two. Whether a layer's variant serves a case shows at its launch alone, and products of
+/// codes (cuBLASLt) want rows that start at multiples of 16 bytes: of the layer's cases those that have them come first.
+constexpr double may_not_be_served = 1000;
+
+bool rows_start_at_multiples_of_16(const Problem& p) {
+  return p.offset == 0 && p.row_padding % 16 == 0 && p.offsets.empty() && p.paddings.empty() && p.columns % 16 == 0 &&
+         p.outputs() % 16 == 0;
+}
+
 struct Candidate {
   double away = 0;  ///< from telling_columns, in factors of two, and from float32
   std::size_t job = 0;
@@ -38,7 +47,8 @@ void ask_for_row_invariance(std::vector<Job>& jobs, const DeviceInfo& device, Pr
     const space::Served& all = served.try_emplace(problem.op, problem.op, device).first->second;
     const double away =
         std::abs(std::log2(static_cast<double>(problem.columns) / static_cast<double>(telling_columns))) +
-        (problem.x == DType::float32 ? 0 : other_type);
+        (problem.x == DType::float32 ? 0 : other_type) +
+        (is_layer(problem.op) && !rows_start_at_multiples_of_16(problem) ? may_not_be_served : 0);
     for (std::size_t v = 0; v < all.variants().size(); ++v) {
       const VariantEntry& entry = all.variants()[v];
       const auto& asked = jobs[i].variants;
