@@ -152,6 +152,16 @@ Problem layer_problem(std::int64_t columns, std::int64_t k_out) {
   return p;
 }
 
+TEST(RowInvariance, ALayerOfLongOutputsTakesFewRows) {
+  Problem p = layer_problem(16, 524288);
+  std::int64_t most = 0;
+  for (const Setting& setting : settings_of(p, DeviceKind::cuda)) most = std::max(most, setting.problem.rows);
+  EXPECT_EQ(most, 8) << "4097 rows of 524288 outputs are 4 GB";
+  p.k_out = 48;
+  for (const Setting& setting : settings_of(p, DeviceKind::cuda)) most = std::max(most, setting.problem.rows);
+  EXPECT_EQ(most, 4097);
+}
+
 /// The problems whose rows `variant` is asked for, of these.
 std::vector<Problem> asked_for(const std::vector<Problem>& problems, const DeviceInfo& device,
                                const std::string& variant, Proofs proofs = Proofs::once_a_form_and_type) {

@@ -29,9 +29,12 @@ std::int64_t distinct_of(std::initializer_list<std::int64_t> candidates, std::in
   return *(candidates.end() - 1);
 }
 
-bool affordable(std::int64_t rows, std::int64_t columns, DeviceKind kind) {
-  if (kind == DeviceKind::cuda) return rows * columns <= most_elements_of_gpu;
-  return rows * std::max(columns, host_row) <= most_elements_of_host;
+/// The longer of a row that is read and of one that is written: the layer's may have other lengths.
+std::int64_t width_of(const Problem& p) { return is_layer(p.op) ? std::max(p.columns, p.outputs()) : p.columns; }
+
+bool affordable(std::int64_t rows, std::int64_t width, DeviceKind kind) {
+  if (kind == DeviceKind::cuda) return rows * width <= most_elements_of_gpu;
+  return rows * std::max(width, host_row) <= most_elements_of_host;
 }
 
 Problem in_other_tensors(Problem p, std::int64_t padding, int offset) {
@@ -150,9 +153,10 @@ std::vector<Setting> settings_of(const Problem& problem, DeviceKind kind) {
   constexpr std::int64_t few = 8;
   const Problem some = with_rows(base, few);
   std::vector<Setting> all = {{with_rows(base, 1), 1}, {some, few}, {some, few - 1}};
-  if (affordable(130, base.columns, kind)) all.push_back({with_rows(base, 130), distinct_of({43, 3}, base.columns)});
-  if (affordable(4097, base.columns, kind)) {
-    all.push_back({with_rows(base, 4097), distinct_of({61, 31, 13, 7, 3}, base.columns)});
+  const std::int64_t width = width_of(base);
+  if (affordable(130, width, kind)) all.push_back({with_rows(base, 130), distinct_of({43, 3}, width)});
+  if (affordable(4097, width, kind)) {
+    all.push_back({with_rows(base, 4097), distinct_of({61, 31, 13, 7, 3}, width)});
   }
   Setting strides{in_other_tensors(some, 16, 0), few, 0, ", in tensors of other strides"};
   Setting alignment{in_other_tensors(some, 5, 1), few, 0, ", in tensors of another alignment"};
