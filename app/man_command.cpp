@@ -74,7 +74,7 @@ a GPU was asked for (--device cuda, --require-gpu), and it is not there
 no colours and no lines that replace themselves
 .TP
 .B COLUMNS
-width of tables (default: of the terminal, 80 where there is none)
+width of tables (default: that of the terminal; in a file or pipe a row is a line)
 )";
 
 std::string manual(const CLI::App& app) {

@@ -48,7 +48,7 @@ int terminal_columns() {
   if (said >= least && said <= most) return said;
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col < least ? least : size.ws_col;
-  return usual;
+  return isatty(STDOUT_FILENO) != 0 ? usual : most;
 }
 
 }  // namespace normquant::output

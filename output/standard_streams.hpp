@@ -17,7 +17,8 @@ std::string standard_output_failure();
 /// NO_COLOR (no-color.org) is not set.
 bool fancy_terminal();
 
-/// Columns that a table may take: what COLUMNS says, else those of the terminal that standard output is, else 80.
+/// Columns that a table may take: what COLUMNS says, else those of the terminal that standard output is, 80 where it does not say.
+/// Elsewhere as many as it wants: a row in a file or pipe is a line, which grep finds.
 int terminal_columns();
 
 }  // namespace normquant::output

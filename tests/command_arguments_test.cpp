@@ -202,11 +202,27 @@ TEST(Arguments, EveryStatusButZeroHasItsSentenceOnStandardError) {
   }
 }
 
+TEST(Arguments, ARowIsALineInAPipe) {
+  const std::string command = std::string("env -u COLUMNS '") + NORMQUANT_PROGRAM + "' list --op backward";
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string said;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) said += static_cast<char>(c);
+  EXPECT_EQ(pclose(pipe), 0);
+  int rows = 0;
+  std::istringstream lines(said);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("staged_shifted_e32") == std::string::npos) continue;
+    ++rows;
+    EXPECT_GT(line.size(), 80U) << "its whole description: " << line;
+  }
+  EXPECT_GT(rows, 0) << said;
+}
+
 TEST(Arguments, TablesFitEightyColumns) {
   for (const char* arguments :
        {"list", "validate --op activation_quant --shape 3x20 --dtype bfloat16",
         "bench --device host --op forward --shape 2x64 --variant auto --benchmark_format=json"}) {
-    const std::string command = std::string("env -u COLUMNS '") + NORMQUANT_PROGRAM + "' " + arguments + " 2>/dev/null";
+    const std::string command = std::string("env COLUMNS=80 '") + NORMQUANT_PROGRAM + "' " + arguments + " 2>/dev/null";
     FILE* pipe = popen(command.c_str(), "r");
     std::string said;
     for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) said += static_cast<char>(c);
