@@ -87,27 +87,24 @@ struct BackwardRow {
   template <int DbiasK>
   __device__ __forceinline__ void first_look(bool recompute, float (&dweight)[K][V], float (&dbias)[DbiasK][V],
                                              float (&sums)[2], float& largest) const {
-    columns.template each_of<K>([&](const auto& inner) {
+    for_each_packet<K>(columns, [&](const auto& inner, int k) {
+      if (inner.skips(k)) return;
+      float h[V], dy[V], weight[V];
+      source.weight(k, weight);
+      centred(k, h);
+      source.dy(k, dy);
 #pragma unroll
-      for (int k = 0; k < K; ++k) {
-        if (inner.skips(k)) continue;
-        float h[V], dy[V], weight[V];
-        source.weight(k, weight);
-        centred(k, h);
-        source.dy(k, dy);
-#pragma unroll
-        for (int i = 0; i < V; ++i) {
-          const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
-          dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
-          if constexpr (DbiasK == K) dbias[k][i] += dy[i];
-          sums[0] = fmaf(xhat, wdy, sums[0]);
-          if (Known::layer(a)) sums[1] += wdy;
-        }
-        if (!recompute || !inner.inside(k)) continue;
-        before_codes(k, weight, h);
-#pragma unroll
-        for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
+      for (int i = 0; i < V; ++i) {
+        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+        dweight[k][i] = fmaf(dy[i], xhat, dweight[k][i]);
+        if constexpr (DbiasK == K) dbias[k][i] += dy[i];
+        sums[0] = fmaf(xhat, wdy, sums[0]);
+        if (Known::layer(a)) sums[1] += wdy;
       }
+      if (!recompute || !inner.inside(k)) return;
+      before_codes(k, weight, h);
+#pragma unroll
+      for (int i = 0; i < V; ++i) largest = larger_magnitude(largest, h[i]);
     });
   }
 
@@ -116,40 +113,37 @@ struct BackwardRow {
   __device__ __forceinline__ void second_look(float scaled_c1, float scaled_c2, bool recompute, float factor,
                                               RowScale scale) const {
     H* dx = static_cast<H*>(a.dx.data) + row * a.dx.ld;
-    columns.template each_of<K>([&](const auto& inner) {
+    for_each_packet<K>(columns, [&](const auto& inner, int k) {
+      if (!inner.inside(k)) return;
+      float h[V], dy[V], weight[V];
+      source.weight(k, weight);
+      centred(k, h);
+      source.dy(k, dy);
 #pragma unroll
-      for (int k = 0; k < K; ++k) {
-        if (!inner.inside(k)) continue;
-        float h[V], dy[V], weight[V];
-        source.weight(k, weight);
-        centred(k, h);
-        source.dy(k, dy);
-#pragma unroll
-        for (int i = 0; i < V; ++i) {
-          const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
-          dy[i] = fmaf(xhat, scaled_c1, Known::layer(a) ? fmaf(wdy, rstd, scaled_c2) : wdy * rstd);
-        }
-        if (Known::dresidual(a)) {
-          float added[V];
-          source.dresidual(k, added);
-#pragma unroll
-          for (int i = 0; i < V; ++i) dy[i] += added[i];
-        }
-        Packet<H, V> packet;
-        packet.pack(dy);
-        inner.template store<H, true>(dx, k, packet);
-        if (Known::dx_residual(a)) {
-          with_element_type(a.dx_residual.type, [&](auto type) {
-            using T = typename decltype(type)::type;
-            Packet<T, V> gradient;
-            gradient.pack(dy);
-            inner.store(static_cast<T*>(a.dx_residual.data) + row * a.dx_residual.ld, k, gradient);
-          });
-        }
-        if (!recompute) continue;
-        before_codes(k, weight, h);
-        store_recomputed_packet(inner, k, factor, scale, h);
+      for (int i = 0; i < V; ++i) {
+        const float xhat = h[i] * rstd, wdy = dy[i] * weight[i];
+        dy[i] = fmaf(xhat, scaled_c1, Known::layer(a) ? fmaf(wdy, rstd, scaled_c2) : wdy * rstd);
       }
+      if (Known::dresidual(a)) {
+        float added[V];
+        source.dresidual(k, added);
+#pragma unroll
+        for (int i = 0; i < V; ++i) dy[i] += added[i];
+      }
+      Packet<H, V> packet;
+      packet.pack(dy);
+      inner.template store<H, true>(dx, k, packet);
+      if (Known::dx_residual(a)) {
+        with_element_type(a.dx_residual.type, [&](auto type) {
+          using T = typename decltype(type)::type;
+          Packet<T, V> gradient;
+          gradient.pack(dy);
+          inner.store(static_cast<T*>(a.dx_residual.data) + row * a.dx_residual.ld, k, gradient);
+        });
+      }
+      if (!recompute) return;
+      before_codes(k, weight, h);
+      store_recomputed_packet(inner, k, factor, scale, h);
     });
   }
 
@@ -187,6 +181,29 @@ __device__ __forceinline__ void with_needs(bool layer, bool recompute, F&& f) {
   } else {
     recompute ? f(one, yes) : f(one, no);
   }
+}
+
+/// The row's sums and, when `recompute`, its maximum, from those of its threads. between(): other work, done while the sums
+/// travel where the row spans blocks.
+template <class Threads, class Between>
+__device__ __forceinline__ void reduce_row(Threads& threads, bool layer, bool recompute, float (&row_sums)[2],
+                                           float& largest, Between&& between) {
+  with_needs(layer, recompute, [&](auto count, auto with_largest) {
+    float sums[count];
+#pragma unroll
+    for (int i = 0; i < count; ++i) sums[i] = row_sums[i];
+    threads.template begin_reduce<count, with_largest>(sums, largest);
+    between();
+    threads.template end_reduce<count, with_largest>(sums, largest);
+#pragma unroll
+    for (int i = 0; i < count; ++i) row_sums[i] = sums[i];
+  });
+}
+
+/// Mean and rstd of a row, from which on a walk may read past the last one.
+template <class Known>
+__device__ __forceinline__ RowStatistics statistics_or_zeros(const NormQuantBackward& a, std::int64_t row) {
+  return row < a.rows ? RowStatistics{Known::layer(a) ? a.mean[row] : 0.0F, a.rstd[row]} : RowStatistics{0.0F, 0.0F};
 }
 
 /// The second look with all that it needs from the row's sums; `live`: the row exists.

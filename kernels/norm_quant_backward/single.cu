@@ -36,15 +36,12 @@ __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
   wait_for_earlier_launches();
 
   RegisterSource<H, V, K> source;
-  columns.template each_of<K>([&](const auto& inner) {
-#pragma unroll
-    for (int k = 0; k < K; ++k) {
-      inner.load_row(row_of(a.h), k, source.h_[k]);
-      inner.load_row(row_of(a.dy), k, source.dy_[k]);
-      if (Facts::dresidual(a)) inner.load_row(row_of(a.dresidual), k, source.dresidual_[k]);
-      inner.load(static_cast<const H*>(a.weight.data), k, source.weight_[k]);
-      if (Facts::bias(a)) inner.load(static_cast<const H*>(a.bias.data), k, source.bias_[k]);
-    }
+  for_each_packet<K>(columns, [&](const auto& inner, int k) {
+    inner.load_row(row_of(a.h), k, source.h_[k]);
+    inner.load_row(row_of(a.dy), k, source.dy_[k]);
+    if (Facts::dresidual(a)) inner.load_row(row_of(a.dresidual), k, source.dresidual_[k]);
+    inner.load(static_cast<const H*>(a.weight.data), k, source.weight_[k]);
+    if (Facts::bias(a)) inner.load(static_cast<const H*>(a.bias.data), k, source.bias_[k]);
   });
   const BackwardRow<Facts, H, V, K, RegisterSource<H, V, K>, Columns> here = {
       a, source, columns, row, Facts::layer(a) ? a.mean[row] : 0.0F, a.rstd[row]};
@@ -58,14 +55,7 @@ __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
   if constexpr (with_dbias) {
     store_column_packets(a.dbias, partials.dbias, partials, row, a.columns, columns, dbias);
   }
-  with_needs(Facts::layer(a), recompute, [&](auto count, auto with_largest) {
-    float some[count];
-#pragma unroll
-    for (int i = 0; i < count; ++i) some[i] = sums[i];
-    threads.template reduce<count, with_largest>(some, largest);
-#pragma unroll
-    for (int i = 0; i < count; ++i) sums[i] = some[i];
-  });
+  reduce_row(threads, Facts::layer(a), recompute, sums, largest, [] {});
   finish_row<H>(here, threads, per_column, recompute, Facts::bias(a), true, sums, largest);
 }
 

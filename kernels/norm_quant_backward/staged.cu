@@ -22,6 +22,94 @@ namespace {
 
 namespace plan = backward_staged_launch;
 
+/// The calling thread's rows on their way into shared memory: `next` is the first whose copies have not started.
+template <class Facts, class H, int V, int K, int Lanes, class Columns>
+struct RowsUnderWay {
+  const NormQuantBackward& a;
+  const StagedRow<K>& staged;
+  const Columns& columns;
+  int left;           ///< columns from columns.first to the row's end
+  std::int64_t step;  ///< from a row of the thread to its next
+  bool ahead;         ///< asks for rows before their copies start
+  std::int64_t next;
+  const H *next_h, *next_dy, *next_dresidual;  ///< where it starts in memory: kept up by additions
+  AsyncCopies copies = {};
+
+  /// Asks for what the block reads of a row, h and dy and all.
+  __device__ __forceinline__ void prefetch(std::int64_t row) const {
+    const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * K * V;
+    const std::int64_t count = left < share ? left : share;
+    const auto prefetch_of = [&](const ConstMatrix& matrix) {
+      prefetch_to_l2(static_cast<const H*>(matrix.data) + row * matrix.ld + first, count * sizeof(H));
+    };
+    prefetch_of(a.h);
+    prefetch_of(a.dy);
+    if (Facts::dresidual(a)) prefetch_of(a.dresidual);
+  }
+
+  __device__ __forceinline__ void start_next(int stage) {
+    if (next < a.rows) {
+      const bool between = next > 0 && next + 1 < a.rows && a.columns >= V;  // there are rows on both sides
+      staged.h.start(copies, stage, next_h, columns, left, between);
+      staged.dy.start(copies, stage, next_dy, columns, left, between);
+      if (Facts::dresidual(a)) staged.dresidual.start(copies, stage, next_dresidual, columns, left, between);
+    } else if (Lanes < warp_threads) {  // rows past the end keep the others of their warp company, and add zeros
+      staged.h.clear(stage);
+      staged.dy.clear(stage);
+    }
+    copies.end_group();
+    next += step;
+    next_h += step * a.h.ld;
+    next_dy += step * a.dy.ld;
+    if (Facts::dresidual(a)) next_dresidual += step * a.dresidual.ld;
+    if (ahead && threadIdx.x == 0 && next < a.rows) prefetch(next);
+  }
+
+  /// Waits until at most `pending` rows, 0 or 1, are still under way.
+  __device__ __forceinline__ void wait(int pending) {
+    if (pending == 1) {
+      copies.template wait<1>();
+    } else {
+      copies.template wait<0>();
+    }
+  }
+};
+
+/// Places of all tensors behind the scratch of the block's reductions.
+template <class Facts, int K>
+__device__ __forceinline__ StagedRow<K> staged_row(const NormQuantBackward& a, bool clustered, int stages) {
+  const StagedPackets<K> h(blockDim.y * tile_scratch_bytes(clustered)), dy = h.behind(stages);
+  const StagedPackets<K> dresidual = dy.behind(stages);
+  const StagedPackets<K> weight = dresidual.behind(Facts::dresidual(a) ? stages : 0);
+  return {h, dy, dresidual, weight, weight.behind(1)};
+}
+
+/// The weight, ones where there is none: to `weights`, or with the bias to shared memory.
+template <class Facts, bool vectors_staged, class H, int V, int K, int Kept, class Columns>
+__device__ __forceinline__ void load_vectors(const NormQuantBackward& a, const Columns& columns,
+                                             const StagedRow<K>& staged, Packet<H, V> (&weights)[Kept]) {
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    Packet<H, V> weight;
+    if (Facts::weight(a)) {
+      columns.load(static_cast<const H*>(a.weight.data), k, weight);
+    } else {
+      float ones[V];
+#pragma unroll
+      for (int i = 0; i < V; ++i) ones[i] = columns.has(k, i) ? 1.0F : 0.0F;
+      weight.pack(ones);
+    }
+    if constexpr (vectors_staged) {
+      Packet<H, V> bias;
+      if (Facts::bias(a)) columns.load(static_cast<const H*>(a.bias.data), k, bias);
+      staged.weight.put(0, k, weight);
+      staged.bias.put(0, k, bias);
+    } else {
+      weights[k] = weight;
+    }
+  }
+}
+
 /// A row that has been looked at once.
 struct LookedAt {
   std::int64_t row;
@@ -46,89 +134,33 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
   const unsigned set = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
   const unsigned sets = Clustered ? gridDim.x / cluster_blocks() : gridDim.x;
   const std::int64_t step = static_cast<std::int64_t>(sets) * blockDim.y;
-  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * sets + set, next = row;
+  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * sets + set;
   const auto lead = [&] {
     return Aligned ? 0U
                    : reinterpret_cast<std::uintptr_t>(static_cast<const H*>(a.h.data) + set * a.h.ld) / sizeof(H) % V;
   };
   Columns columns(threads.place(), K, static_cast<int>(a.columns), true, static_cast<unsigned>(lead()));
   const int left = columns.left;
-  const StagedPackets<K> staged_h(blockDim.y * tile_scratch_bytes(Clustered)), staged_dy = staged_h.behind(stages);
-  const StagedPackets<K> staged_dresidual = staged_dy.behind(stages);
-  const StagedPackets<K> staged_weight = staged_dresidual.behind(Facts::dresidual(a) ? stages : 0);
-  const StagedRow<K> staged = {staged_h, staged_dy, staged_dresidual, staged_weight, staged_weight.behind(1)};
-
-  // Where the rows that come next start in memory: kept up by additions.
+  const StagedRow<K> staged = staged_row<Facts, K>(a, Clustered, stages);
   const auto at = [&](const auto& matrix) { return static_cast<const H*>(matrix.data) + row * matrix.ld; };
-  const H *next_h = at(a.h), *next_dy = at(a.dy), *next_dresidual = Facts::dresidual(a) ? at(a.dresidual) : nullptr;
-  // Asks for what the block reads of a row, h and dy and all.
-  const auto prefetch = [&](std::int64_t of) {
-    const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * K * V;
-    const std::int64_t count = left < share ? left : share;
-    const auto prefetch_of = [&](const ConstMatrix& matrix) {
-      prefetch_to_l2(static_cast<const H*>(matrix.data) + of * matrix.ld + first, count * sizeof(H));
-    };
-    prefetch_of(a.h);
-    prefetch_of(a.dy);
-    if (Facts::dresidual(a)) prefetch_of(a.dresidual);
-  };
+  RowsUnderWay<Facts, H, V, K, Lanes, Columns> under_way = {
+      a, staged, columns, left, step, ahead, row, at(a.h), at(a.dy), Facts::dresidual(a) ? at(a.dresidual) : nullptr};
   if (threadIdx.x == 0) {
-    for (std::int64_t first = row; first < a.rows && first < row + 2 * step; first += step) prefetch(first);
+    for (std::int64_t first = row; first < a.rows && first < row + 2 * step; first += step) under_way.prefetch(first);
   }
   if (early) let_next_launch_start();
   wait_for_earlier_launches();
 
-  AsyncCopies copies;
-  const auto start_next = [&](int stage) {
-    if (next < a.rows) {
-      const bool between = next > 0 && next + 1 < a.rows && a.columns >= V;  // there are rows on both sides
-      staged.h.start(copies, stage, next_h, columns, left, between);
-      staged.dy.start(copies, stage, next_dy, columns, left, between);
-      if (Facts::dresidual(a)) staged.dresidual.start(copies, stage, next_dresidual, columns, left, between);
-    } else if (Lanes < warp_threads) {  // rows past the end keep the others of their warp company, and add zeros
-      staged.h.clear(stage);
-      staged.dy.clear(stage);
-    }
-    copies.end_group();
-    next += step;
-    next_h += step * a.h.ld;
-    next_dy += step * a.dy.ld;
-    if (Facts::dresidual(a)) next_dresidual += step * a.dresidual.ld;
-    if (ahead && threadIdx.x == 0 && next < a.rows) prefetch(next);
-  };
   for (int stage = 0; stage < stages; ++stage) {
-    start_next(stage);
+    under_way.start_next(stage);
     staged.h.clear_outside(stage, columns, left);
     staged.dy.clear_outside(stage, columns, left);
   }
   threads.begin();
-
   const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
-  const auto statistics_of = [&](std::int64_t of) {
-    return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
-  };
-  RowStatistics upcoming = statistics_of(row);
+  RowStatistics upcoming = statistics_or_zeros<Facts>(a, row);
   Packet<H, V> weights[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    Packet<H, V> weight;
-    if (Facts::weight(a)) {
-      columns.load(static_cast<const H*>(a.weight.data), k, weight);
-    } else {
-      float ones[V];
-#pragma unroll
-      for (int i = 0; i < V; ++i) ones[i] = columns.has(k, i) ? 1.0F : 0.0F;
-      weight.pack(ones);
-    }
-    if constexpr (vectors_staged) {
-      Packet<H, V> bias;
-      if (Facts::bias(a)) columns.load(static_cast<const H*>(a.bias.data), k, bias);
-      staged.weight.put(0, k, weight);
-      staged.bias.put(0, k, bias);
-    } else {
-      weights[k] = weight;
-    }
-  }
+  load_vectors<Facts, vectors_staged>(a, columns, staged, weights);
   if (!early) let_next_launch_start();
 
   float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
@@ -141,7 +173,7 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
     const Source source = {staged, weights, one.stage};
     const Row looked_at = {a, source, columns, one.row, one.mean, one.rstd};
     finish_row<H>(looked_at, threads, per_column, recompute, Facts::bias(a), live, one.sums, one.largest);
-    start_next(one.stage);
+    under_way.start_next(one.stage);
   };
 
   // In a cluster the sums of a row travel between the blocks while the row before is finished.
@@ -155,29 +187,16 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
   for (std::int64_t leader = first_of_warp; leader < a.rows; leader += step, row += step) {
     columns.left = Lanes == warp_threads || row < a.rows ? left : 0;
     LookedAt now = {row, stage, upcoming.mean, upcoming.rstd, {0.0F, 0.0F}, 0.0F};
-    upcoming = statistics_of(row + step);
-    if (pending == 2) {
-      copies.template wait<2>();
-    } else if (pending == 1) {
-      copies.template wait<1>();
-    } else {
-      copies.template wait<0>();
-    }
+    upcoming = statistics_or_zeros<Facts>(a, row + step);
+    under_way.wait(pending);
     if constexpr (!Aligned) {
       staged.h.template trim<H>(stage, columns);
       staged.dy.template trim<H>(stage, columns);
     }
     const Source source = {staged, weights, stage};
     Row{a, source, columns, row, now.mean, now.rstd}.first_look(recompute, dweight, dbias, now.sums, now.largest);
-    with_needs(layer, recompute, [&](auto count, auto with_largest) {
-      float sums[count];
-#pragma unroll
-      for (int i = 0; i < count; ++i) sums[i] = now.sums[i];
-      threads.template begin_reduce<count, with_largest>(sums, now.largest);
+    reduce_row(threads, layer, recompute, now.sums, now.largest, [&] {
       if (Clustered && before.row >= 0) finish(before);
-      threads.template end_reduce<count, with_largest>(sums, now.largest);
-#pragma unroll
-      for (int i = 0; i < count; ++i) now.sums[i] = sums[i];
     });
     if constexpr (Clustered) {
       before = now;

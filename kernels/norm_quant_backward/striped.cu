@@ -99,10 +99,7 @@ __global__ void __launch_bounds__(plan::most_threads(K), 1)
   for (int stage = 0; stage + 1 < layout.stages; ++stage) start_next(stage);
 
   const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
-  const auto statistics_of = [&](std::int64_t of) {
-    return of < a.rows ? RowStatistics{layer ? a.mean[of] : 0.0F, a.rstd[of]} : RowStatistics{0.0F, 0.0F};
-  };
-  RowStatistics upcoming = statistics_of(row);
+  RowStatistics upcoming = statistics_or_zeros<Facts>(a, row);
   Packet<H, 1> weights[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
   H* const staged_weight = reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, 0));
   H* const staged_bias = reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, 1));
@@ -126,7 +123,7 @@ __global__ void __launch_bounds__(plan::most_threads(K), 1)
 #pragma unroll 1
   for (; row < a.rows; row += step) {
     const RowStatistics statistics = upcoming;
-    upcoming = statistics_of(row + step);
+    upcoming = statistics_or_zeros<Facts>(a, row + step);
     if (layout.stages == 3) {
       copies.template wait<1>();
     } else {
@@ -150,14 +147,7 @@ __global__ void __launch_bounds__(plan::most_threads(K), 1)
                                                                row, statistics.mean, statistics.rstd};
     float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
     here.first_look(recompute, dweight, dbias, sums, largest);
-    with_needs(layer, recompute, [&](auto count, auto with_largest) {
-      float some[count];
-#pragma unroll
-      for (int i = 0; i < count; ++i) some[i] = sums[i];
-      threads.template reduce<count, with_largest>(some, largest);
-#pragma unroll
-      for (int i = 0; i < count; ++i) sums[i] = some[i];
-    });
+    reduce_row(threads, layer, recompute, sums, largest, [] {});
     finish_row<H>(here, threads, per_column, recompute, Facts::bias(a), true, sums, largest);
     stage_before = stage;
     stage = stage + 1 == layout.stages ? 0 : stage + 1;
