@@ -10,6 +10,14 @@
 
 namespace normquant::NORMQUANT_BACKEND {
 
+/// The calling thread's sums over its rows, of K packets of V columns.
+template <int K, int V, bool Dbias>
+struct ColumnSums {
+  static constexpr bool with_dbias = Dbias;
+  float dweight[K][V] = {};
+  float dbias[Dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
+};
+
 /// Where the sums of the columns from `column` on go: to the block's partial sums or, when there is but one part, to the
 /// result. Aligned: all are columns of the row, and `column` is a multiple of partial_columns. Otherwise those outside are
 /// passed over; sums behind the row's end, up to row_length, are zeros.
@@ -102,6 +110,16 @@ __device__ __forceinline__ void hand_over(const Vector& result, float* partial, 
       for (int i = 0; i < partial_columns; ++i) total[i] += values[i];
     }
     store_column_sums<Aligned>(result, partial, partials, part, begin + column, row_columns, total);
+  }
+}
+
+/// The same of dweight, and of dbias where it is summed.
+template <bool Aligned, class Columns, class Sums>
+__device__ __forceinline__ void hand_over(const NormQuantBackward& a, const ColumnPartials& partials, std::int64_t part,
+                                          unsigned rank, const Columns& columns, const Sums& sums) {
+  hand_over<Aligned>(a.dweight, partials.dweight, partials, part, a.columns, rank, columns, sums.dweight);
+  if constexpr (Sums::with_dbias) {
+    hand_over<Aligned>(a.dbias, partials.dbias, partials, part, a.columns, rank, columns, sums.dbias);
   }
 }
 

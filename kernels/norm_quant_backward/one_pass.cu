@@ -36,11 +36,34 @@ __device__ __forceinline__ void add_rows_of_block(float (&sum)[V], std::int64_t 
   }
 }
 
-/// Hands the block's sum of one column packet over to the sum over blocks.
+/// The block's sum of one column packet to its place among those of the blocks.
 template <int V>
-__device__ __forceinline__ void hand_over(float* partial, std::int64_t columns, std::int64_t column,
-                                          const float (&sum)[V]) {
+__device__ __forceinline__ void store_partial(float* partial, std::int64_t columns, std::int64_t column,
+                                              const float (&sum)[V]) {
   store_elements<float>(partial, static_cast<std::int64_t>(blockIdx.x) * columns + column, sum);
+}
+
+/// Hands the block's sums over: of its rows side by side, packet by packet. column(k): where packet k begins.
+template <int V, int K, class Column>
+__device__ __forceinline__ void hand_over(const ColumnPartials& partials, int columns, Column&& column,
+                                          float (&dweight)[K][V], float (&dbias)[K][V]) {
+  if (partials.dweight == nullptr && partials.dbias == nullptr) return;
+  // The reductions' scratch is not used any more once all threads are here.
+  __syncthreads();
+  float* slots = shared_memory<float>();
+#pragma unroll
+  for (int k = 0; k < K; ++k) {
+    const bool inside = column(k) < columns;
+    const bool hands_over = inside && threadIdx.y == 0;
+    if (partials.dweight != nullptr) {
+      add_rows_of_block(dweight[k], column(k), inside, slots);
+      if (hands_over) store_partial(partials.dweight, partials.row_length, column(k), dweight[k]);
+    }
+    if (partials.dbias != nullptr) {
+      add_rows_of_block(dbias[k], column(k), inside, slots);
+      if (hands_over) store_partial(partials.dbias, partials.row_length, column(k), dbias[k]);
+    }
+  }
 }
 
 template <class H, int V, int K>
@@ -97,24 +120,7 @@ __global__ void __launch_bounds__(plan::most_threads(V, K))
     }
     if (threads.lane == 0 && a.recomputed.dequant_scale != nullptr) a.recomputed.dequant_scale[row] = scale.dequant;
   }
-
-  if (partials.dweight == nullptr && partials.dbias == nullptr) return;
-  // The reductions' scratch is not used any more once all threads are here.
-  __syncthreads();
-  float* slots = shared_memory<float>();
-#pragma unroll
-  for (int k = 0; k < K; ++k) {
-    const bool inside = column(k) < columns;
-    const bool hands_over = inside && threadIdx.y == 0;
-    if (partials.dweight != nullptr) {
-      add_rows_of_block(dweight[k], column(k), inside, slots);
-      if (hands_over) hand_over(partials.dweight, partials.row_length, column(k), dweight[k]);
-    }
-    if (partials.dbias != nullptr) {
-      add_rows_of_block(dbias[k], column(k), inside, slots);
-      if (hands_over) hand_over(partials.dbias, partials.row_length, column(k), dbias[k]);
-    }
-  }
+  hand_over(partials, columns, column, dweight, dbias);
 }
 
 template <class H, int V>

@@ -9,6 +9,7 @@
 // float32 parts, one a row, written and read again by the second kernel. About 20 float32 operations.
 #include "algorithms.hpp"
 #include "device/striped_columns.cuh"
+#include "device/tile_threads.cuh"
 #include "norm_quant_backward/backward_row.cuh"
 #include "norm_quant_backward/column_sums.cuh"
 #include "norm_quant_backward/single_launch.hpp"
@@ -17,6 +18,18 @@ namespace normquant::NORMQUANT_BACKEND {
 namespace {
 
 namespace plan = backward_single_launch;
+
+/// A row in registers: where its packets come from.
+template <class H, int V, int K>
+struct RegisterSource {
+  Packet<H, V> h_[K], dy_[K], dresidual_[K], weight_[K], bias_[K];
+
+  __device__ __forceinline__ void h(int k, float (&values)[V]) const { h_[k].unpack(values); }
+  __device__ __forceinline__ void dy(int k, float (&values)[V]) const { dy_[k].unpack(values); }
+  __device__ __forceinline__ void dresidual(int k, float (&values)[V]) const { dresidual_[k].unpack(values); }
+  __device__ __forceinline__ void weight(int k, float (&values)[V]) const { weight_[k].unpack(values); }
+  __device__ __forceinline__ void bias(int k, float (&values)[V]) const { bias_[k].unpack(values); }
+};
 
 template <class H, int V, int K, Form form>
 __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
@@ -43,20 +56,26 @@ __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
     inner.load(static_cast<const H*>(a.weight.data), k, source.weight_[k]);
     if (Facts::bias(a)) inner.load(static_cast<const H*>(a.bias.data), k, source.bias_[k]);
   });
-  const BackwardRow<Facts, H, V, K, RegisterSource<H, V, K>, Columns> here = {
-      a, source, columns, row, Facts::layer(a) ? a.mean[row] : 0.0F, a.rstd[row]};
+  const BackwardRow<Facts, H, V, K, const RegisterSource<H, V, K>&, Columns> here = {
+      a, source, columns, row, Facts::layer(a) ? a.mean[row] : 0.0F, a.rstd[row], form != Form::rms_gradient};
   if (!early) let_next_launch_start();
 
-  constexpr bool with_dbias = form == Form::layer, recompute = form != Form::rms_gradient;
-  float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
-  float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-  here.first_look(recompute, dweight, dbias, sums, largest);
-  store_column_packets(a.dweight, partials.dweight, partials, row, a.columns, columns, dweight);
-  if constexpr (with_dbias) {
+  ColumnSums<K, V, false> of_columns;
+  RowTotals totals;
+  here.sum_up(of_columns, totals);
+  store_column_packets(a.dweight, partials.dweight, partials, row, a.columns, columns, of_columns.dweight);
+  if constexpr (sums_dbias(form)) {  // of one row it is dy: kept beside dweight it would cost registers
+    float dbias[K][V];
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      source.dy(k, dbias[k]);
+#pragma unroll
+      for (int i = 0; i < V; ++i) dbias[k][i] += 0.0F;  // -0 becomes 0, as where rows are added up
+    }
     store_column_packets(a.dbias, partials.dbias, partials, row, a.columns, columns, dbias);
   }
-  reduce_row(threads, Facts::layer(a), recompute, sums, largest, [] {});
-  finish_row<H>(here, threads, per_column, recompute, Facts::bias(a), true, sums, largest);
+  here.reduce(threads, totals, [] {});
+  here.scale_and_store(threads, per_column, true, totals);
 }
 
 template <class H>

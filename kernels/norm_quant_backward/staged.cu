@@ -13,9 +13,12 @@
 // are served by shifted packets: a block takes rows that all start equally far past an aligned address, so that its columns,
 // and with them the sums in registers, stay the same.
 #include "algorithms.hpp"
+#include "device/tile_threads.cuh"
 #include "norm_quant_backward/backward_row.cuh"
 #include "norm_quant_backward/column_sums.cuh"
 #include "norm_quant_backward/staged_launch.hpp"
+#include "norm_quant_backward/staged_packets.cuh"
+#include "norm_quant_backward/walk.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
@@ -23,18 +26,42 @@ namespace {
 namespace plan = backward_staged_launch;
 
 /// The calling thread's rows on their way into shared memory: `next` is the first whose copies have not started.
-template <class Facts, class H, int V, int K, int Lanes, class Columns>
+template <class Facts, class H, int V, int K, int Lanes, bool Aligned>
 struct RowsUnderWay {
   const NormQuantBackward& a;
   const StagedRow<K>& staged;
-  const Columns& columns;
+  const TileColumns<V, Lanes, Aligned>& columns;
   int left;           ///< columns from columns.first to the row's end
   std::int64_t step;  ///< from a row of the thread to its next
   bool ahead;         ///< asks for rows before their copies start
   std::int64_t next;
-  const H *next_h, *next_dy, *next_dresidual;  ///< where it starts in memory: kept up by additions
+  const H *next_h, *next_dy, *next_dresidual = nullptr;  ///< where it starts in memory: kept up by additions
   AsyncCopies copies = {};
 
+  __device__ __forceinline__ RowsUnderWay(const NormQuantBackward& args, const StagedRow<K>& staged_rows,
+                                          const TileColumns<V, Lanes, Aligned>& columns_of_thread,
+                                          const RowsOfThread& rows, bool asks_ahead)
+      : a(args),
+        staged(staged_rows),
+        columns(columns_of_thread),
+        left(columns.left),
+        step(rows.step),
+        ahead(asks_ahead),
+        next(rows.first),
+        next_h(start_of(a.h, next)),
+        next_dy(start_of(a.dy, next)) {
+    if (Facts::dresidual(a)) next_dresidual = start_of(a.dresidual, next);
+  }
+
+  static __device__ __forceinline__ const H* start_of(const ConstMatrix& matrix, std::int64_t row) {
+    return static_cast<const H*>(matrix.data) + row * matrix.ld;
+  }
+
+  /// Asks for the thread's first two rows.
+  __device__ __forceinline__ void prefetch_first() const {
+    if (threadIdx.x != 0) return;
+    for (std::int64_t row = next; row < a.rows && row < next + 2 * step; row += step) prefetch(row);
+  }
   /// Asks for what the block reads of a row, h and dy and all.
   __device__ __forceinline__ void prefetch(std::int64_t row) const {
     const int first = columns.first < 0 ? 0 : columns.first, share = static_cast<int>(blockDim.x) * K * V;
@@ -47,6 +74,7 @@ struct RowsUnderWay {
     if (Facts::dresidual(a)) prefetch_of(a.dresidual);
   }
 
+  /// Starts the copies of the next row into `stage`.
   __device__ __forceinline__ void start_next(int stage) {
     if (next < a.rows) {
       const bool between = next > 0 && next + 1 < a.rows && a.columns >= V;  // there are rows on both sides
@@ -65,12 +93,25 @@ struct RowsUnderWay {
     if (ahead && threadIdx.x == 0 && next < a.rows) prefetch(next);
   }
 
-  /// Waits until at most `pending` rows, 0 or 1, are still under way.
-  __device__ __forceinline__ void wait(int pending) {
+  /// Fills all stages. Packets outside the row are never copied: they become zeros once for all rows.
+  __device__ __forceinline__ void start_first(int stages) {
+    for (int stage = 0; stage < stages; ++stage) {
+      start_next(stage);
+      staged.h.clear_outside(stage, columns, left);
+      staged.dy.clear_outside(stage, columns, left);
+    }
+  }
+
+  /// Waits for the row in `stage`, behind which `pending` others, 0 or 1, may still be under way.
+  __device__ __forceinline__ void receive(int stage, int pending) {
     if (pending == 1) {
       copies.template wait<1>();
     } else {
       copies.template wait<0>();
+    }
+    if constexpr (!Aligned) {
+      staged.h.template trim<H>(stage, columns);
+      staged.dy.template trim<H>(stage, columns);
     }
   }
 };
@@ -110,12 +151,19 @@ __device__ __forceinline__ void load_vectors(const NormQuantBackward& a, const C
   }
 }
 
-/// A row that has been looked at once.
-struct LookedAt {
-  std::int64_t row;
-  int stage;
-  float mean, rstd;
-  float sums[2], largest;
+/// Elements by which the rows of a block start past an aligned address: all of them by as many (rows_alike).
+template <class H, int V, bool Aligned>
+__device__ __forceinline__ unsigned lead_of_rows(const NormQuantBackward& a, const RowsOfThread& rows) {
+  const H* start = static_cast<const H*>(a.h.data) + rows.set * a.h.ld;
+  return Aligned ? 0 : static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(start) / sizeof(H) % V);
+}
+
+/// A row in a stage of shared memory, and what is known of it.
+struct RowAtWork {
+  std::int64_t row = -1;
+  int stage = 0;
+  RowStatistics statistics = {0.0F, 0.0F};
+  RowTotals totals = {};
 };
 
 template <class H, int V, int K, int Lanes, bool Clustered, bool Aligned, Form form>
@@ -124,78 +172,53 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
                     int cluster_stages, bool early, bool ahead) {
   using Facts = Known<form, H>;
   using Columns = TileColumns<V, Lanes, Aligned>;
-  constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
+  constexpr bool with_dbias = sums_dbias(form);
+  const bool recompute = Facts::out(a) || Facts::codes(a);
   const int stages = Clustered ? cluster_stages : plan::most_stages(false);
   TileThreads<Lanes, Clustered, RowsWait::alone> threads(shared_memory<float>() +
                                                          threadIdx.y * (tile_scratch_bytes(Clustered) / sizeof(float)));
-
-  // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less. Where
-  // rows are not aligned, those of a block all start equally far past an aligned address (rows_alike).
-  const unsigned set = Clustered ? blockIdx.x / cluster_blocks() : blockIdx.x;
-  const unsigned sets = Clustered ? gridDim.x / cluster_blocks() : gridDim.x;
-  const std::int64_t step = static_cast<std::int64_t>(sets) * blockDim.y;
-  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * sets + set;
-  const auto lead = [&] {
-    return Aligned ? 0U
-                   : reinterpret_cast<std::uintptr_t>(static_cast<const H*>(a.h.data) + set * a.h.ld) / sizeof(H) % V;
-  };
-  Columns columns(threads.place(), K, static_cast<int>(a.columns), true, static_cast<unsigned>(lead()));
+  const RowsOfThread rows = rows_of_thread<Clustered>();
+  Columns columns(threads.place(), K, static_cast<int>(a.columns), true, lead_of_rows<H, V, Aligned>(a, rows));
   const int left = columns.left;
   const StagedRow<K> staged = staged_row<Facts, K>(a, Clustered, stages);
-  const auto at = [&](const auto& matrix) { return static_cast<const H*>(matrix.data) + row * matrix.ld; };
-  RowsUnderWay<Facts, H, V, K, Lanes, Columns> under_way = {
-      a, staged, columns, left, step, ahead, row, at(a.h), at(a.dy), Facts::dresidual(a) ? at(a.dresidual) : nullptr};
-  if (threadIdx.x == 0) {
-    for (std::int64_t first = row; first < a.rows && first < row + 2 * step; first += step) under_way.prefetch(first);
-  }
+  RowsUnderWay<Facts, H, V, K, Lanes, Aligned> under_way(a, staged, columns, rows, ahead);
+  under_way.prefetch_first();
   if (early) let_next_launch_start();
   wait_for_earlier_launches();
 
-  for (int stage = 0; stage < stages; ++stage) {
-    under_way.start_next(stage);
-    staged.h.clear_outside(stage, columns, left);
-    staged.dy.clear_outside(stage, columns, left);
-  }
+  under_way.start_first(stages);
   threads.begin();
-  const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
-  RowStatistics upcoming = statistics_or_zeros<Facts>(a, row);
-  Packet<H, V> weights[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
-  load_vectors<Facts, vectors_staged>(a, columns, staged, weights);
+  RowStatistics upcoming = statistics_or_zeros<Facts>(a, rows.first);
+  Packet<H, V> weights[with_dbias ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
+  load_vectors<Facts, with_dbias>(a, columns, staged, weights);
   if (!early) let_next_launch_start();
 
-  float dweight[K][V] = {}, dbias[with_dbias ? K : 1][V] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
-  using Source = StagedSource<H, V, K, vectors_staged>;
-  using Row = BackwardRow<Facts, H, V, K, Source, Columns>;
-  // dx and the output of a row whose sums are known; then its place in shared memory is free for another.
-  const auto finish = [&](const LookedAt& one) {
+  ColumnSums<K, V, with_dbias> of_columns;
+  const auto packets_of = [&](const RowAtWork& one) {
+    columns.left = Lanes == warp_threads || one.row < a.rows ? left : 0;
+    return BackwardRow<Facts, H, V, K, StagedSource<H, V, K, with_dbias>, Columns>{
+        a, {staged, weights, one.stage}, columns, one.row, one.statistics.mean, one.statistics.rstd, recompute};
+  };
+  // A row whose totals are known; then its place in shared memory is free for another.
+  const auto finish = [&](const RowAtWork& one) {
     const bool live = Lanes == warp_threads || one.row < a.rows;
-    columns.left = live ? left : 0;
-    const Source source = {staged, weights, one.stage};
-    const Row looked_at = {a, source, columns, one.row, one.mean, one.rstd};
-    finish_row<H>(looked_at, threads, per_column, recompute, Facts::bias(a), live, one.sums, one.largest);
+    packets_of(one).scale_and_store(threads, per_column, live, one.totals);
     under_way.start_next(one.stage);
   };
 
   // In a cluster the sums of a row travel between the blocks while the row before is finished.
-  LookedAt before = {-1, 0, 0.0F, 0.0F, {0.0F, 0.0F}, 0.0F};
+  RowAtWork before;
   const int pending = Clustered ? stages - 2 : stages - 1;  // rows under way beside the one that is needed now
   int stage = 0;
-  // The rows of a warp go on together: until the first of them is past the end.
-  const std::int64_t first_of_warp =
-      Lanes < warp_threads ? row - static_cast<std::int64_t>(threadIdx.y % (warp_threads / Lanes)) * sets : row;
+  std::int64_t row = rows.first;
 #pragma unroll 1
-  for (std::int64_t leader = first_of_warp; leader < a.rows; leader += step, row += step) {
-    columns.left = Lanes == warp_threads || row < a.rows ? left : 0;
-    LookedAt now = {row, stage, upcoming.mean, upcoming.rstd, {0.0F, 0.0F}, 0.0F};
-    upcoming = statistics_or_zeros<Facts>(a, row + step);
-    under_way.wait(pending);
-    if constexpr (!Aligned) {
-      staged.h.template trim<H>(stage, columns);
-      staged.dy.template trim<H>(stage, columns);
-    }
-    const Source source = {staged, weights, stage};
-    Row{a, source, columns, row, now.mean, now.rstd}.first_look(recompute, dweight, dbias, now.sums, now.largest);
-    reduce_row(threads, layer, recompute, now.sums, now.largest, [&] {
+  for (std::int64_t first = rows.first_of_warp<Lanes>(); first < a.rows; first += rows.step, row += rows.step) {
+    RowAtWork now = {row, stage, upcoming};
+    upcoming = statistics_or_zeros<Facts>(a, row + rows.step);
+    const auto here = packets_of(now);
+    under_way.receive(stage, pending);
+    here.sum_up(of_columns, now.totals);
+    here.reduce(threads, now.totals, [&] {
       if (Clustered && before.row >= 0) finish(before);
     });
     if constexpr (Clustered) {
@@ -207,10 +230,8 @@ __global__ void __launch_bounds__(plan::most_threads(V* K, sizeof(H), Aligned, f
   }
   if (Clustered && before.row >= 0) finish(before);
 
-  const unsigned rank = Clustered ? cluster_rank() : 0;
   columns.left = left;
-  hand_over<Aligned>(a.dweight, partials.dweight, partials, set, a.columns, rank, columns, dweight);
-  if constexpr (with_dbias) hand_over<Aligned>(a.dbias, partials.dbias, partials, set, a.columns, rank, columns, dbias);
+  hand_over<Aligned>(a, partials, rows.set, Clustered ? cluster_rank() : 0, columns, of_columns);
 }
 
 template <class H, Form form>

@@ -100,4 +100,35 @@ class StagedPackets {
   SharedPlace packets_;
 };
 
+/// The tensors of rows in shared memory, all of h's type, and the weight and bias where registers do not hold them.
+template <int K>
+struct StagedRow {
+  StagedPackets<K> h, dy, dresidual, weight, bias;
+};
+
+/// Where the packets of a row come from: a stage of shared memory. `vectors_staged`: weight and bias are there too, as one
+/// stage; otherwise the weight is in registers, and there is no bias.
+template <class H, int V, int K, bool vectors_staged>
+struct StagedSource {
+  const StagedRow<K>& staged;
+  /// Ones where there is no weight.
+  Packet<H, V> (&weights)[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
+  int stage;
+
+  __device__ __forceinline__ void h(int k, float (&values)[V]) const { staged.h.template read<H>(stage, k, values); }
+  __device__ __forceinline__ void dy(int k, float (&values)[V]) const { staged.dy.template read<H>(stage, k, values); }
+  __device__ __forceinline__ void dresidual(int k, float (&values)[V]) const {
+    staged.dresidual.template read<H>(stage, k, values);
+  }
+  __device__ __forceinline__ void weight(int k, float (&values)[V]) const {
+    if constexpr (vectors_staged) {
+      staged.weight.template read<H>(0, k, values);
+    } else {
+      weights[k].stay_packed();
+      weights[k].unpack(values);
+    }
+  }
+  __device__ __forceinline__ void bias(int k, float (&values)[V]) const { staged.bias.template read<H>(0, k, values); }
+};
+
 }  // namespace normquant::NORMQUANT_BACKEND

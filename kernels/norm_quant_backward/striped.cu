@@ -12,9 +12,11 @@
 // a second kernel, always in the same order.
 #include "algorithms.hpp"
 #include "device/striped_columns.cuh"
+#include "device/tile_threads.cuh"
 #include "norm_quant_backward/backward_row.cuh"
 #include "norm_quant_backward/column_sums.cuh"
 #include "norm_quant_backward/row_in_shared.cuh"
+#include "norm_quant_backward/walk.cuh"
 
 namespace normquant::NORMQUANT_BACKEND {
 namespace {
@@ -53,40 +55,39 @@ __device__ __forceinline__ std::size_t place_of_vector(const plan::SharedLayout&
   return (static_cast<std::size_t>(rows) * layout.stages * layout.tensors + which) * layout.row_bytes;
 }
 
-template <class H, int K, Form form>
-__global__ void __launch_bounds__(plan::most_threads(K), 1)
-    backward_striped(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
-                     plan::SharedLayout layout, bool early) {
-  using Facts = Known<form, H>;
-  using Columns = StripedColumns<warp_threads>;
-  constexpr bool with_dbias = sums_dbias(form), vectors_staged = with_dbias;
+/// The calling thread's rows on their way into shared memory: all threads of a row copy it together.
+template <class Facts, class H>
+struct RowsUnderWay {
   using Threads = TileThreads<warp_threads, false, RowsWait::alone>;
-  Threads threads(shared_memory<float>() + threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
-  unsigned char* const shared = shared_memory<unsigned char>() + blockDim.y * tile_scratch_bytes();
 
-  // Rows one after the other go to different multiprocessors, so that each has as many as the others, or one less.
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
-  std::int64_t row = static_cast<std::int64_t>(threadIdx.y) * gridDim.x + blockIdx.x, next = row;
-  const auto width = static_cast<int>(a.columns);
-  const auto row_of = [](const ConstMatrix& matrix, std::int64_t of) {
-    return static_cast<const H*>(matrix.data) + of * matrix.ld;
-  };
-  const Columns columns(threads.place(), K, width, true);
-  if (threadIdx.x == 0) {
-    for (std::int64_t first = row; first < a.rows && first < row + 2 * step; first += step) {
-      prefetch_to_l2(row_of(a.h, first), width * static_cast<std::int64_t>(sizeof(H)));
-      prefetch_to_l2(row_of(a.dy, first), width * static_cast<std::int64_t>(sizeof(H)));
+  const NormQuantBackward& a;
+  const plan::SharedLayout& layout;
+  const Threads& threads;
+  unsigned char* shared = nullptr;  ///< behind the scratch of the block's reductions
+  std::int64_t step = 0;            ///< from a row of the thread to its next
+  std::int64_t next = 0;            ///< the first row whose copies have not started
+  AsyncCopies copies = {};
+
+  static __device__ __forceinline__ const H* start_of(const ConstMatrix& matrix, std::int64_t row) {
+    return static_cast<const H*>(matrix.data) + row * matrix.ld;
+  }
+
+  /// Asks for the thread's first two rows.
+  __device__ __forceinline__ void prefetch_first() const {
+    if (threadIdx.x != 0) return;
+    for (std::int64_t row = next; row < a.rows && row < next + 2 * step; row += step) {
+      prefetch_to_l2(start_of(a.h, row), a.columns * static_cast<std::int64_t>(sizeof(H)));
+      prefetch_to_l2(start_of(a.dy, row), a.columns * static_cast<std::int64_t>(sizeof(H)));
     }
   }
-  if (early) let_next_launch_start();
-  wait_for_earlier_launches();
 
-  AsyncCopies copies;
-  const auto start_next = [&](int stage) {
+  /// Starts the copies of the next row into `stage`.
+  __device__ __forceinline__ void start_next(int stage) {
     if (next < a.rows) {
+      const auto width = static_cast<int>(a.columns);
       const bool between = next > 0 && next + 1 < a.rows && width >= copied_bytes / static_cast<int>(sizeof(H));
       const auto start = [&](const ConstMatrix& matrix, int tensor) {
-        start_row_copy(copies, shared + place_of_row(layout, threadIdx.y, stage, tensor), row_of(matrix, next), width,
+        start_row_copy(copies, shared + place_of_row(layout, threadIdx.y, stage, tensor), start_of(matrix, next), width,
                        between, threads.place(), threads.count());
       };
       start(a.h, 0);
@@ -95,68 +96,98 @@ __global__ void __launch_bounds__(plan::most_threads(K), 1)
     }
     copies.end_group();
     next += step;
-  };
-  for (int stage = 0; stage + 1 < layout.stages; ++stage) start_next(stage);
+  }
 
-  const bool recompute = Facts::out(a) || Facts::codes(a), layer = Facts::layer(a);
-  RowStatistics upcoming = statistics_or_zeros<Facts>(a, row);
-  Packet<H, 1> weights[vectors_staged ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
-  H* const staged_weight = reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, 0));
-  H* const staged_bias = reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, 1));
-  if constexpr (vectors_staged) {
-    const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-    for (int column = thread; column < width; column += static_cast<int>(blockDim.x * blockDim.y)) {
-      const auto* weight = static_cast<const H*>(a.weight.data);
-      staged_weight[column] = Facts::weight(a) ? weight[column] : from_float<H>(1.0F);
-      if (Facts::bias(a)) staged_bias[column] = static_cast<const H*>(a.bias.data)[column];
+  /// Waits for the next row's copies by all of its threads, which are then done with the row before.
+  __device__ __forceinline__ void receive() {
+    if (layout.stages == 3) {
+      copies.template wait<1>();
+    } else {
+      copies.template wait<0>();
     }
-    __syncthreads();
+    Threads::meet();
+  }
+
+  /// Where a row that has been received begins.
+  __device__ __forceinline__ const H* row_in(int stage, const ConstMatrix& matrix, int tensor, std::int64_t row) const {
+    return reinterpret_cast<const H*>(shared + place_of_row(layout, threadIdx.y, stage, tensor) +
+                                      bytes_past_aligned(start_of(matrix, row)));
+  }
+  __device__ __forceinline__ H* vector(int which) const {
+    return reinterpret_cast<H*>(shared + place_of_vector(layout, blockDim.y, which));
+  }
+};
+
+/// Weight, ones where there is none, and bias to shared memory, by all threads of the block.
+template <class Facts, class H>
+__device__ __forceinline__ void stage_vectors(const NormQuantBackward& a, H* staged_weight, H* staged_bias) {
+  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x), width = static_cast<int>(a.columns);
+  for (int column = thread; column < width; column += static_cast<int>(blockDim.x * blockDim.y)) {
+    const auto* weight = static_cast<const H*>(a.weight.data);
+    staged_weight[column] = Facts::weight(a) ? weight[column] : from_float<H>(1.0F);
+    if (Facts::bias(a)) staged_bias[column] = static_cast<const H*>(a.bias.data)[column];
+  }
+  __syncthreads();
+}
+
+template <class H, int K, Form form>
+__global__ void __launch_bounds__(plan::most_threads(K), 1)
+    backward_striped(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
+                     plan::SharedLayout layout, bool early) {
+  using Facts = Known<form, H>;
+  using Columns = StripedColumns<warp_threads>;
+  constexpr bool with_dbias = sums_dbias(form);
+  const bool recompute = Facts::out(a) || Facts::codes(a);
+  TileThreads<warp_threads, false, RowsWait::alone> threads(shared_memory<float>() +
+                                                            threadIdx.y * (tile_scratch_bytes() / sizeof(float)));
+  const RowsOfThread rows = rows_of_thread();
+  const Columns columns(threads.place(), K, static_cast<int>(a.columns), true);
+  unsigned char* const shared = shared_memory<unsigned char>() + blockDim.y * tile_scratch_bytes();
+  RowsUnderWay<Facts, H> under_way = {a, layout, threads, shared, rows.step, rows.first};
+  under_way.prefetch_first();
+  if (early) let_next_launch_start();
+  wait_for_earlier_launches();
+
+  for (int stage = 0; stage + 1 < layout.stages; ++stage) under_way.start_next(stage);
+  RowStatistics upcoming = statistics_or_zeros<Facts>(a, rows.first);
+  Packet<H, 1> weights[with_dbias ? 1 : K];  // NOLINT(bugprone-branch-clone): the same where K is 1
+  H *const staged_weight = under_way.vector(0), *const staged_bias = under_way.vector(1);
+  if constexpr (with_dbias) {
+    stage_vectors<Facts>(a, staged_weight, staged_bias);
   } else {
 #pragma unroll
     for (int k = 0; k < K; ++k) columns.load(static_cast<const H*>(a.weight.data), k, weights[k]);
   }
   if (!early) let_next_launch_start();
 
-  float dweight[K][1] = {}, dbias[with_dbias ? K : 1][1] = {};  // NOLINT(bugprone-branch-clone): the same where K is 1
-  using Source = StripedSource<H, K, vectors_staged>;
+  ColumnSums<K, 1, with_dbias> of_columns;
   int stage = 0, stage_before = layout.stages - 1;
 #pragma unroll 1
-  for (; row < a.rows; row += step) {
+  for (std::int64_t row = rows.first; row < a.rows; row += rows.step) {
     const RowStatistics statistics = upcoming;
-    upcoming = statistics_or_zeros<Facts>(a, row + step);
-    if (layout.stages == 3) {
-      copies.template wait<1>();
-    } else {
-      copies.template wait<0>();
-    }
-    Threads::meet();  // all copies are there, and everyone is done with the row before
-    start_next(stage_before);
-
-    const auto staged = [&](const ConstMatrix& matrix, int tensor) {
-      const unsigned char* start =
-          shared + place_of_row(layout, threadIdx.y, stage, tensor) + bytes_past_aligned(row_of(matrix, row));
-      return reinterpret_cast<const H*>(start) + columns.first;
+    upcoming = statistics_or_zeros<Facts>(a, row + rows.step);
+    under_way.receive();
+    under_way.start_next(stage_before);
+    const auto from = [&](const ConstMatrix& matrix, int tensor) {
+      return under_way.row_in(stage, matrix, tensor, row) + columns.first;
     };
-    const Source source = {staged(a.h, 0),
-                           staged(a.dy, 1),
-                           Facts::dresidual(a) ? staged(a.dresidual, 2) : nullptr,
+    using Source = StripedSource<H, K, with_dbias>;
+    const Source source = {from(a.h, 0),
+                           from(a.dy, 1),
+                           Facts::dresidual(a) ? from(a.dresidual, 2) : nullptr,
                            staged_weight + columns.first,
                            staged_bias + columns.first,
                            weights};
-    const BackwardRow<Facts, H, 1, K, Source, Columns> here = {a,   source,          columns,
-                                                               row, statistics.mean, statistics.rstd};
-    float sums[2] = {0.0F, 0.0F}, largest = 0.0F;
-    here.first_look(recompute, dweight, dbias, sums, largest);
-    reduce_row(threads, layer, recompute, sums, largest, [] {});
-    finish_row<H>(here, threads, per_column, recompute, Facts::bias(a), true, sums, largest);
+    const BackwardRow<Facts, H, 1, K, Source, Columns> here = {
+        a, source, columns, row, statistics.mean, statistics.rstd, recompute};
+    RowTotals totals;
+    here.sum_up(of_columns, totals);
+    here.reduce(threads, totals, [] {});
+    here.scale_and_store(threads, per_column, true, totals);
     stage_before = stage;
     stage = stage + 1 == layout.stages ? 0 : stage + 1;
   }
-
-  hand_over<false>(a.dweight, partials.dweight, partials, blockIdx.x, a.columns, 0, columns, dweight);
-  if constexpr (with_dbias) {
-    hand_over<false>(a.dbias, partials.dbias, partials, blockIdx.x, a.columns, 0, columns, dbias);
-  }
+  hand_over<false>(a, partials, blockIdx.x, 0, columns, of_columns);
 }
 
 template <class H>
