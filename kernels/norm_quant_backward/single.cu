@@ -31,6 +31,16 @@ struct RegisterSource {
   __device__ __forceinline__ void bias(int k, float (&values)[V]) const { bias_[k].unpack(values); }
 };
 
+/// Has the totals worked out before what follows. The compiler would put them off till behind the stores of the columns' sums,
+/// and the reduction, for which everything waits, with them.
+__device__ __forceinline__ void settle(RowTotals& totals) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+f"(totals.sums[0]), "+f"(totals.sums[1]), "+f"(totals.largest));
+#else
+  static_cast<void>(totals);
+#endif
+}
+
 template <class H, int V, int K, Form form>
 __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
     backward_single(const __grid_constant__ NormQuantBackward a, ColumnPartials partials, float per_column,
@@ -63,6 +73,7 @@ __global__ void __launch_bounds__(plan::most_threads(V* K), 1)
   ColumnSums<K, V, false> of_columns;
   RowTotals totals;
   here.sum_up(of_columns, totals);
+  settle(totals);
   store_column_packets(a.dweight, partials.dweight, partials, row, a.columns, columns, of_columns.dweight);
   if constexpr (sums_dbias(form)) {  // of one row it is dy: kept beside dweight it would cost registers
     float dbias[K][V];
