@@ -64,7 +64,10 @@ class Cell {
     for (const auto& [name, length] : wanted) {
       if (met.contains(*name)) continue;
       for (const std::string& also : column_classes(length->cut, length->columns)) met.insert(also);
-      add(*length, length->columns > 20000 ? 1 : 1 + (length->columns / 8 + runs_.size()) % 3);
+      // Shifted rows start at every distance from an aligned address, each between others.
+      const std::int64_t few =
+          length->cut.shift > 0 ? 11 : 1 + static_cast<std::int64_t>(length->columns / 8 + runs_.size()) % 3;
+      add(*length, length->columns > 20000 ? 1 : few);
       if (!length->base->out && !length->base->codes) continue;
       add_largest_at(*length, length->columns - 1);
       if (length->cut.piece > 0) add_largest_at(*length, 0);
@@ -92,6 +95,19 @@ class Cell {
         const Length& length = *some[static_cast<std::size_t>(rows) % some.size()];
         if (rows <= 5 || rows * length.columns <= most_elements) add(length, rows);
       }
+    }
+  }
+
+  /// Rows of two warps, whose kernels may have several side by side, of which some take a way that others do not: of every mean, and
+  /// as many as fill every multiprocessor.
+  void add_rows_that_differ() {
+    for (const Length& length : lengths_) {
+      if (!length.cut.tiles || length.cut.cluster > 1 || length.base->norm != NormKind::layer) continue;
+      if (length.columns <= length.cut.tile || length.columns > 2 * length.cut.tile) continue;
+      Problem p = made(length, std::max<std::int64_t>(kinds_of_means, 2 * device_.sm_count + 2));
+      p.values = Values::means;
+      if (served_.by(variant_, p)) runs_.push_back({p, variant_});
+      return;
     }
   }
 
@@ -158,6 +174,15 @@ class Cell {
     }
   }
 
+  /// A single packet or column has nearly all that float32 holds of a sum of squares.
+  void add_shortest_of_large() {
+    if (op_ == Operation::activation_quant) return;
+    for (const Length& one : lengths_) {
+      if (one.base->x == f16 || one.base->norm == NormKind::layer) continue;
+      return add_kind(one, Values::large);
+    }
+  }
+
   /// More rows than 16 bits count, where a warp or less takes a row: few threads, and as many blocks as may be.
   void add_many_rows() {
     constexpr std::int64_t many = 65537;
@@ -196,7 +221,7 @@ class Cell {
       if (!of_bias && rounding != p.rounding) continue;
       p.rounding = rounding;
       p.values = values;
-      if (values == Values::means) p.rows = 10;
+      if (values == Values::means) p.rows = kinds_of_means;
       if (values == Values::huge_mean) p.save_quant_scale = norm && !p.quantisation.has_static_scale();
       if (of_bias && p.quantisation.has_static_scale()) p.quantisation.static_scale = 1;
       runs_.push_back({p, variant_});
@@ -211,13 +236,16 @@ class Cell {
   /// What else is added or multiplied lies near float32's ends too: nothing may be taken for the usual 1e-5.
   void add_with_extremes(Problem p) {
     const bool tiny = p.values == Values::tiny;
-    if (tiny) p.eps = 1e-20F;
+    const bool forward = op_ == Operation::norm_quant_forward;  // a gradient would overflow
+    if (tiny || forward) p.eps = 1e-20F;
     if (p.quantisation.has_static_scale()) p.quantisation.static_scale = tiny ? 1e11F : 1e-11F;
-    if (tiny || p.quantisation.has_static_scale()) runs_.push_back({p, variant_});
+    if (tiny || forward || p.quantisation.has_static_scale()) runs_.push_back({p, variant_});
   }
 
   /// Of many rows; wider ones are as long as they have to be, but few.
   static constexpr std::int64_t most_elements = 70000;
+  /// Rows of Values::means before they repeat.
+  static constexpr std::int64_t kinds_of_means = 12;
 
   void look_at(const Problem& base) {
     const Cut cut = cut_of(tuning_, base.x);
@@ -248,6 +276,10 @@ class Cell {
     p.rounding = mixed % 2 == 0 ? Rounding::half_away : Rounding::half_even;
     p.guard = guard_of(mixed / 3);
     if (tuning_.access_bytes >= 16) return p;
+    if (length.cut.shift > 0 && rows > 3) {
+      p.offset = static_cast<int>(mixed % 3), p.row_padding = length.columns % 2 == 0 ? 5 : 6;
+      return p;
+    }
     if (mixed % 3 == 1) p.offset = 1, p.row_padding = 5;
     if (mixed % 3 == 2) p.row_padding = static_cast<std::int64_t>(mixed % 7);
     return p;
@@ -305,9 +337,11 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
       cell.add_columns();
       cell.add_rows();
       cell.add_places();
+      cell.add_rows_that_differ();
       if (with_longest.insert(v).second) cell.add_longest();
       if (!with_kinds.insert({algorithm_of(served.variants()[v].name), base.form}).second) continue;
       cell.add_kinds();
+      cell.add_shortest_of_large();
       if (with_many_rows.insert(algorithm_of(served.variants()[v].name)).second) cell.add_many_rows();
       const auto add_kinds_of = [&](const Problem& problem) {
         const Base one{base.form, {problem}};
@@ -320,6 +354,9 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
         std::for_each(base.problems.begin(), base.problems.end(), add_kinds_of);
       }
       if ((base.form != "any" && !other) || op == Operation::activation_quant) continue;
+      if (base.form == "any") {
+        for (const Problem& problem : without_vectors(op)) add_kinds_of(problem);
+      }
       for (const Quantisation& q : other ? std::vector{fp8, static_fp8, static_int8} : std::vector{Quantisation{}}) {
         const std::vector<Problem> with_bias = both_outputs_with_bias(op, q);
         for (std::size_t first : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{4}}) {
