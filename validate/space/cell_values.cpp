@@ -20,13 +20,17 @@ bool follows_the_type(Values values) {
 }  // namespace
 
 void Cell::add_rows_that_differ() {
-  for (const Length& length : lengths_) {
-    if (!length.cut.tiles || length.cut.cluster > 1 || length.base->norm != NormKind::layer) continue;
-    if (length.columns <= length.cut.tile || length.columns > 2 * length.cut.tile) continue;
-    Problem p = made(length, std::max<std::int64_t>(kinds_of_means, 2 * device_.sm_count + 2));
+  for (DType x : {bf16, f32}) {
+    const auto is_wanted = [&](const Length& one) {
+      const bool two_warps = one.columns > one.cut.tile && one.columns <= 2 * one.cut.tile;
+      return one.base->x == x && one.base->norm == NormKind::layer && one.cut.tiles && one.cut.cluster == 1 &&
+             two_warps;
+    };
+    const auto length = std::find_if(lengths_.begin(), lengths_.end(), is_wanted);
+    if (length == lengths_.end()) continue;
+    Problem p = made(*length, std::max<std::int64_t>(kinds_of_means, 2 * device_.sm_count + 2));
     p.values = Values::means;
     if (served_.by(variant_, p)) runs_.push_back({p, variant_});
-    return;
   }
 }
 

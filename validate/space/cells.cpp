@@ -51,6 +51,9 @@ std::vector<Run> row_cells(const Served& served, Operation op, const DeviceInfo&
       if ((base.form != "any" && !other) || op == Operation::activation_quant) continue;
       if (base.form == "any") {
         for (const Problem& problem : without_vectors(op)) add_kinds_of(problem);
+        for (const Problem& problem : base.problems) {  // h that is stored narrower than it was computed
+          if (problem.h_source == HSource::stored && problem.x == f32) add_kinds_of(problem);
+        }
       }
       for (const Quantisation& q : other ? std::vector{fp8, static_fp8, static_int8} : std::vector{Quantisation{}}) {
         const std::vector<Problem> with_bias = both_outputs_with_bias(op, q);

@@ -161,7 +161,8 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
   add(1, 1, 1, nothing);
   add(2, 64, 9, [](Problem& p) { p.offsets["codes"] = 1; });  // codes at an odd address, their rows whole words apart
   add(4097, 8, 1, nothing);
-  if (forward) add(2, deep, 3, [](Problem& p) { p.values = Values::constant; });
+  for (int i = 0; forward && i < 2; ++i)
+    add(2, deep, 3, [](Problem& p) { p.values = Values::constant; });  // with a bias, without
   if (forward &&
       device.kind == DeviceKind::host) {  // chunks of rows; the second one's first row close by, and beyond 2^31 bytes
     const std::int64_t k_out = chunk_bytes(device.kind) / (4 * least_chunk_rows);
