@@ -195,6 +195,17 @@ TEST(Bounds, AMeanWhoseSumLeavesFloat32IsFree) {
   EXPECT_LT(bounds.mean_error(0), 1e-4);
 }
 
+TEST(Bounds, TheMeanOfARowWhoseSquaresLeaveFloat32HasABound) {
+  Array h(1, 513);
+  for (Eigen::Index j = 0; j < h.cols(); ++j) h(0, j) = 3e19 + (j % 2 == 0 ? 1e18 : -1e18);
+  reference::NormQuantForward layer{reference::NormKind::layer, {}, 1e-6, {}, {}};
+  const auto truth = reference::norm_quant_forward(h, layer);
+  ASSERT_TRUE(std::isnan(truth.rstd(0)));
+  const double bound = forward_bounds(h, layer, truth).mean_error(0);
+  EXPECT_GT(bound, 3e19 * 0x1p-24);
+  EXPECT_LT(bound, 3e19 * 0x1p-16);
+}
+
 TEST(Bounds, ExactTiesHaveOneAdmissibleCode) {
   Problem p;
   p.op = Operation::activation_quant;

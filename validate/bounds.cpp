@@ -177,10 +177,11 @@ ForwardBounds forward_bounds(const Array& h, const reference::NormQuantForward& 
       set_free(i, bounds);
       continue;
     }
-    if (!std::isfinite(truth.rstd(i))) continue;  // a row of NaN has no bounds
+    if (!std::isfinite(truth.mean(i)) || !std::isfinite(truth.var(i))) continue;  // a row of NaN has no bounds
     const MomentErrors errors =
         moment_errors({columns, layer, magnitudes, truth.mean(i), truth.var(i), truth.var(i) + forward.eps}, algorithm);
     bounds.mean_error(i) = errors.mean;
+    if (!std::isfinite(truth.rstd(i))) continue;  // squares overflowed: all but the mean is NaN
     if (leaves_float32(truth, i, columns, forward, algorithm)) {
       set_free(i, bounds);
       continue;

@@ -83,14 +83,24 @@ Array ternary_tie_values(std::int64_t rows, std::int64_t columns) {
   return values;
 }
 
-/// Magnitudes whose squares still sum up in float32 over a million columns; for float16 near its largest number.
-double large_scale(DType type) { return type == DType::float16 ? 1e4 : 1e15; }
+/// Rows whose squares sum up to six tenths of float32's largest number, so that a single column's variance lies beyond 1e38; of
+/// float16 near its largest number.
+Array large_values(DType type, Array values) {
+  if (type == DType::float16) return values * 1e4;
+  constexpr double squares = 0.6 * 0x1.fffffep127;
+  for (Eigen::Index i = 0; i < values.rows(); ++i) values.row(i) *= std::sqrt(squares / values.row(i).square().sum());
+  return values;
+}
 
 /// Magnitudes whose product is 1e40, beyond float32, while each alone and x's square are not. float16 has no such x, so
 /// its weight is the larger one; a float16 weight stays finite and nothing overflows.
-double huge_weight_x_scale(DType x) { return x == DType::float16 ? 1e4 : 1e10; }
+double huge_weight_largest_x(DType x) { return x == DType::float16 ? 1e4 : 1e10; }
 double huge_weight_scale(DType x, DType weight) {
-  return weight == DType::float16 ? 4e4 : 1e40 / huge_weight_x_scale(x);
+  return weight == DType::float16 ? 4e4 : 1e40 / huge_weight_largest_x(x);
+}
+/// Of three rows one is that large, one usual, one so small that with a small eps the weight times rstd overflows.
+double huge_weight_x_scale(DType x, std::int64_t row) {
+  return row % 3 == 0 ? huge_weight_largest_x(x) : row % 3 == 1 ? 1 : x == DType::float16 ? 1e-4 : 1e-10;
 }
 
 /// Magnitudes of `huge` in a row of x: the row's absmax lies between 1e30 and float32's largest, near either and amid. Of weights
@@ -112,19 +122,19 @@ double largest_value(Operation op, DType type) {
 }
 
 /// Rows whose mean and deviation are not those of other rows. How far the mean lies from zero beside the deviation decides how a kernel
-/// may take the variance (docs/numerics.md), so there are ratios from 0.3 to 1000, means of both signs, and rows far larger and far
-/// smaller than others; in float16 as far as it reaches.
+/// may take the variance (docs/numerics.md), so there are ratios from 0.1 to 1000, means of both signs, and rows far larger and far
+/// smaller than others, of which one has squares that overflow though the variance does not; in float16 as far as it reaches.
 Array mean_values(const Problem& problem, std::int64_t rows, std::int64_t columns) {
   struct Moments {
     double mean, deviation;
   };
-  constexpr Moments all[] = {{-1000, 1}, {7, 0.05}, {-100, 3}, {-0.3, 1},     {20, 1},
-                             {-4, 1},    {2, 1},    {-8, 1},   {-2e15, 3e14}, {1e-12, 1e-13}};
+  constexpr Moments all[] = {{-1000, 1}, {7, 0.05}, {-100, 3},     {-0.3, 1},      {20, 1},      {0.1, 1},
+                             {-4, 1},    {2, 1},    {-2e15, 3e14}, {1e-12, 1e-13}, {3e19, 1e17}, {-8, 1}};
   const bool narrow = problem.x == DType::float16;
   Array values = normal_values(problem, Tensor::x, rows, columns);
   for (Eigen::Index i = 0; i < rows; ++i) {
     Moments m = all[(static_cast<std::uint64_t>(i) + problem.seed) % std::size(all)];
-    if (narrow && m.mean < -1000) m = {-2e4, 3e3};
+    if (narrow && std::abs(m.mean) > 1000) m = {-2e4, 3e3};
     if (narrow && m.deviation < 0.01) m = {1e-3, 1e-4};
     values.row(i) = values.row(i) * m.deviation + m.mean;
   }
@@ -186,7 +196,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
   const auto normal = [&] { return normal_values(problem, Tensor::x, rows, columns); };
   const auto only_column = [&](auto column_of_row) {
     Array values = Array::Zero(rows, columns);
-    for (Eigen::Index i = 0; i < rows; ++i) values(i, column_of_row(i)) = 3.0;
+    for (Eigen::Index i = 0; i < rows; ++i) values(i, column_of_row(i)) = i % 2 == 0 ? 3.0 : -3.0;
     return values;
   };
   const auto with_one = [&](double value, Eigen::Index row, Eigen::Index column) {
@@ -209,7 +219,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
     case Values::last_column: return only_column([&](Eigen::Index) { return columns - 1; });
     case Values::huge_mean: return normal() + 1000.0;
     case Values::means: return mean_values(problem, rows, columns);
-    case Values::large: return normal() * large_scale(problem.x);
+    case Values::large: return large_values(problem.x, normal());
     case Values::tiny: return normal() * 1e-9;
     case Values::ties:
       if (problem.op == Operation::weight_quant) return ternary_tie_values(rows, columns);
@@ -231,7 +241,7 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
       return problem.op == Operation::activation_quant ? near_tie_values(format, rows, columns) : normal();
     case Values::huge_weight: {
       Array values = normal();
-      for (Eigen::Index i = 0; i < rows; i += 2) values.row(i) *= huge_weight_x_scale(problem.x);
+      for (Eigen::Index i = 0; i < rows; ++i) values.row(i) *= huge_weight_x_scale(problem.x, i);
       return values;
     }
     case Values::negative_zeros: return Array::Constant(rows, columns, -0.0);
@@ -251,13 +261,19 @@ Array x_values(const Problem& problem, std::int64_t rows, std::int64_t columns) 
   return normal();
 }
 
-/// `values`, which nan_weight spoils, and huge_weight makes `huge` times larger: all, or the one at at_column.
-Array weight_values(const Problem& problem, double huge, Array values) {
+/// `values` of the weight or the bias, `huge` times larger: all, or the one at at_column.
+Array enlarged(const Problem& problem, double huge, Array values) {
   if (problem.at_column < 0) {
     values *= huge;
   } else if (values.size() > 0) {
     values(0, special_column(problem, values.cols(), 0)) *= huge;
   }
+  return values;
+}
+
+/// `values`, which nan_weight spoils, and huge_weight makes `huge` times larger.
+Array weight_values(const Problem& problem, double huge, const Array& normal) {
+  Array values = enlarged(problem, huge, normal);
   if (problem.values == Values::nan_weight && values.size() > 0) {
     values(0, special_column(problem, values.cols(), values.cols() / 3)) = std::numeric_limits<double>::quiet_NaN();
   }
@@ -283,7 +299,13 @@ Array input_values(const Problem& problem, Tensor tensor, std::int64_t rows, std
       if (near_ties) return near_tie_values(problem.quantisation.format, rows, columns);
       if (ties) return tie_values(problem.quantisation.format, rows, columns, true);
       if (floor) return floor_values(floor_of(problem), rows, columns);
-      return 0.1 * normal_values(problem, tensor, rows, columns);
+      // As large beside the weight as ever, where its type has such numbers: a bias that is left out shows.
+      return enlarged(problem, problem.bias == DType::float16 ? 1.0 : huge,
+                      0.1 * normal_values(problem, tensor, rows, columns));
+    case Tensor::linear_weight:
+      // All codes 1: with constant rows the sums of products are as large as the depth allows.
+      if (problem.values == Values::constant) return Array::Constant(rows, columns, 0.75);
+      return normal_values(problem, tensor, rows, columns);
     default: return normal_values(problem, tensor, rows, columns);
   }
 }

@@ -78,11 +78,12 @@ auto type_members(P& p) {
 template <class P>
 auto flag_members(P& p) {
   using Member = std::conditional_t<std::is_const_v<P>, const bool*, bool*>;
-  return std::array<std::pair<std::string_view, Member>, 7>{{{"codes", &p.codes},
+  return std::array<std::pair<std::string_view, Member>, 8>{{{"codes", &p.codes},
                                                              {"packed", &p.packed},
                                                              {"save_quant_scale", &p.save_quant_scale},
                                                              {"cached", &p.cached},
                                                              {"training", &p.training},
+                                                             {"dropped_bias", &p.dropped_bias},
                                                              {"dense_inputs", &p.dense_inputs},
                                                              {"dense_outputs", &p.dense_outputs}}};
 }

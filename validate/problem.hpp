@@ -27,15 +27,15 @@ enum class Values {
   outlier_columns,  ///< a few columns 100 times larger, as language models have
   constant,         ///< every element 0.75
   zeros,
-  one_hot,      ///< one non-zero a row
+  one_hot,      ///< one non-zero a row, of either sign
   last_column,  ///< only the last column is non-zero
   huge_mean,    ///< mean 1000, standard deviation 1
-  large,        ///< magnitudes near the square root of float32's largest (float16: its largest)
+  large,        ///< rows whose squares sum up to six tenths of float32's largest (float16: magnitudes near its largest)
   tiny,         ///< absmax far below 1e-5
   ties,         ///< y lands exactly on rounding ties
   one_nan,      ///< normal, with one NaN in one row
   one_inf,      ///< normal, with one +Inf in one row
-  huge_weight,  ///< a weight whose product with x overflows float32 in every second row, though y does not
+  huge_weight,  ///< a weight whose product with x overflows float32 in every third row, though y does not; with rstd in another
   negative_zeros,
   largest,        ///< the type's largest finite number, of both signs
   subnormals,     ///< magnitudes below the type's smallest normal number
@@ -49,7 +49,7 @@ enum class Values {
   near_ties,      ///< y lies a float32 beside rounding ties: 0.49999997 is no half
   minus_nan,      ///< normal, with one NaN whose sign bit is set
   huge,   ///< the absmax of what is quantised lies between 1e30 and float32's largest (float16: near its largest)
-  means,  ///< every row has a mean and a deviation of its own: of both signs, 0.3 to 1000 times the deviation
+  means,  ///< every row has a mean and a deviation of its own: of both signs, 0.1 to 1000 times the deviation
   // For timing: a kernel's power depends on its values. No suite goes through these.
   uniform,     ///< uniform between -1 and 1
   activations  ///< what a norm of a language model reads: normal, every column with a scale of its own, a few much larger
@@ -92,7 +92,8 @@ inline constexpr std::string_view tensor_names[] = {"x",
                                                     "dlinear_bias",
                                                     "dnorm_weight",
                                                     "dnorm_bias",
-                                                    "weights.dequant_factor"};
+                                                    "weights.dequant_factor",
+                                                    "y_q.out"};
 
 /// Where a page that nobody may touch lies beside every tensor, on a device that can close pages: the host. On others tensors lie
 /// past the same boundaries.
@@ -139,8 +140,9 @@ struct Problem {
   std::int64_t k_out = 0;                       ///< 0: as many as columns
   std::optional<DType> operand, linear_weight;  ///< default to x's type
   std::optional<DType> linear_bias;
-  bool cached = false;    ///< the weights come quantised
-  bool training = false;  ///< the forward also writes the operands that the backward reads
+  bool cached = false;        ///< the weights come quantised
+  bool training = false;      ///< the forward also writes the operands that the backward reads
+  bool dropped_bias = false;  ///< linear_bias is given and not added (BitLinearLayer::reproduce_dropped_bias)
 
   Quantisation quantisation;  ///< of norm_quant_forward and activation_quant
 

@@ -20,8 +20,10 @@ namespace {
 constexpr std::int64_t most_decode_rows = 16;
 
 /// The scratch for int32 sums is no larger: more rows go chunk by chunk. Chunks so small that the L2 keeps their sums were
-/// slower (docs/performance.md).
-constexpr std::int64_t integer_chunk_bytes = std::int64_t{512} << 20;
+/// slower (docs/performance.md). On the host device they are, so that small problems have several.
+std::int64_t integer_chunk_bytes(const DeviceInfo& device) {
+  return std::int64_t{device.kind == DeviceKind::host ? 64 << 10 : 512 << 20};
+}
 
 // ---- fake_quantised: out = y_q * w_q^T in the operands' type, accumulated in float32.
 
@@ -79,17 +81,17 @@ Status launch_fake_quantised(const Variant<BitLinearForward>&, const BitLinearFo
 
 // ---- integer: exact sums of int8 codes by ternary codes in int32, then scaled, a chunk of rows at a time.
 
-std::int64_t rows_of_chunk(const BitLinearForward& a) {
-  const std::int64_t rows = integer_chunk_bytes / (4 * a.layer.k_out);
+std::int64_t rows_of_chunk(const BitLinearForward& a, const DeviceInfo& device) {
+  const std::int64_t rows = integer_chunk_bytes(device) / (4 * a.layer.k_out);
   return std::min(a.rows, std::max<std::int64_t>(rows / 256 * 256, 256));
 }
 
 /// The chunk that begins at row `first`.
-IntegerProduct integer_product(const BitLinearForward& a, const Quantised& quantised, std::int64_t first,
-                               std::int32_t* sums) {
+IntegerProduct integer_product(const BitLinearForward& a, const DeviceInfo& device, const Quantised& quantised,
+                               std::int64_t first, std::int32_t* sums) {
   const QuantOutput& y_q = quantised.norm.args.output;
   IntegerProduct product;
-  product.rows = std::min(rows_of_chunk(a), a.rows - first);
+  product.rows = std::min(rows_of_chunk(a, device), a.rows - first);
   product.columns = a.layer.k_out;
   product.depth = a.layer.k_in;
   product.a = y_q.codes + first * y_q.ld_codes;
@@ -100,9 +102,9 @@ IntegerProduct integer_product(const BitLinearForward& a, const Quantised& quant
   return product;
 }
 
-std::int32_t* take_sums(const BitLinearForward& a, Scratch& scratch) {
+std::int32_t* take_sums(const BitLinearForward& a, const DeviceInfo& device, Scratch& scratch) {
   return static_cast<std::int32_t*>(
-      scratch.take(sizeof(std::int32_t) * static_cast<std::size_t>(rows_of_chunk(a) * a.layer.k_out)));
+      scratch.take(sizeof(std::int32_t) * static_cast<std::size_t>(rows_of_chunk(a, device) * a.layer.k_out)));
 }
 
 std::string why_not_integer(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo& device) {
@@ -112,17 +114,17 @@ std::string why_not_integer(const Variant<BitLinearForward>&, const BitLinearFor
   if (a.rows == 0) return {};
   Scratch scratch;
   const Quantised quantised(a, true, device, scratch);
-  std::int32_t* sums = take_sums(a, scratch);
-  std::string why = a.products->why_not(integer_product(a, quantised, 0, sums));
-  const std::int64_t last = (a.rows - 1) / rows_of_chunk(a) * rows_of_chunk(a);
-  if (why.empty()) why = a.products->why_not(integer_product(a, quantised, last, sums));
+  std::int32_t* sums = take_sums(a, device, scratch);
+  std::string why = a.products->why_not(integer_product(a, device, quantised, 0, sums));
+  const std::int64_t last = (a.rows - 1) / rows_of_chunk(a, device) * rows_of_chunk(a, device);
+  if (why.empty()) why = a.products->why_not(integer_product(a, device, quantised, last, sums));
   return why;
 }
 
 std::size_t integer_workspace(const Variant<BitLinearForward>&, const BitLinearForward& a, const DeviceInfo& device) {
   Scratch scratch;
   (void)Quantised(a, true, device, scratch);
-  (void)take_sums(a, scratch);
+  (void)take_sums(a, device, scratch);
   (void)scratch.take(a.products->workspace_bytes());
   return scratch.used();
 }
@@ -132,11 +134,11 @@ Status launch_integer(const Variant<BitLinearForward>&, const BitLinearForward& 
   Scratch scratch(workspace);
   const Quantised quantised(a, true, device, scratch);
   if (Status status = quantised.launch(device, stream); !status.ok()) return status;
-  std::int32_t* sums = take_sums(a, scratch);
+  std::int32_t* sums = take_sums(a, device, scratch);
   void* of_products = scratch.take(a.products->workspace_bytes());
   const auto out_row_bytes = a.out.ld * static_cast<std::int64_t>(size_of(a.out.type));
-  for (std::int64_t first = 0; first < a.rows; first += rows_of_chunk(a)) {
-    const IntegerProduct product = integer_product(a, quantised, first, sums);
+  for (std::int64_t first = 0; first < a.rows; first += rows_of_chunk(a, device)) {
+    const IntegerProduct product = integer_product(a, device, quantised, first, sums);
     if (Status status = a.products->multiply(product, of_products, stream); !status.ok()) return status;
     ScaleProduct scaled{product.rows, product.columns, sums, quantised.scales(a), a.out};
     scaled.scales.dequant_scale += first;
@@ -303,9 +305,9 @@ Status tune_products(const Variant<BitLinearForward>& variant, const BitLinearFo
   }
   if (variant.name != "integer") return {};
   const Quantised quantised(a, true, device, scratch);
-  std::int32_t* sums = take_sums(a, scratch);
+  std::int32_t* sums = take_sums(a, device, scratch);
   void* of_products = scratch.take(a.products->workspace_bytes());
-  return a.products->tune(integer_product(a, quantised, 0, sums), of_products, stream);
+  return a.products->tune(integer_product(a, device, quantised, 0, sums), of_products, stream);
 }
 
 }  // namespace normquant

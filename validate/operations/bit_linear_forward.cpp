@@ -24,6 +24,7 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
     layer.h_source = p.h_source;
     layer.eps = p.eps;
     layer.operand = p.operand_type();
+    layer.reproduce_dropped_bias = p.dropped_bias;
     args_.x = add_input_matrix("x", t.x);
     if (t.residual) args_.residual = add_input_matrix("residual", t.residual);
     if (t.weight) layer.norm_weight = add_input_vector("weight", t.weight);
@@ -50,7 +51,8 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   Verdict check() override {
     exact_.reset();
     if (problem_.codes && multiplies_codes() && problem_.rows > 0) {
-      const Vector bias = truth_->linear_bias ? Vector(truth_->linear_bias->values().col(0)) : Vector{};
+      const bool adds_bias = args_.layer.adds_bias();
+      const Vector bias = adds_bias ? Vector(truth_->linear_bias->values().col(0)) : Vector{};
       if (Status status = device_.synchronize(); status.ok()) {
         exact_ = std::make_unique<ExactOut>(args_, device_, std::min(distinct_, problem_.rows),
                                             distinct_features(problem_), bias);
@@ -199,6 +201,11 @@ class PreparedBitLinearForward final : public PreparedBase<BitLinearForward> {
   void add_norm_outputs() {
     const BitLinearForwardTruth& t = *truth_;
     if (problem_.codes) args_.y_q = add_quantised(&t.bounds.quant, std::nullopt, true);
+    if (gives("y_q.out", false)) {
+      const DType type = args_.layer.operand;
+      args_.y_q.out = add_output_matrix("y_q.out", type,
+                                        compare_fake_quantised("y_q.out", type, &t.bounds.quant, problem_.rounding));
+    }
     if (problem_.residual_out) {
       args_.residual_out = add_output_matrix("residual_out", *problem_.residual_out,
                                              [&t, type = *problem_.residual_out](Comparison& comparison, std::int64_t i,

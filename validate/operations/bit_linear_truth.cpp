@@ -21,6 +21,7 @@ std::shared_ptr<const BitLinearForwardTruth> bit_linear_forward_truth(const Prob
     // As many distinct values as the weights have distinct rows, so that columns of out repeat.
     truth->linear_bias = std::make_shared<const HostTensor>(
         input_tensor(p, Tensor::linear_bias, *p.linear_bias, distinct_features(p), 1));
+    if (p.dropped_bias) return truth;
     add_bias(truth->out, truth->linear_bias->values().col(0));
     add_bias(truth->out_from_codes, truth->linear_bias->values().col(0));
   }

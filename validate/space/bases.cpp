@@ -141,6 +141,43 @@ std::vector<Problem> near_misses(Operation op, std::uint64_t seed) {
   return all;
 }
 
+std::vector<Problem> without_vectors(Operation op) {
+  std::vector<Problem> problems;
+  if (op != Operation::norm_quant_forward && op != Operation::norm_quant_backward) return problems;
+  for (const Base& one : bases_of(op)) {
+    if (one.form != "rms") continue;
+    for (Problem p : one.problems) {
+      if (p.x == f16) continue;
+      p.norm = NormKind::layer, p.weight.reset();
+      problems.push_back(p);
+    }
+  }
+  return problems;
+}
+
+std::vector<Problem> gaps_of_one(Operation op, std::uint64_t seed) {
+  std::vector<Problem> problems;
+  for (const Base& base : bases_of(op)) {
+    Problem p = base.problems.front();
+    p.rows = 3, p.columns = 72, p.seed = seed;
+    std::vector<std::string> matrices = {op == Operation::norm_quant_backward ? "h" : "x"};
+    const auto add = [&](const char* name, bool given) {
+      if (given) matrices.emplace_back(name);
+    };
+    const bool backward = op == Operation::norm_quant_backward;
+    add("dy", backward), add("dx", backward), add("out", p.out.has_value()), add("codes", p.codes);
+    add("residual", p.residual.has_value()), add("residual_out", p.residual_out.has_value());
+    add("dresidual", p.dresidual.has_value()), add("dx_residual", p.dx_residual.has_value());
+    for (const std::string& matrix : matrices) {
+      for (std::int64_t gap : {4, 16}) {
+        p.paddings = {{matrix, gap}};
+        problems.push_back(p);
+      }
+    }
+  }
+  return problems;
+}
+
 std::vector<Problem> both_outputs_with_bias(Operation op, const Quantisation& quantisation) {
   std::vector<Problem> problems;
   for (const Base& one : bases_of(op)) {

@@ -82,7 +82,10 @@ Cut cut_of(const Tuning& t, DType x) {
     cut.tiles = true;
     cut.across = t.lanes * cut.packet;
     cut.tile = std::int64_t{t.lanes} * t.elements;
-    if (t.access_bytes == 1) cut.shift = 16 / bytes - 1;
+    if (t.access_bytes == 1) {
+      cut.shift = 16 / bytes - 1;
+      cut.across = t.lanes * 16 / bytes;  // its packets are of 16 bytes, wherever they start
+    }
     return cut;
   }
   const std::int64_t threads = t.threads_per_row > 0 ? t.threads_per_row : 256;
@@ -127,6 +130,12 @@ std::vector<std::string> column_classes(const Cut& cut, std::int64_t columns) {
     if (divide_up(columns + cut.shift, cut.tile) > tiles) all.emplace_back("N: a tile more when the row starts late");
     if (columns <= cut.shift) all.emplace_back("N: less than a packet");
     if (columns == cut.shift + 1) all.emplace_back("N: a packet");
+    const std::int64_t in_last_tile = (columns + cut.shift) % cut.tile;  // of the row that starts latest
+    if (in_last_tile == 0) all.emplace_back("N: as much as the tiles hold wherever the row starts");
+    if (in_last_tile == 1) all.emplace_back("N: one more than the tiles hold wherever the row starts");
+    if (columns > cut.across - cut.shift && columns < cut.across) {
+      all.emplace_back("N: both ends cut packets of one thread when the row starts late");
+    }
   }
   return all;
 }
@@ -134,7 +143,9 @@ std::vector<std::string> column_classes(const Cut& cut, std::int64_t columns) {
 std::vector<std::int64_t> lengths_to_look_at(const Cut& cut, std::int64_t most) {
   std::set<std::int64_t> all;
   const auto around = [&](std::int64_t edge) {
-    for (std::int64_t d : {-cut.shift - cut.packet, -cut.packet, std::int64_t{0}, cut.packet}) {
+    for (std::int64_t d :
+         {-cut.shift - cut.packet, -cut.shift, 1 - cut.shift, -cut.packet, std::int64_t{0}, cut.packet}) {
+      if ((cut.shift == 0 && d % cut.packet != 0) || edge + d <= 0) continue;
       if (edge + d >= cut.packet && edge + d <= most) all.insert(edge + d);
     }
   };
@@ -197,7 +208,8 @@ std::vector<std::int64_t> row_counts(Operation op, const Tuning& t, Width width,
   const auto around = [&](std::int64_t rows) {
     for (std::int64_t d : {-1, 0, 1}) all.insert(rows + d);
   };
-  all.insert(133);                              // more than a GPU has multiprocessors
+  // More than a GPU has multiprocessors; of the backward so many that chunks of 16 rows or a few more leave one row over.
+  all.insert(backward ? 136 : 133);
   if (width == Width::narrow) all.insert(300);  // than 8 bits hold
   // Rows that a block may have side by side.
   std::set<std::int64_t> beside = {1, t.rows_per_block};

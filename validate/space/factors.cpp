@@ -131,29 +131,31 @@ Factor few_rows(const std::vector<std::int64_t>& counts) {
 Table forward() {
   Table table;
   table.plain.op = Operation::norm_quant_forward;
-  table.factors = {types_of_x(),
-                   norms(),
-                   optional_tensor("weight", &Problem::weight),
-                   optional_tensor("bias", &Problem::bias),
-                   optional_tensor("residual", &Problem::residual),
-                   optional_tensor("residual_out", &Problem::residual_out),
-                   outputs(),
-                   {"h_source",
-                    {{"unrounded", [](Problem& p) { p.h_source = HSource::unrounded; }},
-                     {"stored", [](Problem& p) { p.h_source = HSource::stored; }}}},
-                   flag("quant_scale", &Problem::save_quant_scale),
-                   may_be_null("rstd"),
-                   may_be_null("mean"),
-                   roundings(),
-                   quantisations(),
-                   eps_values(),
-                   placements(Operation::norm_quant_forward),
-                   guard_pages(),
-                   general_values({Values::normal, Values::outlier_columns, Values::negative_zeros, Values::ties,
-                                   Values::one_nan, Values::minus_nan, Values::huge_mean}),
-                   small_sizes(),
-                   few_rows({0, 1, 2, 3, 5, 17})};
+  table.factors = {
+      types_of_x(),
+      norms(),
+      optional_tensor("weight", &Problem::weight),
+      optional_tensor("bias", &Problem::bias),
+      optional_tensor("residual", &Problem::residual),
+      optional_tensor("residual_out", &Problem::residual_out),
+      outputs(),
+      {"h_source",
+       {{"unrounded", [](Problem& p) { p.h_source = HSource::unrounded; }},
+        {"stored", [](Problem& p) { p.h_source = HSource::stored; }}}},
+      flag("quant_scale", &Problem::save_quant_scale),
+      may_be_null("rstd"),
+      may_be_null("mean"),
+      roundings(),
+      quantisations(),
+      eps_values(),
+      placements(Operation::norm_quant_forward),
+      guard_pages(),
+      general_values({Values::normal, Values::outlier_columns, Values::negative_zeros, Values::ties, Values::one_nan,
+                      Values::minus_nan, Values::huge_mean, Values::means, Values::large, Values::huge_weight}),
+      small_sizes(),
+      few_rows({0, 1, 2, 3, 5, 17})};
   table.repair = [](Problem& p) {
+    if (p.values == Values::huge_weight && !p.weight) p.weight = p.x;
     if (p.h_source == HSource::stored && p.residual && !p.residual_out) p.residual_out = other_than(p.x);
     if (p.norm == NormKind::rms) p.without.erase("mean");
     repair_quantisation(p);
@@ -173,29 +175,30 @@ Table backward() {
   const auto dx = [](std::string name, bool same) {
     return Level{std::move(name), [same](Problem& p) { p.dx = same ? p.x : other_than(p.x); }};
   };
-  table.factors = {
-      types_of_x(),
-      norms(),
-      optional_tensor("weight", &Problem::weight),
-      optional_tensor("bias", &Problem::bias),
-      {"dy", {dy("x's type", true), dy("x's type, again", true), dy("another type", false)}},
-      {"dx", {dx("x's type", true), dx("x's type, again", true), dx("another type", false)}},
-      optional_tensor("dresidual", &Problem::dresidual),
-      optional_tensor("dx_residual", &Problem::dx_residual),
-      recomputed,
-      flag("quant_scale", &Problem::save_quant_scale),
-      may_be_null("dweight"),
-      may_be_null("dbias"),
-      may_be_given("dweight"),
-      may_be_given("dbias"),
-      roundings(),
-      eps_values(),
-      placements(Operation::norm_quant_backward),
-      guard_pages(),
-      general_values({Values::normal, Values::outlier_columns, Values::one_nan, Values::minus_nan, Values::huge_mean}),
-      small_sizes(),
-      few_rows({0, 1, 2, 5, 17, 67})};
+  table.factors = {types_of_x(),
+                   norms(),
+                   optional_tensor("weight", &Problem::weight),
+                   optional_tensor("bias", &Problem::bias),
+                   {"dy", {dy("x's type", true), dy("x's type, again", true), dy("another type", false)}},
+                   {"dx", {dx("x's type", true), dx("x's type, again", true), dx("another type", false)}},
+                   optional_tensor("dresidual", &Problem::dresidual),
+                   optional_tensor("dx_residual", &Problem::dx_residual),
+                   recomputed,
+                   flag("quant_scale", &Problem::save_quant_scale),
+                   may_be_null("dweight"),
+                   may_be_null("dbias"),
+                   may_be_given("dweight"),
+                   may_be_given("dbias"),
+                   roundings(),
+                   eps_values(),
+                   placements(Operation::norm_quant_backward),
+                   guard_pages(),
+                   general_values({Values::normal, Values::outlier_columns, Values::one_nan, Values::minus_nan,
+                                   Values::huge_mean, Values::means, Values::large, Values::huge_weight}),
+                   small_sizes(),
+                   few_rows({0, 1, 2, 5, 17, 67})};
   table.repair = [](Problem& p) {
+    if (p.values == Values::huge_weight && !p.weight) p.weight = p.x;
     if (!p.weight) p.without.erase("dweight");
     if (!p.bias) p.without.erase("dbias");
     if (p.weight || p.without.contains("dweight")) p.with.erase("dweight");

@@ -13,9 +13,12 @@ constexpr std::array types = {bf16, f32, f16};
 /// What a block of packed_product has at a time (kernels/bit_linear/packed_codes.cuh, packed_product.cu): rows, features,
 /// columns of a warp; and how many warps share the depth.
 constexpr std::int64_t block_rows = 16, block_features = 32, warp_columns = 256;
-/// Groups of those rows in one launch; rows of a chunk of the variant `integer` at least, and bytes of its int32 sums at most
-/// (kernels/bit_linear/forward.cpp).
-constexpr std::int64_t most_groups = 65535, least_chunk_rows = 256, chunk_bytes = std::int64_t{512} << 20;
+/// Groups of those rows in one launch; rows of a chunk of the variant `integer` at least, and bytes of its int32 sums at most, on
+/// the host device and on GPUs (kernels/bit_linear/forward.cpp).
+constexpr std::int64_t most_groups = 65535, least_chunk_rows = 256;
+std::int64_t chunk_bytes(DeviceKind kind) { return std::int64_t{kind == DeviceKind::host ? 64 << 10 : 512 << 20}; }
+/// Depth at which a sum of products may need more bits than a float32 has digits.
+constexpr std::int64_t deep = (std::int64_t{1} << 24) / 127 + 8;
 /// Rows that a block of sum_rows adds at least, and blocks that share them at most.
 constexpr std::int64_t summed_rows = 32, summing_blocks = 128;
 /// Columns of out that a block of scale_product takes, aligned and not.
@@ -89,6 +92,10 @@ Table layer_table(Operation op) {
     add(optional_tensor("residual_out", &Problem::residual_out));
     add(optional_tensor("linear_weight", &Problem::linear_weight));
     add(null_output("rstd"));
+    add(flag("dropped_bias", &Problem::dropped_bias));
+    add({"y_q.out", {{"null", [](Problem& p) { p.with.erase("y_q.out"); }}, {"given", [](Problem& p) {
+                                                                               p.with.insert("y_q.out");
+                                                                             }}}});
     add({"h_source",
          {{"unrounded", [](Problem& p) { p.h_source = HSource::unrounded; }},
           {"stored", [](Problem& p) { p.h_source = HSource::stored; }}}});
@@ -103,6 +110,7 @@ Table layer_table(Operation op) {
   table.repair = [forward](Problem& p) {
     if (forward && p.h_source == HSource::stored && p.residual && !p.residual_out) p.residual_out = other_than(p.x);
     if (!p.weight) p.without.erase("dnorm_weight");
+    if (!p.linear_bias) p.dropped_bias = false;
   };
   return table;
 }
@@ -153,6 +161,15 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
   add(1, 1, 1, nothing);
   add(2, 64, 9, [](Problem& p) { p.offsets["codes"] = 1; });  // codes at an odd address, their rows whole words apart
   add(4097, 8, 1, nothing);
+  for (int i = 0; forward && i < 2; ++i)
+    add(2, deep, 3, [](Problem& p) { p.values = Values::constant; });  // with a bias, without
+  if (forward &&
+      device.kind == DeviceKind::host) {  // chunks of rows; the second one's first row close by, and beyond 2^31 bytes
+    const std::int64_t k_out = chunk_bytes(device.kind) / (4 * least_chunk_rows);
+    add(least_chunk_rows + 1, 16, k_out, nothing);
+    add(2 * least_chunk_rows + 3, 16, k_out + 3, padded);
+    add(least_chunk_rows + 1, 16, k_out, [](Problem& p) { p.paddings["out"] = std::int64_t{1} << 23; });
+  }
   // Widths of whole packets of float32 but not of 16 bits; a bias alone that is not aligned.
   for (DType x : {bf16, f32}) {
     add(2, 8, 4, [x](Problem& p) { p.x = bf16, p.out = x; });
@@ -184,8 +201,24 @@ std::vector<Problem> large_layers(Operation op, const DeviceInfo& device, std::u
     all.push_back(p);
   };
   add(most_groups * block_rows + 1, 8, 1);
-  if (device.kind == DeviceKind::cuda) add(least_chunk_rows + 1, 16, chunk_bytes / (4 * least_chunk_rows));
+  if (device.kind == DeviceKind::cuda) {
+    add(least_chunk_rows + 1, 16, chunk_bytes(device.kind) / (4 * least_chunk_rows));
+  }
   return all;
+}
+
+std::vector<Problem> far_layers(Operation op, std::uint64_t seed) {
+  constexpr std::int64_t far = std::int64_t{1} << 30;
+  Problem p = plain(op);
+  p.seed = seed;
+  p.rows = 3, p.columns = 64, p.k_out = 3;
+  p.linear_bias = p.out;
+  p.codes = op == Operation::bit_linear_forward;
+  Problem wide = p;
+  p.row_padding = far;
+  wide.k_out = 64;
+  wide.paddings[op == Operation::bit_linear_forward ? "out" : "dout"] = far;
+  return {p, wide};
 }
 
 std::vector<Problem> layer_values(Operation op, std::uint64_t seed) {

@@ -19,6 +19,9 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
 /// variant `integer` keeps sums of at a time.
 std::vector<Problem> large_layers(Operation op, const DeviceInfo& device, std::uint64_t seed);
 
+/// Rows that start beyond 2^31 elements: of every matrix, and of out or dout alone, in whole packets.
+std::vector<Problem> far_layers(Operation op, std::uint64_t seed);
+
 /// Kinds of values in the forms that products have.
 std::vector<Problem> layer_values(Operation op, std::uint64_t seed);
 

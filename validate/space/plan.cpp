@@ -193,9 +193,11 @@ std::vector<Case> cases_of(Operation op, SuiteSize size, std::uint64_t seed, con
     // Of the many rows the host device would be at work for minutes, were they for all variants.
     const char* variant = device.kind == DeviceKind::host ? "packed" : "";
     for (const Problem& p : large_layers(op, device, seed)) cases.add(p, variant);
+    for (const Problem& p : far_layers(op, seed)) cases.add(p);
   }
   if (size == SuiteSize::smoke || is_layer(op)) return cases.take();
   for (const Problem& p : near_misses(op, seed)) cases.add(p);
+  for (const Problem& p : gaps_of_one(op, seed)) cases.add(p);
   add_large(cases, op, device, seed);
   std::vector<Case> all = cases.take();
   for (Case& one : after_others(op, seed)) all.push_back(std::move(one));

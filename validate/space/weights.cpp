@@ -66,8 +66,8 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
       const std::int64_t again = t.access_bytes < 16 ? 4 : types[(drawn + 1) % 3] == DType::float32 ? 4 : 8;
       add(packets, again, padded);
       // Rows of several packets, so many that the last row ends where the packets do.
-      for (std::int64_t per_row :
-           {std::int64_t{3}, std::int64_t{t.threads_per_row} - 1, std::int64_t{t.threads_per_row} + 1}) {
+      const std::int64_t threads = t.threads_per_row;
+      for (std::int64_t per_row : {std::int64_t{3}, threads / 2, threads - 1, threads, threads + 1}) {
         const std::int64_t columns = per_row * (types[(drawn + 1) % 3] == DType::float32 ? 4 : 8);
         if (packets >= per_row) add(packets / per_row, columns, padded);
       }
@@ -77,11 +77,12 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
       }
     }
     add(2, 64, [](Problem& p) { p.row_padding = 8; });
-    // One form alone, whose rows alone have gaps: one element, and a packet.
+    // One form alone, or beside all others, whose rows alone have gaps: one element, a packet, and of packed one as well.
     for (const char* form : {"out", "codes", "packed"}) {
-      for (std::int64_t padding : {1, 4}) {
+      for (auto [padding, alone] : {std::pair{1, true}, {4, true}, {8, false}, {16, false}}) {
         add(8, 64, [&](Problem& p) {
-          p.out.reset(), p.codes = p.packed = false;
+          p.out = p.x, p.codes = p.packed = true;
+          if (alone) p.out.reset(), p.codes = p.packed = false;
           if (form == std::string_view("out")) p.out = p.x;
           if (form == std::string_view("codes")) p.codes = true;
           if (form == std::string_view("packed")) p.packed = true;
