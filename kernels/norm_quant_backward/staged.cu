@@ -151,13 +151,6 @@ __device__ __forceinline__ void load_vectors(const NormQuantBackward& a, const C
   }
 }
 
-/// Elements by which the rows of a block start past an aligned address: all of them by as many (rows_alike).
-template <class H, int V, bool Aligned>
-__device__ __forceinline__ unsigned lead_of_rows(const NormQuantBackward& a, const RowsOfThread& rows) {
-  const H* start = static_cast<const H*>(a.h.data) + rows.set * a.h.ld;
-  return Aligned ? 0 : static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(start) / sizeof(H) % V);
-}
-
 /// A row in a stage of shared memory, and what is known of it.
 struct RowAtWork {
   std::int64_t row = -1;

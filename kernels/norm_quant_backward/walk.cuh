@@ -27,6 +27,13 @@ __device__ __forceinline__ RowsOfThread rows_of_thread() {
   return {set, sets, static_cast<std::int64_t>(threadIdx.y) * sets + set, static_cast<std::int64_t>(sets) * blockDim.y};
 }
 
+/// Elements by which the rows of a block start past an aligned address: all of them by as many (rows_alike).
+template <class H, int V, bool Aligned>
+__device__ __forceinline__ unsigned lead_of_rows(const NormQuantBackward& a, const RowsOfThread& rows) {
+  const H* start = static_cast<const H*>(a.h.data) + rows.set * a.h.ld;
+  return Aligned ? 0 : static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(start) / sizeof(H) % V);
+}
+
 /// The statistics of a row; zeros for one past the last.
 template <class Facts>
 __device__ __forceinline__ RowStatistics statistics_or_zeros(const NormQuantBackward& a, std::int64_t row) {
