@@ -104,7 +104,8 @@ draw_mutants() {
   # Rewritten since: what was caught there may change nothing now. The next scripts/mechanical_mutants.sh judges it anew.
   local rewritten=() file
   for file in activation_quant/{one,two}_pass.cu device/row_output.cuh norm_quant_forward/{one_pass,one_pass_packed,two_pass}.cu \
-    norm_quant_forward/{forward_row,forward_steps}.cuh; do
+    norm_quant_forward/{forward_row,forward_steps}.cuh norm_quant_backward/{one_pass,single,staged,striped}.cu \
+    norm_quant_backward/{backward_row,backward_steps,column_sums}.cuh bit_linear/forward.cpp; do
     rewritten+=(--rewritten "kernels/$file")
   done
   /usr/bin/python3 tests/mutants/mechanical.py sites --source . --out "build/$1/mechanical_sites.jsonl"
