@@ -10,7 +10,7 @@ namespace normquant::validate::space {
 namespace {
 
 /// Of many rows; wider ones are as long as they have to be, but few.
-constexpr std::int64_t most_elements = 70000;
+constexpr std::int64_t most_elements_of_a_cell = 70000;
 
 }  // namespace
 
@@ -82,7 +82,7 @@ void Cell::add_rows() {
     if (some.empty()) continue;
     for (std::int64_t rows : row_counts(op_, tuning_, width, device_)) {
       const Length& length = *some[static_cast<std::size_t>(rows) % some.size()];
-      if (rows <= 5 || rows * length.columns <= most_elements) add(length, rows);
+      if (rows <= 5 || rows * length.columns <= most_elements_of_a_cell) add(length, rows);
     }
   }
 }

@@ -84,7 +84,7 @@ Cut cut_of(const Tuning& t, DType x) {
     cut.tile = std::int64_t{t.lanes} * t.elements;
     if (t.access_bytes == 1) {
       cut.shift = 16 / bytes - 1;
-      cut.across = t.lanes * 16 / bytes;  // its packets are of 16 bytes, wherever they start
+      cut.across = std::int64_t{t.lanes} * 16 / bytes;  // its packets are of 16 bytes, wherever they start
     }
     return cut;
   }

@@ -79,14 +79,14 @@ std::vector<Run> weight_cells(const Served& served, const DeviceInfo& device, st
     add(2, 64, [](Problem& p) { p.row_padding = 8; });
     // One form alone, or beside all others, whose rows alone have gaps: one element, a packet, and of packed one as well.
     for (const char* form : {"out", "codes", "packed"}) {
-      for (auto [padding, alone] : {std::pair{1, true}, {4, true}, {8, false}, {16, false}}) {
+      for (const auto& gap : {std::pair{1, true}, {4, true}, {8, false}, {16, false}}) {
         add(8, 64, [&](Problem& p) {
           p.out = p.x, p.codes = p.packed = true;
-          if (alone) p.out.reset(), p.codes = p.packed = false;
+          if (gap.second) p.out.reset(), p.codes = p.packed = false;
           if (form == std::string_view("out")) p.out = p.x;
           if (form == std::string_view("codes")) p.codes = true;
           if (form == std::string_view("packed")) p.packed = true;
-          p.paddings[form] = padding;
+          p.paddings[form] = gap.first;
         });
       }
     }
