@@ -138,7 +138,11 @@ def main():
         print("train_on_gpu: torch sees no GPU here", file=sys.stderr)
         return 77
     kinds = {"normquant": normquant.FusedBitLinear}
+    if arguments.device == "cpu" and arguments.seed_folder is not None:
+        parser.error("the Triton system needs a GPU: leave --seed-folder out, or --device cpu")
     if arguments.seed_folder is not None:
+        if not (arguments.seed_folder / "bench_seed.py").is_file():
+            parser.error(f"there is no bench_seed.py in {arguments.seed_folder}")
         sys.path.insert(0, str(arguments.seed_folder.resolve()))
         kinds["Triton system"] = importlib.import_module("bench_seed").load_seed().FusedBitLinear
     elif arguments.device != "cpu":
@@ -146,7 +150,11 @@ def main():
 
     text = text_of(arguments.device)
     curves = {name: [] for name in kinds}
-    out = arguments.out.open("w", encoding="utf-8") if arguments.out else None
+    try:
+        out = arguments.out.open("w", encoding="utf-8") if arguments.out else None
+    except OSError as error:
+        print(f"train_on_gpu: {arguments.out} cannot be written: {error.strerror}", file=sys.stderr)
+        return 5
     for seed in range(1, arguments.seeds + 1):
         for name, linear in kinds.items():
             began = time.perf_counter()

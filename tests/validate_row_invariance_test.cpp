@@ -186,19 +186,37 @@ TEST(RowInvariance, TheLayerIsAskedForItWhereProductsOfCodesServe) {
   EXPECT_EQ(asked[0].columns, 64) << "the others have rows that do not start at multiples of 16 bytes";
 }
 
-TEST(RowInvariance, TheSuitesHaveSuchALayer) {
-  const auto device = open_host_device();
+/// Of all variants of the layer that promise it on that device, which need not be there.
+void expect_such_a_layer(const DeviceInfo& device) {
   for (const SuiteSize size : {SuiteSize::smoke, SuiteSize::standard}) {
     std::vector<Problem> problems;
-    for (const Case& c : suite_cases(Operation::bit_linear_forward, size, 1, {}, &device->info())) {
+    for (const Case& c : suite_cases(Operation::bit_linear_forward, size, 1, {}, &device)) {
       problems.push_back(c.problem);
     }
-    for (const Problem& p : asked_for(problems, device->info(), "packed", Proofs::once_a_norm)) {
-      EXPECT_EQ(p.offset, 0) << to_text(p);
-      EXPECT_TRUE(p.columns % 16 == 0 && p.outputs() % 16 == 0 && p.row_padding % 16 == 0) << to_text(p);
-      EXPECT_TRUE(p.offsets.empty() && p.paddings.empty()) << to_text(p);
+    for (const VariantEntry& variant : catalogue(Operation::bit_linear_forward, device.kind)) {
+      if (!variant.row_invariant) continue;
+      const auto asked = asked_for(problems, device, std::string(variant.name), Proofs::once_a_norm);
+      EXPECT_FALSE(asked.empty()) << variant.name;
+      for (const Problem& p : asked) {
+        EXPECT_EQ(p.offset, 0) << to_text(p);
+        EXPECT_TRUE(p.columns % 16 == 0 && p.outputs() % 16 == 0 && p.row_padding % 16 == 0) << to_text(p);
+        EXPECT_TRUE(p.offsets.empty() && p.paddings.empty()) << to_text(p);
+      }
     }
   }
+}
+
+TEST(RowInvariance, TheSuitesHaveSuchALayer) {
+  const auto host = open_host_device();
+  expect_such_a_layer(host->info());
+  DeviceInfo gpu;  // its variants are known where the CUDA Toolkit was, with or without a GPU
+  gpu.kind = DeviceKind::cuda;
+  gpu.compute_capability = 90;
+  gpu.sm_count = 132;
+  gpu.shared_memory_per_block = std::size_t{227} * 1024;
+  gpu.max_cluster_blocks = 16;
+  gpu.resident_clusters = {66, 30, 15, 7};
+  expect_such_a_layer(gpu);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "bit_linear/forward_steps.hpp"
+#include "bit_linear/integer_chunks.hpp"
 #include "bit_linear/layer_kernels.hpp"
 #include "bit_linear/matrix_products.hpp"
 #include "device/support.hpp"
@@ -18,12 +19,6 @@ namespace {
 
 /// Rows up to which the packed weights' few bytes decide.
 constexpr std::int64_t most_decode_rows = 16;
-
-/// The scratch for int32 sums is no larger: more rows go chunk by chunk. Chunks so small that the L2 keeps their sums were
-/// slower (docs/performance.md). On the host device they are, so that small problems have several.
-std::int64_t integer_chunk_bytes(const DeviceInfo& device) {
-  return std::int64_t{device.kind == DeviceKind::host ? 64 << 10 : 512 << 20};
-}
 
 // ---- fake_quantised: out = y_q * w_q^T in the operands' type, accumulated in float32.
 
@@ -82,8 +77,7 @@ Status launch_fake_quantised(const Variant<BitLinearForward>&, const BitLinearFo
 // ---- integer: exact sums of int8 codes by ternary codes in int32, then scaled, a chunk of rows at a time.
 
 std::int64_t rows_of_chunk(const BitLinearForward& a, const DeviceInfo& device) {
-  const std::int64_t rows = integer_chunk_bytes(device) / (4 * a.layer.k_out);
-  return std::min(a.rows, std::max<std::int64_t>(rows / 256 * 256, 256));
+  return rows_of_chunk(a.rows, a.layer.k_out, device.kind);
 }
 
 /// The chunk that begins at row `first`.

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "kernels/bit_linear/integer_chunks.hpp"
 #include "validate/space/common_factors.hpp"
 #include "validate/space/factors.hpp"
 
@@ -13,10 +14,8 @@ constexpr std::array types = {bf16, f32, f16};
 /// What a block of packed_product has at a time (kernels/bit_linear/packed_codes.cuh, packed_product.cu): rows, features,
 /// columns of a warp; and how many warps share the depth.
 constexpr std::int64_t block_rows = 16, block_features = 32, warp_columns = 256;
-/// Groups of those rows in one launch; rows of a chunk of the variant `integer` at least, and bytes of its int32 sums at most, on
-/// the host device and on GPUs (kernels/bit_linear/forward.cpp).
-constexpr std::int64_t most_groups = 65535, least_chunk_rows = 256;
-std::int64_t chunk_bytes(DeviceKind kind) { return std::int64_t{kind == DeviceKind::host ? 64 << 10 : 512 << 20}; }
+/// Groups of those rows in one launch.
+constexpr std::int64_t most_groups = 65535;
 /// Depth at which a sum of products may need more bits than a float32 has digits.
 constexpr std::int64_t deep = (std::int64_t{1} << 24) / 127 + 8;
 /// Rows that a block of sum_rows adds at least, and blocks that share them at most.
@@ -165,7 +164,7 @@ std::vector<Problem> layer_sizes(Operation op, const DeviceInfo& device, std::ui
     add(2, deep, 3, [](Problem& p) { p.values = Values::constant; });  // with a bias, without
   if (forward &&
       device.kind == DeviceKind::host) {  // chunks of rows; the second one's first row close by, and beyond 2^31 bytes
-    const std::int64_t k_out = chunk_bytes(device.kind) / (4 * least_chunk_rows);
+    const std::int64_t k_out = integer_chunk_bytes(device.kind) / (4 * least_chunk_rows);
     add(least_chunk_rows + 1, 16, k_out, nothing);
     add(2 * least_chunk_rows + 3, 16, k_out + 3, padded);
     add(least_chunk_rows + 1, 16, k_out, [](Problem& p) { p.paddings["out"] = std::int64_t{1} << 23; });
@@ -202,7 +201,7 @@ std::vector<Problem> large_layers(Operation op, const DeviceInfo& device, std::u
   };
   add(most_groups * block_rows + 1, 8, 1);
   if (device.kind == DeviceKind::cuda) {
-    add(least_chunk_rows + 1, 16, chunk_bytes(device.kind) / (4 * least_chunk_rows));
+    add(least_chunk_rows + 1, 16, integer_chunk_bytes(device.kind) / (4 * least_chunk_rows));
   }
   return all;
 }
